@@ -1,0 +1,33 @@
+"""MFP click-based interactive segmentation on fast inference engines.
+
+The public face; everything is loaded on first use, so ``import mfp`` stays instant::
+
+    from mfp import Session, load_network
+
+    network = load_network("hrnet18.onnx")
+    session = Session(network, image)        # H×W×3 uint8 RGB
+    mask = session.click(x=240, y=130)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import engine
+
+if TYPE_CHECKING:
+    from .engine import Click, Mask, MfpError, Network, Predictor, Session, load_network, read_image
+
+__version__ = "0.1.0"
+
+__all__ = ["Click", "Mask", "MfpError", "Network", "Predictor", "Session", "load_network", "read_image"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(engine, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,66 @@
+"""The ``mfp`` command: finds the sub-command, loads it alone, and turns errors into one line and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+# The table composes the rooms by name, so that the engine imports none above it and `mfp --help` loads nothing.
+# Each module offers add_arguments(parser) and run(args) -> exit code.
+COMMANDS = {
+    "export": ("mfp.export.command", "write a network as an ONNX file"),
+    "segment": ("mfp.engine.commands.segment", "click on a photograph, get the mask"),
+    "info": ("mfp.engine.commands.info", "show what a network file contains and promises"),
+    "doctor": ("mfp.engine.commands.doctor", "say which runtimes and devices work here, and what would change it"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``mfp`` with these arguments (default: the command line's). Returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="mfp", description="Click-based interactive segmentation with MFP.")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, (_, summary) in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    if not arguments or arguments[0] not in COMMANDS:
+        if parser.parse_args(arguments).version:
+            from .. import __version__
+
+            print(f"mfp-engine {__version__}")
+        else:
+            parser.print_help()
+        return 0
+    return run_command(arguments[0], arguments[1:])
+
+
+def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Run one sub-command; the scripts that are run by path come here too."""
+    from .errors import MfpError
+
+    module_name, summary = COMMANDS[name]
+    module = import_module(module_name)
+    parser = argparse.ArgumentParser(
+        prog=prog or f"mfp {name}", description=module.__doc__ or summary, formatter_class=_Formatter
+    )
+    module.add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    try:
+        code: int = module.run(arguments)
+        return code
+    except MfpError as error:
+        print(f"mfp {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nmfp {name}: interrupted", file=sys.stderr)
+        return 130
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps a module's paragraphs and shows defaults."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

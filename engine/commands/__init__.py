@@ -1,0 +1,1 @@
+"""The sub-commands of ``mfp`` that need nothing above the engine; one file each."""

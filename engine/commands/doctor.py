@@ -1,0 +1,37 @@
+"""Say which runtimes and devices are usable here and, for each that is not, why and what would change it."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0 where at least one runtime is usable, else 1."""
+    import platform
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from ... import __version__
+    from ..devices import cuda_driver
+    from ..doctor import examine
+
+    gpus, why = cuda_driver()
+    table = Table("runtime", "device", "", "what is there", "what would change it", title="mfp doctor")
+    findings = examine()
+    for finding in findings:
+        mark = "[green]usable[/]" if finding.usable else "[yellow]no[/]"
+        remedy = finding.remedy.replace("[", "\\[")  # rich reads [cpu] as a style
+        table.add_row(finding.runtime, finding.device, mark, finding.detail, remedy)
+    console = Console()
+    console.print(f"mfp-engine {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    console.print(f"CUDA GPUs: {gpus}" + (f" ({why})" if why else ""))
+    console.print(table)
+    usable = any(finding.usable for finding in findings)
+    if not usable:
+        console.print("[bold red]No runtime is usable.[/] Start with: pip install 'mfp-engine\\[cpu]'")
+    return 0 if usable else 1

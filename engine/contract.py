@@ -1,0 +1,154 @@
+"""What every network file promises: tensor names, shapes, and the facts that travel with it.
+
+Inputs, all float32: ``image`` N×3×H×W (RGB in [0, 1]), ``prev_mask`` N×1×H×W, ``modulated_mask`` N×1×H×W,
+``clicks`` N×2×H×W (disks of positive clicks, disks of negative clicks). Output, float32: ``logits`` N×1×H×W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from .errors import NetworkError
+
+INPUT_CHANNELS: Mapping[str, int] = {"image": 3, "prev_mask": 1, "modulated_mask": 1, "clicks": 2}
+OUTPUT = "logits"
+
+PREFIX = "mfp."  # of our keys in ONNX ``metadata_props``
+DEFAULT_LONGER_SIDE = 400  # of networks of any size: the published protocol for convolutional backbones
+
+Size: TypeAlias = tuple[int, int]  # (H, W) in pixels
+Shape: TypeAlias = Sequence[int | str | None]  # a tensor's shape; what is no int is open
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """A backbone and the values its published weights were trained with.
+
+    Attributes:
+        name: as in ``--backbone``.
+        size: network size (H, W) in pixels.
+        channels: width K of the late fusion (spec section 2).
+        n_early: N, clicks with an index below it modulate as early clicks (spec section 4).
+        r_max: R_max, largest radius of the modulation window in network pixels (spec section 4).
+        any_size: whether height and width may stay open in an exported file.
+    """
+
+    name: str
+    size: Size
+    channels: int
+    n_early: int = 7
+    r_max: float = 100.0
+    any_size: bool = True
+
+
+@dataclass(frozen=True)
+class NetworkInfo:
+    """What a network file says of itself.
+
+    Attributes:
+        backbone: name of the backbone, ``"unknown"`` for files of other exporters.
+        size: (H, W) the network is fixed to, or None where it takes any size.
+        precision: of the arithmetic inside: ``"fp32"``, ``"fp16"``, …
+        n_early, r_max: N and R_max that the weights were trained with (spec section 4).
+        weights: ``"sha256:…"`` of the checkpoint, ``"untrained, seed S"``, or ``"unknown"``.
+        exporter: ``"mfp-engine VERSION"``, or ``"unknown"``.
+    """
+
+    backbone: str = "unknown"
+    size: Size | None = None
+    precision: str = "fp32"
+    n_early: int = 7
+    r_max: float = 100.0
+    weights: str = "unknown"
+    exporter: str = "unknown"
+
+    @property
+    def trained(self) -> bool:
+        return not self.weights.startswith("untrained")
+
+    def to_properties(self) -> dict[str, str]:
+        """The same as text, for ONNX ``metadata_props``."""
+        return {
+            PREFIX + "backbone": self.backbone,
+            PREFIX + "size": f"{self.size[0]}x{self.size[1]}" if self.size else "dynamic",
+            PREFIX + "precision": self.precision,
+            PREFIX + "n_early": str(self.n_early),
+            PREFIX + "r_max": str(self.r_max),
+            PREFIX + "weights": self.weights,
+            PREFIX + "exporter": self.exporter,
+        }
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, str], size: Size | None) -> NetworkInfo:
+        """Read them back. ``size`` is the graph's own; keys that are missing keep their defaults.
+
+        Raises:
+            NetworkError: where N or R_max are no numbers in their range.
+        """
+        found = {k.removeprefix(PREFIX): v for k, v in properties.items() if k.startswith(PREFIX)}
+        try:
+            n_early, r_max = int(found.get("n_early", cls.n_early)), float(found.get("r_max", cls.r_max))
+            if n_early < 0 or not 0 < r_max < float("inf"):
+                raise ValueError
+        except ValueError:
+            raise NetworkError(
+                f"the file's metadata says n_early={found.get('n_early')!r} and r_max={found.get('r_max')!r}; "
+                "expected a whole number from 0 and a positive number. Export the network again."
+            ) from None
+        texts = {key: found.get(key, default) for key, default in _TEXT_DEFAULTS.items()}
+        return cls(size=size, n_early=n_early, r_max=r_max, **texts)
+
+
+_TEXT_DEFAULTS = {"backbone": "unknown", "precision": "fp32", "weights": "unknown", "exporter": "unknown"}
+
+
+def check_signature(file: str, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> Size | None:
+    """Hold a network's tensors against the contract.
+
+    Args:
+        file: its name, for messages.
+        inputs, outputs: shape of each tensor by name.
+
+    Returns:
+        The fixed (H, W), or None where either is open.
+
+    Raises:
+        NetworkError: for other names, channels or ranks, or a batch that is not open.
+    """
+    if set(inputs) != set(INPUT_CHANNELS) or OUTPUT not in outputs:
+        raise NetworkError(
+            f"{file} is no MFP network: expected the inputs {', '.join(INPUT_CHANNELS)} and the output {OUTPUT}, "
+            f"found the inputs {', '.join(inputs) or 'none'} and the outputs {', '.join(outputs) or 'none'}. "
+            "Export one with: mfp export --backbone hrnet18"
+        )
+    for name, channels in INPUT_CHANNELS.items():
+        shape = list(inputs[name])
+        if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != channels):
+            raise NetworkError(f"{file}: expected {name} as N×{channels}×H×W, found {_text(shape)}. Export it again.")
+        if isinstance(shape[0], int):
+            raise NetworkError(
+                f"{file}: the batch of {name} is fixed to {shape[0]}; a session needs it open (1, or 2 with flip). "
+                "Export it again."
+            )
+    sizes = {tuple(shape[2:]) for shape in inputs.values()}
+    if len(sizes) > 1 and all(isinstance(side, int) for size in sizes for side in size):
+        raise NetworkError(f"{file}: the inputs differ in size ({', '.join(map(_text, sizes))}). Export it again.")
+    height, width = sizes.pop()
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
+def tensor_shapes(values: Iterable[Any]) -> dict[str, Shape]:
+    """Name → shape of an ONNX graph's inputs or outputs."""
+    return {
+        value.name: [
+            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?"
+            for dim in value.type.tensor_type.shape.dim
+        ]
+        for value in values
+    }
+
+
+def _text(shape: Shape) -> str:
+    return "×".join(str(side) for side in shape)

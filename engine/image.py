@@ -1,0 +1,120 @@
+"""Images on their way in: what is accepted, what is converted, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ImageError
+
+U8 = NDArray[np.uint8]
+
+
+def as_rgb(image: Any) -> U8:
+    """An array as H×W×3 uint8 RGB.
+
+    Args:
+        image: anything on the host that NumPy can read (arrays, PIL images, torch CPU tensors), uint8: H×W×3 RGB;
+            H×W or H×W×1 grey, which is repeated; H×W×4 RGBA, whose alpha is dropped (not composited).
+
+    Raises:
+        ImageError: for other types and shapes, empty images and arrays in GPU memory.
+    """
+    if hasattr(image, "__cuda_array_interface__"):
+        raise ImageError(
+            "expected an image in host memory, got one in GPU memory; copy it first (CuPy: .get(), torch: .cpu())"
+        )
+    array = np.asarray(image)
+    if array.dtype != np.uint8:
+        raise ImageError(
+            f"expected an image of uint8 values 0 to 255, got {array.dtype}; convert it first, for values in "
+            "[0, 1] with (image * 255).round().astype('uint8')"
+        )
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+        hint = ""
+        if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+            hint = "; this looks like channels first, so pass image.transpose(1, 2, 0)"
+        raise ImageError(
+            f"expected an image of shape H×W×3 (or H×W, H×W×1, H×W×4), got {'×'.join(map(str, array.shape))}{hint}"
+        )
+    if 0 in array.shape:
+        raise ImageError(f"expected an image with pixels, got an empty one of {array.shape[0]}×{array.shape[1]}")
+    if array.shape[2] == 1:
+        return np.repeat(array, 3, axis=2)
+    return np.ascontiguousarray(array[:, :, :3])
+
+
+def as_initial_mask(mask: Any, height: int, width: int) -> NDArray[np.float32]:
+    """A mask from the user as a map of 0 and 1 (spec section 1, "initial mask").
+
+    Args:
+        mask: H×W of bool, of 0 and 1, or of 0 and 255; or a :class:`~mfp.engine.mask.Mask`.
+
+    Raises:
+        ImageError: for another size or other values.
+    """
+    array = np.asarray(mask)
+    if array.shape != (height, width):
+        raise ImageError(
+            f"expected an initial mask of the image's {height}×{width}, got {'×'.join(map(str, array.shape))}"
+        )
+    if array.dtype != np.bool_:
+        top = 255 if array.max() > 1 else 1
+        if not np.isin(array, (0, top)).all():
+            raise ImageError(
+                f"expected an initial mask of bool, of 0 and 1, or of 0 and 255, got {array.dtype} with other values; "
+                "threshold it first, for a probability map with mask > 0.5"
+            )
+    return (array != 0).astype(np.float32)
+
+
+def read_image(path: str | Path) -> U8:
+    """Read a photograph as H×W×3 uint8 RGB, turned upright by its EXIF orientation.
+
+    Grey files are repeated to three channels, alpha is dropped, 16-bit files are reduced to 8 bits.
+
+    Raises:
+        ImageError: where there is no such file or it is no image that OpenCV reads.
+    """
+    import cv2
+
+    path = Path(path)
+    try:
+        data = path.read_bytes()  # not cv2.imread: it cannot open all Unicode paths on Windows, nor say why it failed
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror or error}") from None
+    decoded = None
+    if data:
+        try:
+            decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error as error:
+            raise ImageError(f"cannot decode {path}: {error.err or error}") from None
+    if decoded is None:
+        raise ImageError(
+            f"{path} is no image that can be read ({len(data):,} bytes); expected JPEG, PNG, WebP, TIFF or BMP"
+        )
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def write_png(path: str | Path, image: NDArray[np.uint8]) -> Path:
+    """Write H×W×3 RGB or H×W grey, uint8, as PNG.
+
+    Raises:
+        ImageError: where the folder does not exist or cannot be written.
+    """
+    import cv2
+
+    path = Path(path)
+    ok, data = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not ok:
+        raise ImageError(f"cannot encode {path} as PNG: an image of {'×'.join(map(str, image.shape))}")
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise ImageError(f"cannot write {path}: {error.strerror or error}") from None
+    return path

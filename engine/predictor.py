@@ -1,0 +1,155 @@
+"""The predictor shape that tools for SAM (Segment Anything) already speak, over a session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..kernels.resample import resize_bilinear
+from .errors import OptionError, SessionError
+from .network import F32, Network
+from .session import Session
+
+LOGITS_SIZE = 256  # pixels a side, as SAM's low-resolution masks
+_CLIP = 1e-6  # keeps logits of saturated probabilities finite: at most ±13.8
+
+
+class Predictor:
+    """``set_image`` once, then ``predict`` with all points so far, as often as wanted.
+
+    What differs from SAM, because MFP does: one mask comes back, not three; boxes and text are refused; the order
+    of the points matters, as clicks do. Points that only extend those of the call before cost one network pass
+    each; other lists start over.
+
+    Args:
+        network: from :func:`~mfp.engine.network.load_network`.
+        options: those of :class:`~mfp.engine.session.Session` (``size``, ``flip``, ``threshold``, …).
+    """
+
+    def __init__(self, network: Network, **options: Any) -> None:
+        if "initial_mask" in options:
+            raise OptionError("initial_mask belongs to one image: pass mask_input to predict() instead")
+        self.network = network
+        self._options = options
+        self._image: Any = None
+        self._session: Session | None = None
+        self._mask_input: NDArray[Any] | None = None
+        self._last_logits: F32 | None = None
+
+    def set_image(self, image: Any, image_format: str = "RGB") -> None:
+        """Choose the photograph.
+
+        Args:
+            image: H×W×3 uint8.
+            image_format: ``"RGB"`` or ``"BGR"`` (OpenCV's order).
+
+        Raises:
+            ImageError: the image is not accepted.
+            OptionError: another format.
+        """
+        if image_format not in ("RGB", "BGR"):
+            raise OptionError(f'expected image_format "RGB" or "BGR", got {image_format!r}')
+        pixels = np.asarray(image)
+        if image_format == "BGR" and pixels.ndim == 3:
+            pixels = pixels[:, :, 2::-1]
+        self._session = Session(self.network, pixels, **self._options)
+        self._image = pixels.copy()
+        self._mask_input = self._last_logits = None
+
+    def reset_image(self) -> None:
+        """Forget the photograph."""
+        self._image = self._session = self._mask_input = self._last_logits = None
+
+    def predict(
+        self,
+        point_coords: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask_input: ArrayLike | None = None,
+        multimask_output: bool = False,
+        return_logits: bool = False,
+    ) -> tuple[NDArray[Any], F32, F32]:
+        """Segment the object under the points.
+
+        Args:
+            point_coords: (n, 2) of x, y in image pixels, n >= 1, in the order they were clicked.
+            point_labels: (n,) of 1 (object) and 0 (background); None: all 1.
+            box: refused: MFP takes clicks.
+            mask_input: (1, 256, 256) logits to start from. Those that this predictor returned last are known
+                again: together with points that extend the last ones they continue, as SAM's users expect.
+            multimask_output: accepted for compatibility; there is one mask.
+            return_logits: return the logits at image size in place of the mask.
+
+        Returns:
+            masks bool (1, H, W) (float32 logits with ``return_logits``); scores float32 (1,), the IoU to be expected
+            if the probabilities are right, Σ(P·M) / (Σ M + Σ(P·(1-M))); logits float32 (1, 256, 256) of the map.
+
+        Raises:
+            SessionError: no image was set.
+            OptionError: a box, no points, or points, labels and mask of other shapes.
+            ClickError: a point outside the image.
+        """
+        if self._session is None:
+            raise SessionError("no image yet: call set_image(image) first")
+        if box is not None:
+            raise OptionError("MFP takes clicks, not boxes: pass point_coords, for example the box's centre")
+        points, labels = _points(point_coords, point_labels)
+        session = self._continued(points, labels, mask_input)
+        for (x, y), label in list(zip(points, labels, strict=True))[len(session.clicks) :]:
+            session.click(x, y, bool(label))
+
+        probability = session.probability
+        mask = session.mask.array
+        inside = float(probability[mask].sum())
+        union = float(mask.sum()) + float(probability.sum()) - inside
+        score = np.float32(inside / union if union > 0 else 0.0)
+        low = _logits(resize_bilinear(probability, LOGITS_SIZE, LOGITS_SIZE))[None]
+        self._last_logits = low
+        return (_logits(probability) if return_logits else mask)[None], np.array([score]), low.copy()
+
+    def _continued(
+        self, points: NDArray[np.float64], labels: NDArray[np.int64], mask_input: ArrayLike | None
+    ) -> Session:
+        """The present session where these points extend its clicks, else a new one."""
+        assert self._session is not None
+        given = None if mask_input is None else np.asarray(mask_input, np.float32)
+        known = self._last_logits is not None and given is not None and np.array_equal(given, self._last_logits)
+        same_start = known or _same(given, self._mask_input)
+        done = self._session.clicks
+        extends = len(done) <= len(points) and all(
+            (click.x, click.y, click.positive) == (x, y, bool(label))
+            for click, (x, y), label in zip(done, points, labels, strict=False)
+        )
+        if not (same_start and extends):
+            start = None if given is None else _mask_from(given, self._session.height, self._session.width)
+            fresh = Session(self.network, self._image, initial_mask=start, **self._options)
+            self._session, self._mask_input = fresh, given
+        return self._session
+
+
+def _points(coords: ArrayLike | None, labels: ArrayLike | None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    points = np.asarray([] if coords is None else coords, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
+        raise OptionError(f"expected point_coords of shape (n, 2), n >= 1, got {points.shape}")
+    signs = np.ones(len(points), np.int64) if labels is None else np.asarray(labels)
+    if signs.shape != (len(points),) or not np.isin(signs, (0, 1)).all():
+        raise OptionError(f"expected point_labels of shape ({len(points)},) of 0 and 1, got {labels!r}")
+    return points, signs.astype(np.int64)
+
+
+def _mask_from(logits: F32, height: int, width: int) -> NDArray[np.bool_]:
+    if logits.ndim != 3 or logits.shape[0] != 1:
+        raise OptionError(f"expected mask_input of shape (1, {LOGITS_SIZE}, {LOGITS_SIZE}), got {logits.shape}")
+    return resize_bilinear(logits[0], height, width) > 0
+
+
+def _same(a: NDArray[Any] | None, b: NDArray[Any] | None) -> bool:
+    return a is b or (a is not None and b is not None and np.array_equal(a, b))
+
+
+def _logits(probability: F32) -> F32:
+    p = np.clip(probability, _CLIP, 1 - _CLIP)
+    logits: F32 = np.log(p / (1 - p))
+    return logits

@@ -1,0 +1,48 @@
+"""Pictures for people: the mask over the photograph, the clicks on top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.clicks import Click
+from .mask import Mask
+
+OBJECT = (30, 144, 255)  # RGB
+POSITIVE = (46, 204, 64)
+NEGATIVE = (255, 65, 54)
+OUTLINE = (255, 255, 255)
+OPACITY = 0.45
+
+
+def overlay(image: NDArray[np.uint8], mask: Mask, clicks: Sequence[Click] = ()) -> NDArray[np.uint8]:
+    """The photograph with the mask tinted and outlined and the clicks as numbered dots.
+
+    Args:
+        image: H×W×3 uint8 RGB.
+        mask: of the same size.
+        clicks: in image pixels; positive ones green, negative ones red.
+
+    Returns:
+        H×W×3 uint8 RGB, a new array.
+    """
+    import cv2
+
+    picture = image.copy()
+    inside = mask.array
+    picture[inside] = (image[inside] * (1 - OPACITY) + np.array(OBJECT) * OPACITY).astype(np.uint8)
+    line = max(1, round(max(image.shape[:2]) / 400))
+    contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, contours, -1, OBJECT, line)
+    for number, click in enumerate(clicks, 1):
+        centre = round(click.x), round(click.y)
+        cv2.circle(picture, centre, 6 * line, OUTLINE, -1, cv2.LINE_AA)
+        cv2.circle(picture, centre, 5 * line, POSITIVE if click.positive else NEGATIVE, -1, cv2.LINE_AA)
+        place = centre[0] + 8 * line, centre[1] + 4 * line
+        for colour, thickness in (((0, 0, 0), 3 * line), (OUTLINE, line)):
+            cv2.putText(
+                picture, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * line, colour, thickness, cv2.LINE_AA
+            )
+    return picture

@@ -1,0 +1,90 @@
+"""Region of interest: the part of the image that a click's network pass looks at (spec section 5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..kernels.clicks import Click
+
+EXPANSION = 1.4
+SMALLEST = 200.0  # pixels a side
+REPLACE_BELOW = 0.5  # IoU of the new box with the stored one
+OBJECT_THRESHOLD = 0.5  # probability above which a pixel counts as object here, whatever the mask's threshold
+
+
+class Roi(NamedTuple):
+    """A box in image pixels, inclusive at both ends."""
+
+    row_min: int
+    row_max: int
+    col_min: int
+    col_max: int
+
+    @property
+    def height(self) -> int:
+        return self.row_max - self.row_min + 1
+
+    @property
+    def width(self) -> int:
+        return self.col_max - self.col_min + 1
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.row_min, self.row_max + 1), slice(self.col_min, self.col_max + 1)
+
+
+def whole(height: int, width: int) -> Roi:
+    return Roi(0, height - 1, 0, width - 1)
+
+
+def choose_roi(
+    stored: Roi | None, object_box: Roi | None, clicks: Sequence[Click], height: int, width: int
+) -> Roi:
+    """The region for the next pass.
+
+    Args:
+        stored: region of the pass before, None before the first.
+        object_box: bounding box of the probability map above :data:`OBJECT_THRESHOLD`, None where nothing is.
+        clicks: all clicks in image pixels, the newest included.
+        height, width: of the image.
+    """
+    positives = [click for click in clicks if click.positive]
+    fresh = whole(height, width) if object_box is None else _around(object_box, positives, height, width)
+    if (
+        stored is None
+        or any(_is_outside(click, stored) for click in positives)
+        or _iou(fresh, stored) < REPLACE_BELOW
+    ):
+        return fresh
+    return stored
+
+
+def _around(box: Roi, positives: Sequence[Click], height: int, width: int) -> Roi:
+    rows = [box.row_min, box.row_max, *(math.trunc(click.y) for click in positives)]
+    columns = [box.col_min, box.col_max, *(math.trunc(click.x) for click in positives)]
+    return Roi(*_expand(min(rows), max(rows), height), *_expand(min(columns), max(columns), width))
+
+
+def _expand(low: int, high: int, length: int) -> tuple[int, int]:
+    centre = 0.5 * (low + high)
+    half = 0.5 * max(EXPANSION * (high - low + 1), SMALLEST)
+    return max(round(centre - half), 0), min(round(centre + half), length - 1)
+
+
+def _is_outside(click: Click, roi: Roi) -> bool:
+    # the upper end counts as outside, as in the release
+    return not (roi.row_min <= click.y < roi.row_max and roi.col_min <= click.x < roi.col_max)
+
+
+def _iou(a: Roi, b: Roi) -> float:
+    return _interval_iou(a.row_min, a.row_max, b.row_min, b.row_max) * _interval_iou(
+        a.col_min, a.col_max, b.col_min, b.col_max
+    )
+
+
+def _interval_iou(a_min: int, a_max: int, b_min: int, b_max: int) -> float:
+    intersection = max(0, min(a_max, b_max) - max(a_min, b_min) + 1)
+    union = max(a_max, b_max) - min(a_min, b_min) + 1  # of intervals that meet; else the ratio is 0 all the same
+    return intersection / max(union, 1e-6)

@@ -1,0 +1,79 @@
+"""Networks on ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..contract import INPUT_CHANNELS, OUTPUT, NetworkInfo, check_signature
+from ..devices import cuda_driver, cuda_index
+from ..errors import NetworkError, RuntimeMissingError
+from ..network import F32, Network
+
+INSTALL = "pip install 'mfp-engine[cpu]'"
+
+
+class OnnxRuntimeNetwork(Network):
+    """An ONNX file on ONNX Runtime's CPU or CUDA provider."""
+
+    runtime = "onnxruntime"
+
+    def __init__(self, session: Any, info: NetworkInfo, device: str) -> None:
+        self._session = session
+        self.info = info
+        self.device = device
+
+    def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
+        feeds = dict(zip(INPUT_CHANNELS, (image, prev_mask, modulated_mask, clicks), strict=True))
+        logits: F32 = self._session.run([OUTPUT], feeds)[0]
+        return logits
+
+
+def open(source: Path, device: str, threads: int | None) -> OnnxRuntimeNetwork:
+    """See :func:`mfp.engine.network.load_network`."""
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        raise RuntimeMissingError(f"ONNX Runtime is not installed; install it with: {INSTALL}") from None
+
+    device = _choose_device(device, ort.get_available_providers())
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # its warnings are about its own optimiser; errors are raised
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if device != "cpu":
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": cuda_index(device)}))
+    try:
+        session = ort.InferenceSession(str(source), options, providers=providers)
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated classes, all meaning "not this file"
+        raise NetworkError(
+            f"ONNX Runtime cannot load {source}: {error}. If the file is damaged, export it again with: mfp export"
+        ) from error
+    if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
+        raise RuntimeMissingError(
+            f"asked for {device}, but ONNX Runtime could not start its CUDA provider and fell back to the CPU; "
+            "`mfp doctor` says what is missing, or pass device='cpu'"
+        )
+    size = check_signature(
+        source.name,
+        {tensor.name: tensor.shape for tensor in session.get_inputs()},
+        {tensor.name: tensor.shape for tensor in session.get_outputs()},
+    )
+    properties = session.get_modelmeta().custom_metadata_map
+    return OnnxRuntimeNetwork(session, NetworkInfo.from_properties(properties, size), device)
+
+
+def _choose_device(device: str, providers: list[str]) -> str:
+    if device == "cpu":
+        return device
+    gpus, why = cuda_driver()
+    if "CUDAExecutionProvider" not in providers:
+        why = "this ONNX Runtime has no CUDA provider (pip install 'mfp-engine[gpu]' instead of [cpu])"
+    elif cuda_index("cuda" if device == "auto" else device) >= gpus:
+        why = why or f"the driver offers {gpus} GPU(s)"
+    else:
+        return "cuda:0" if device == "auto" else f"cuda:{cuda_index(device)}"
+    if device == "auto":
+        return "cpu"
+    raise RuntimeMissingError(f"asked for {device}: {why}. Pass device='cpu', or see `mfp doctor`.")

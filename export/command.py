@@ -1,0 +1,68 @@
+"""Write a network as an ONNX file, and prove that it computes the same as PyTorch.
+
+    mfp export --backbone hrnet18 --checkpoint hrnet18_mfp.pth
+    mfp export --checkpoint vit_b_mfp.pth --size 672x672 --output vit_b_672.onnx
+
+Without --checkpoint the weights are seeded and untrained: good for trying things out and for timing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Literal
+
+from ..engine.contract import Size
+from .models import backbone_names
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backbone", choices=backbone_names(), help="may be left out with --checkpoint")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE.pth", help="the authors' file; opened without running code")
+    parser.add_argument("--size", type=_size, metavar="HxW|dynamic", help="default: the backbone's published size")
+    parser.add_argument("--output", type=Path, metavar="FILE.onnx", help="default: BACKBONE.onnx")
+    parser.add_argument("--opset", type=int, default=17, help="ONNX operator set, 17 to 20")
+    parser.add_argument("--stage", type=int, default=-1, help="which click stage of a checkpoint that holds several")
+    parser.add_argument("--seed", type=int, default=0, help="of untrained weights")
+
+
+def run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from .onnx_export import export_onnx
+
+    console = Console()
+    with console.status("") as status:
+        report = export_onnx(
+            args.backbone,
+            args.checkpoint,
+            size=args.size,
+            output=args.output,
+            opset=args.opset,
+            stage=args.stage,
+            seed=args.seed,
+            progress=lambda step: status.update(f"{step} …"),
+        )
+    if not report.info.trained:
+        console.print(
+            f"[bold white on red] UNTRAINED WEIGHTS [/] {report.info.weights}: masks of this network mean nothing. "
+            "Pass the authors' file with --checkpoint for real ones."
+        )
+    for name, difference in report.differences.items():
+        console.print(f"  against PyTorch, {name}: {difference:.1e} of the logits' standard deviation")
+    megabytes = report.path.stat().st_size / 1e6
+    size = "any size" if report.info.size is None else "{}×{}".format(*report.info.size)
+    console.print(f"wrote {report.path}: {report.info.backbone}, {size}, {report.info.precision}, {megabytes:.1f} MB", soft_wrap=True)
+    return 0
+
+
+def _size(text: str) -> Size | Literal["dynamic"]:
+    if text == "dynamic":
+        return "dynamic"
+    try:
+        height, width = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'expected HxW or "dynamic", for example 320x480, got {text!r}') from None
+    if min(height, width) < 1:
+        raise argparse.ArgumentTypeError(f"expected a height and a width from 1, got {text!r}")
+    return height, width

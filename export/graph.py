@@ -1,0 +1,79 @@
+"""Cleaning an exported ONNX graph: constants folded, no leftovers, resizes of known size without shape arithmetic."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+LEFTOVERS = frozenset({"BatchNormalization", "Dropout", "Identity", "Constant"})  # what folding must have removed
+
+
+def clean(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Fold and simplify. The result computes the same and holds operators of the ONNX standard only."""
+    model = _folded(model)
+    if _resizes_to_scales(model):
+        model = _folded(model)  # takes the shape arithmetic away that nothing reads any more
+    used = {node.domain for node in model.graph.node}
+    for entry in [entry for entry in model.opset_import if entry.domain not in used]:
+        model.opset_import.remove(entry)
+    del model.graph.value_info[:]  # of the draft; shape inference writes it anew
+    return model
+
+
+def leftovers(model: onnx.ModelProto) -> list[str]:
+    """Operators that a finished graph must not hold, and any outside the ONNX standard."""
+    return sorted({node.op_type for node in model.graph.node if node.op_type in LEFTOVERS or node.domain})
+
+
+def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """ONNX Runtime's basic level: folds constants and removes what does nothing, independent of the machine."""
+    import onnxruntime as ort
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "source.onnx", Path(folder) / "target.onnx"
+        onnx.save(model, source)
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(target)
+        options.log_severity_level = 3
+        ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+        return onnx.load(target)
+
+
+def _resizes_to_scales(model: onnx.ModelProto) -> int:
+    """Give resizes between known sizes constant scales; returns how many.
+
+    The exporter asks for a size, and because the batch is open it computes that size from the input's shape at
+    every run, with a chain of small nodes in front of each of HRNet's 35 resizes.
+    """
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    known = {value.name: _spatial(value) for value in [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]}
+    changed = 0
+    for node in model.graph.node:
+        source, target = known.get(node.input[0]), known.get(node.output[0])
+        if node.op_type != "Resize" or source is None or target is None:
+            continue
+        scales = np.array([1, 1, *(_scale(a, b) for a, b in zip(source, target, strict=True))], np.float32)
+        name = f"{node.output[0]}_scales"
+        model.graph.initializer.append(numpy_helper.from_array(scales, name))
+        del node.input[1:]
+        node.input.extend(["", name])
+        changed += 1
+    return changed
+
+
+def _scale(source: int, target: int) -> float:
+    """A scale from which every runtime computes ``target``: they take the floor of the product, in float32."""
+    exact = np.float32(target / source)
+    return float(exact) if int(np.floor(np.float32(source) * exact)) == target else (target + 0.25) / source
+
+
+def _spatial(value: onnx.ValueInfoProto) -> tuple[int, int] | None:
+    dims = value.type.tensor_type.shape.dim
+    if len(dims) != 4 or not (dims[2].HasField("dim_value") and dims[3].HasField("dim_value")):
+        return None
+    return dims[2].dim_value, dims[3].dim_value

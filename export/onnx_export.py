@@ -1,0 +1,198 @@
+"""Writes a PyTorch MFP network as an ONNX file that keeps the contract, and proves that it computes the same."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from .. import __version__
+from ..engine.contract import INPUT_CHANNELS, OUTPUT, NetworkInfo, Size, check_signature, tensor_shapes
+from ..engine.errors import ExportError, OptionError
+from ..engine.network import Network, load_network
+from . import check_inputs
+
+if TYPE_CHECKING:
+    import torch
+
+DEFAULT_OPSET = 17
+LIMIT_FIXED = 1e-4  # largest difference allowed, in standard deviations of the logits
+LIMIT_ANY_SIZE = 5e-4
+ODD_SIZES: tuple[Size, ...] = ((267, 400), (401, 333), (233, 311))  # where files of any size are compared as well
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written and how well it agrees.
+
+    Attributes:
+        path: of the file.
+        info: its metadata.
+        differences: largest difference to PyTorch on each input, in standard deviations of the logits.
+    """
+
+    path: Path
+    info: NetworkInfo
+    differences: dict[str, float]
+
+    @property
+    def worst(self) -> float:
+        return max(self.differences.values())
+
+
+def export_onnx(
+    backbone: str | None = None,
+    checkpoint: str | Path | None = None,
+    *,
+    size: Size | Literal["dynamic"] | None = None,
+    output: str | Path | None = None,
+    opset: int = DEFAULT_OPSET,
+    stage: int = -1,
+    seed: int = 0,
+    progress: Progress = lambda step: None,
+) -> ExportReport:
+    """Write an ONNX file.
+
+    Args:
+        backbone: ``"resnet34"``, ``"hrnet18"``, ``"vit_b"``; may be left out with a checkpoint, which names its own.
+        checkpoint: the authors' ``.pth`` file; None: seeded, untrained weights.
+        size: (H, W); ``"dynamic"`` leaves both open (convolutional backbones); None: the backbone's published size.
+            The batch is always open.
+        output: path of the file; None: ``BACKBONE.onnx`` here.
+        opset: ONNX operator set, from 17.
+        stage: which of a checkpoint's click stages, where it holds several; the last by default.
+        seed: of untrained weights.
+        progress: called with a word on each step as it begins.
+
+    Raises:
+        CheckpointError: the checkpoint is refused.
+        OptionError: a size or opset that the backbone does not take.
+        ExportError: the export failed or disagrees with PyTorch. No file is left then; an older one stays.
+    """
+    if opset < 17:
+        raise OptionError(f"expected an opset from 17 (LayerNormalization came with it), got {opset}")
+    fixed = size if isinstance(size, tuple) else None
+    progress("building the network")
+    module = _module(backbone, checkpoint, fixed, stage, seed)
+    spec = module.spec
+    if size == "dynamic" and not spec.any_size:
+        raise OptionError(
+            f"{spec.name} cannot be exported with open height and width: its positional embedding and attention "
+            "windows are laid out for one size. Export one file a size, for example --size 672x672."
+        )
+    native = fixed or spec.size
+    info = NetworkInfo(
+        backbone=spec.name,
+        size=None if size == "dynamic" else native,
+        n_early=spec.n_early,
+        r_max=spec.r_max,
+        weights=module.weights,
+        exporter=f"mfp-engine {__version__}",
+    )
+    path = Path(output) if output is not None else Path(f"{spec.name}.onnx")
+    if path.suffix.lower() != ".onnx":
+        raise OptionError(f"expected an output ending in .onnx, got {path}")
+    if not path.parent.is_dir():
+        raise OptionError(f"cannot write {path}: the folder {path.parent} does not exist")
+
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mfp-export-") as folder:
+        draft = Path(folder) / path.name
+        progress("tracing")
+        _trace(module, draft, native, info.size is None, opset)
+        progress("checking the graph")
+        _finish(draft, info)
+        progress("comparing with PyTorch")
+        sizes = (native, *ODD_SIZES) if info.size is None else (native,)
+        differences = compare(load_network(draft, device="cpu"), load_network(module, device="cpu"), sizes)
+        limit = LIMIT_ANY_SIZE if info.size is None else LIMIT_FIXED
+        report = ExportReport(path, info, differences)
+        if not report.worst <= limit:  # also where it is NaN
+            raise ExportError(
+                f"the exported file differs from PyTorch by {report.worst:.1e} of the logits' standard deviation, "
+                f"more than {limit:.0e}; nothing was written. Try another --opset, or report this."
+            )
+        os.replace(draft, path)
+    return report
+
+
+def compare(network: Network, reference: Network, sizes: tuple[Size, ...]) -> dict[str, float]:
+    """Largest difference of the logits, in standard deviations of the reference's, on random and photographic input."""
+    differences = {}
+    for height, width in sizes:
+        for kind, make in (("random", check_inputs.random_inputs), ("photograph", check_inputs.photograph_inputs)):
+            inputs = make(height, width)
+            expected, found = reference(*inputs), network(*inputs)
+            if found.shape != expected.shape:
+                raise ExportError(f"the exported file gives logits of {found.shape} at {height}×{width}, PyTorch {expected.shape}")
+            differences[f"{kind} {height}×{width}"] = float(np.abs(found - expected).max() / expected.std())
+    return differences
+
+
+def _module(
+    backbone: str | None, checkpoint: str | Path | None, size: Size | None, stage: int, seed: int
+) -> torch.nn.Module:
+    if checkpoint is not None:
+        from .checkpoint import load
+
+        return load(checkpoint, stage=stage, backbone=backbone, size=size)
+    if backbone is None:
+        from .models import backbone_names
+
+        raise OptionError(f"expected a backbone ({', '.join(backbone_names())}) or a checkpoint, got neither")
+    from .seeded import seeded
+
+    return seeded(backbone, seed=seed, size=size)
+
+
+def _trace(module: torch.nn.Module, path: Path, size: Size, any_size: bool, opset: int) -> None:
+    import torch
+
+    example = tuple(torch.zeros(2, channels, *size) for channels in INPUT_CHANNELS.values())
+    open_axes = {0: "batch", 2: "height", 3: "width"} if any_size else {0: "batch"}
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            # deprecation of the exporter; tracer warnings are settled by the comparison that follows
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module,
+                example,
+                str(path),
+                input_names=list(INPUT_CHANNELS),
+                output_names=[OUTPUT],
+                dynamic_axes={name: open_axes for name in (*INPUT_CHANNELS, OUTPUT)},
+                opset_version=opset,
+                do_constant_folding=True,
+                # The TorchScript exporter gives graphs that TensorRT parses for all three networks; what it cannot
+                # say (opsets above 20) it refuses.
+                dynamo=False,
+            )
+    except Exception as error:  # the exporter raises what it likes
+        raise ExportError(f"PyTorch could not export {type(module).__name__} with opset {opset}: {error}") from error
+
+
+def _finish(path: Path, info: NetworkInfo) -> None:
+    """Clean the graph, add the metadata, and check what is there."""
+    import onnx
+
+    from .graph import clean, leftovers
+
+    model = clean(onnx.load(path))
+    onnx.helper.set_model_props(model, info.to_properties())
+    model.producer_name, model.producer_version = "mfp-engine", __version__
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except Exception as error:  # the checker's own classes, and plain ones from below
+        raise ExportError(f"the exported graph does not pass ONNX's checker: {error}") from error
+    if left := leftovers(model):
+        raise ExportError(f"the exported graph still holds {', '.join(left)}, which folding should have removed")
+    check_signature(path.name, tensor_shapes(model.graph.input), tensor_shapes(model.graph.output))
+    onnx.save(model, path)

@@ -1,0 +1,21 @@
+"""The noun that the kernels share with everything above them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Click(NamedTuple):
+    """One click.
+
+    Attributes:
+        x: column in pixels of the map it belongs to (image or network), 0 at the centre of the leftmost pixel.
+        y: row in pixels, 0 at the centre of the top pixel.
+        positive: True adds to the object, False removes from it.
+        index: place in the click order of its object, from 0; the newest click has the largest.
+    """
+
+    x: float
+    y: float
+    positive: bool = True
+    index: int = 0

@@ -1,0 +1,187 @@
+"""The executable specification: click encoding and probability modulation in plain NumPy, float64.
+
+Every faster implementation is tested against this file. Section numbers are those of the MFP paper's
+supplement and of ``docs/method.md``. Clicks are given in map coordinates, unrounded, as sequences of
+:class:`~mfp.kernels.clicks.Click`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .clicks import Click
+
+F64 = NDArray[np.float64]
+
+MIN_RADIUS = 10.0  # pixels; also the distance below which opposite clicks cut pieces out of the window
+DISK_RADIUS = 5.0  # pixels
+TARGET_POSITIVE = 0.99  # an early positive click lifts its own pixel to this probability …
+TARGET_NEGATIVE = 0.01  # … and a negative click lowers it to this one
+SPREAD = 1000.0  # the release's rescaled maximum of the squared differences
+
+
+def encode_clicks(
+    clicks: Sequence[Click], height: int, width: int, radius: float = DISK_RADIUS
+) -> NDArray[np.float32]:
+    """Disk maps of the clicks (spec section 3).
+
+    Args:
+        clicks: positions in map pixels, centres not rounded. A click with both coordinates negative is padding.
+        height, width: size of the map.
+        radius: pixels; a pixel belongs to a disk where ``dy² + dx² <= radius²``, in float32 as in the release.
+
+    Returns:
+        float32 (2, height, width) of 0 and 1: channel 0 positive clicks, channel 1 negative clicks.
+    """
+    disks = np.zeros((2, height, width), np.float32)
+    rows = np.arange(height, dtype=np.float32)
+    columns = np.arange(width, dtype=np.float32)
+    for click in clicks:
+        if max(click.x, click.y) < 0:
+            continue
+        near_rows = _span(click.y, radius, height)
+        near_columns = _span(click.x, radius, width)
+        dy = rows[near_rows, None] - np.float32(click.y)
+        dx = columns[None, near_columns] - np.float32(click.x)
+        disk = dy * dy + dx * dx <= np.float32(radius) ** 2
+        disks[0 if click.positive else 1, near_rows, near_columns][disk] = 1.0
+    return disks
+
+
+def modulate(
+    probability: ArrayLike,
+    clicks: Sequence[Click],
+    n_early: int = 7,
+    r_max: float = 100.0,
+    distance: str = "probability",
+    image: ArrayLike | None = None,
+) -> NDArray[np.float32]:
+    """Probability modulation around the newest click (paper section 3.2, spec section 4).
+
+    Args:
+        probability: (H, W) in [0, 1].
+        clicks: all clicks of the object; the one with the largest index is the newest and the only one that acts,
+            the others of opposite sign bound its window. A negative index marks padding.
+        n_early: N; clicks with an index below it modulate by similarity, later ones by distance.
+        r_max: R_max, radius in pixels of the window where there is no click of the opposite sign.
+        distance: what early clicks compare, ``"probability"`` (the release) or ``"rgb"`` (supplement, Table S-5).
+        image: (H, W, 3), any scale; needed for ``"rgb"`` only.
+
+    Returns:
+        float32 (H, W) in [0, 1]. The input unchanged where there is no click or the newest lies at negative
+        coordinates. Finite also where the release divides by zero.
+
+    Raises:
+        ValueError: for an unknown ``distance`` or an ``image`` that is missing or of another size.
+    """
+    source = np.asarray(probability, np.float64)
+    if distance not in ("probability", "rgb"):
+        raise ValueError(f'distance must be "probability" or "rgb", got {distance!r}')
+    if distance == "rgb" and (image is None or np.shape(image) != (*source.shape, 3)):
+        raise ValueError(
+            f'distance="rgb" needs an image of shape {(*source.shape, 3)}, '
+            f"got {'none' if image is None else np.shape(image)}"
+        )
+    result = source.astype(np.float32)
+    valid = [click for click in clicks if click.index >= 0]
+    if not valid:
+        return result
+    newest = max(valid, key=lambda click: click.index)
+    y, x = float(np.float32(newest.y)), float(np.float32(newest.x))
+    if y < 0 or x < 0:
+        return result
+
+    opposite = [click for click in valid if click.positive != newest.positive]
+    radius, cuts = _window_radius(newest, opposite, r_max)
+    region = _span(y, radius, source.shape[0]), _span(x, radius, source.shape[1])
+    dist = _distance_to(y, x, region)
+    inside = dist <= radius
+    for cut_y, cut_x, cut_radius in cuts:
+        inside &= ~(_distance_to(cut_y, cut_x, region) <= cut_radius)
+    if not inside.any():
+        return result
+
+    dist = dist[inside]
+    values = source[region][inside]
+    clicked = _pixel(math.trunc(y), math.trunc(x), source.shape)
+    p = float(source[clicked])
+    if p == (0.0 if newest.positive else 1.0):
+        farthest = dist.max()
+        if farthest > 0:
+            falloff = dist / farthest
+            result[region][inside] = 1.0 - falloff if newest.positive else falloff
+        return result
+
+    gamma = _strength(p, newest.positive)
+    if newest.index < n_early:
+        if distance == "rgb":
+            colours = np.asarray(image, np.float64)
+            squared = ((colours[region][inside] - colours[clicked]) ** 2).sum(axis=-1)
+        else:
+            squared = (values - p) ** 2
+        exponent = _exponent_by_similarity(squared, gamma)
+    else:
+        exponent = gamma * (1.0 - dist / radius) + dist / radius
+    result[region][inside] = values ** (1.0 / exponent if newest.positive else exponent)
+    result[_pixel(round(y), round(x), source.shape)] = 1.0 if newest.positive else 0.0
+    return result
+
+
+def _window_radius(
+    newest: Click, opposite: Sequence[Click], r_max: float
+) -> tuple[float, list[tuple[float, float, float]]]:
+    """Radius of the window, and the disks (y, x, radius) cut out of it. Float32, as the release computes it."""
+    if not opposite:
+        return float(r_max), []
+    positions = np.array([(click.y, click.x) for click in opposite], np.float32)
+    offsets = positions - np.array((newest.y, newest.x), np.float32)
+    gaps = np.sqrt((offsets * offsets).sum(axis=1, dtype=np.float32))
+    nearest = gaps.min()
+    radius = max(float(nearest / np.float32(2)), MIN_RADIUS)
+    cuts = []
+    if nearest < MIN_RADIUS:
+        cuts = [
+            (float(y), float(x), float(gap))
+            for (y, x), gap in zip(positions, gaps, strict=True)
+            if gap < MIN_RADIUS
+        ]
+    return radius, cuts
+
+
+def _strength(p: float, positive: bool) -> float:
+    """The gamma that moves probability ``p`` at the clicked pixel to its target; 1 where it is there already."""
+    if positive:
+        return 1.0 / (math.log(TARGET_POSITIVE) / math.log(p) + 1e-8) if p < TARGET_POSITIVE else 1.0
+    return math.log(TARGET_NEGATIVE) / math.log(p) if p > TARGET_NEGATIVE else 1.0
+
+
+def _exponent_by_similarity(squared: F64, gamma: float) -> F64:
+    """Early clicks: ``gamma`` for pixels like the clicked one, 1 from the median difference on."""
+    largest = squared.max()
+    spread = squared / largest * SPREAD if largest > 0 else squared
+    median = np.partition(spread, (spread.size - 1) // 2)[(spread.size - 1) // 2]  # lower median
+    if median == 0:  # the release divides by zero here; this is the limit of the formula
+        return np.where(spread == 0, gamma, 1.0)
+    below = median - spread
+    # the cube written out: NumPy's power is 20 times slower for negative bases
+    return np.maximum(1.0, (gamma - 1.0) / median**3 * (below * below * below) + 1.0)
+
+
+def _distance_to(y: float, x: float, region: tuple[slice, slice]) -> F64:
+    dy = np.arange(region[0].start, region[0].stop, dtype=np.float64) - y
+    dx = np.arange(region[1].start, region[1].stop, dtype=np.float64) - x
+    return np.sqrt((dy * dy)[:, None] + (dx * dx)[None, :])
+
+
+def _span(centre: float, radius: float, length: int) -> slice:
+    """Indices that can lie within ``radius`` of ``centre``; possibly empty, never outside 0 … length."""
+    start = min(max(math.floor(centre - radius), 0), length)
+    return slice(start, min(max(math.ceil(centre + radius) + 1, start), length))
+
+
+def _pixel(row: int, column: int, shape: tuple[int, ...]) -> tuple[int, int]:
+    return min(max(row, 0), shape[0] - 1), min(max(column, 0), shape[1] - 1)

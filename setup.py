@@ -1,0 +1,62 @@
+"""Packaging. The repository's root is the package ``mfp``: folder ``X/`` is ``mfp.X``."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+ROOT = Path(__file__).parent
+match = re.search(r'^__version__ = "([^"]+)"', (ROOT / "__init__.py").read_text("utf-8"), re.MULTILINE)
+if match is None:
+    raise RuntimeError("__init__.py defines no __version__")
+VERSION = match.group(1)
+
+CPU = ["onnxruntime>=1.20"]
+EXPORT = ["torch>=2.6", "onnxscript>=0.5", *CPU]
+
+setup(
+    name="mfp-engine",
+    version=VERSION,
+    description="MFP click-based interactive segmentation on fast inference engines",
+    long_description=(ROOT / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    package_dir={"mfp": "."},
+    packages=[
+        "mfp",
+        "mfp.bench",
+        "mfp.engine",
+        "mfp.engine.commands",
+        "mfp.engine.runtimes",
+        "mfp.export",
+        "mfp.export.models",
+        "mfp.kernels",
+    ],
+    package_data={"mfp": ["py.typed"], "mfp.engine": ["sample.jpg"]},
+    install_requires=[
+        "numpy>=1.26",
+        "onnx>=1.17",
+        "opencv-python-headless>=4.10",
+        "pycocotools>=2.0.8",
+        "rich>=13",
+    ],
+    extras_require={
+        "cpu": CPU,
+        # onnxruntime-gpu replaces onnxruntime: install one of the two extras, not both.
+        "gpu": ["onnxruntime-gpu>=1.20", "cupy-cuda13x>=13.6", "tensorrt>=10.12"],
+        "export": EXPORT,
+        "dev": [*EXPORT, "hypothesis>=6.100", "mypy>=1.13", "pillow>=10", "pytest>=8", "ruff>=0.8"],
+    },
+    entry_points={"console_scripts": ["mfp = mfp.engine.cli:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Processing",
+    ],
+)
