@@ -139,9 +139,7 @@ def run_object(
         DatasetError: there is no object, or a mask does not fit the truth.
     """
     if not np.any(truth == 1):
-        raise DatasetError(
-            "expected a truth with at least one object pixel (1); there is nothing to click on"
-        )
+        raise DatasetError("expected a truth with at least one object pixel (1); there is nothing to click on")
     mask: Mask | NDArray[np.bool_] = np.zeros(truth.shape, np.bool_)
     clicks: list[Click] = []
     ious: list[float] = []
@@ -173,10 +171,7 @@ def noc(ious: Sequence[Sequence[float]], threshold: float, max_clicks: int = 20)
     if not ious:
         raise DatasetError("expected the IoUs of at least one object; got none")
     needed = np.array(
-        [
-            next((n for n, value in enumerate(curve[:max_clicks], 1) if value >= threshold), max_clicks)
-            for curve in ious
-        ]
+        [next((n for n, value in enumerate(curve[:max_clicks], 1) if value >= threshold), max_clicks) for curve in ious]
     )
     return NoC(float(needed.mean()), float(needed.std()), int(np.count_nonzero(needed == max_clicks)))
 
@@ -206,8 +201,7 @@ def _prediction(mask: Mask | NDArray[np.bool_], truth: NDArray[np.int8]) -> NDAr
     predicted = np.asarray(mask)
     if predicted.dtype != np.bool_ or predicted.shape != truth.shape:
         raise DatasetError(
-            f"expected a mask of bool {truth.shape}, the size of the truth; "
-            f"got {predicted.dtype} {predicted.shape}"
+            f"expected a mask of bool {truth.shape}, the size of the truth; got {predicted.dtype} {predicted.shape}"
         )
     return predicted
 

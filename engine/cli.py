@@ -13,7 +13,10 @@ COMMANDS = {
     "export": ("mfp.export.command", "write a network as an ONNX file"),
     "segment": ("mfp.engine.commands.segment", "click on a photograph, get the mask"),
     "info": ("mfp.engine.commands.info", "show what a network file contains and promises"),
-    "doctor": ("mfp.engine.commands.doctor", "say which runtimes and devices work here, and what would change it"),
+    "doctor": (
+        "mfp.engine.commands.doctor",
+        "say which runtimes and devices work here, and what would change it",
+    ),
 }
 
 

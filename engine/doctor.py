@@ -41,7 +41,13 @@ def _onnxruntime() -> list[Finding]:
     gpus, why = cuda_driver()
     if "CUDAExecutionProvider" not in library.get_available_providers():
         remedy = GPU_INSTALL if gpus else f"{DRIVER_REMEDY}, then: {GPU_INSTALL}"
-        cuda = Finding("onnxruntime", "cuda", False, f"{version} was built without CUDA" + (f"; {why}" if why else ""), remedy)
+        cuda = Finding(
+            "onnxruntime",
+            "cuda",
+            False,
+            f"{version} was built without CUDA" + (f"; {why}" if why else ""),
+            remedy,
+        )
     elif gpus == 0:
         cuda = Finding("onnxruntime", "cuda", False, why, DRIVER_REMEDY)
     else:
@@ -61,7 +67,9 @@ def _torch() -> list[Finding]:
         remedy = "pip install torch, a build for CUDA"
         if not gpus:
             remedy = f"{DRIVER_REMEDY}, then: {remedy}"
-        cuda = Finding("torch", "cuda", False, f"{version} was built without CUDA" + (f"; {why}" if why else ""), remedy)
+        cuda = Finding(
+            "torch", "cuda", False, f"{version} was built without CUDA" + (f"; {why}" if why else ""), remedy
+        )
     else:
         cuda = Finding("torch", "cuda", False, why or "PyTorch finds no CUDA GPU", DRIVER_REMEDY)
     return [Finding("torch", "cpu", True, version), cuda]

@@ -15,7 +15,7 @@ from ..kernels.reference import encode_clicks, modulate
 from ..kernels.resample import resize_bilinear
 from .contract import Size
 from .network import F32, Network
-from .roi import OBJECT_THRESHOLD, Roi
+from .roi import OBJECT_THRESHOLD, Roi, bounding_box
 
 
 @dataclass
@@ -124,10 +124,7 @@ class HostPipeline:
             return prev  # a quirk of the release, for the whole batch: spec section 4
         colours = image.transpose(0, 2, 3, 1)
         return np.stack(
-            [
-                modulate(prev[i, 0], item, n_early, r_max, distance, colours[i])[None]
-                for i, item in enumerate(batch)
-            ]
+            [modulate(prev[i, 0], item, n_early, r_max, distance, colours[i])[None] for i, item in enumerate(batch)]
         )
 
 
@@ -136,15 +133,6 @@ def sigmoid(logits: F32) -> F32:
     with np.errstate(over="ignore"):  # exp(-x) is inf for x < -88, and 1 / inf the right result
         result: F32 = np.float32(1.0) / (np.float32(1.0) + np.exp(-logits))
     return result
-
-
-def bounding_box(mask: NDArray[np.bool_]) -> Roi | None:
-    """Box of the True pixels of an H×W map, or None where there is none."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    if rows.size == 0:
-        return None
-    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
-    return Roi(int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1]))
 
 
 def _into_crop(click: Click, roi: Roi, height: int, width: int) -> Click:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +75,7 @@ def as_initial_mask(mask: Any, height: int, width: int) -> NDArray[np.float32]:
     return (array != 0).astype(np.float32)
 
 
-def read_image(path: str | Path) -> U8:
+def read_image(path: str | os.PathLike[str]) -> U8:
     """Read a photograph as H×W×3 uint8 RGB, turned upright by its EXIF orientation.
 
     Grey files are repeated to three channels, alpha is dropped, 16-bit files are reduced to 8 bits.
@@ -101,20 +103,25 @@ def read_image(path: str | Path) -> U8:
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def write_png(path: str | Path, image: NDArray[np.uint8]) -> Path:
+def write_png(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> Path:
     """Write H×W×3 RGB or H×W grey, uint8, as PNG.
 
+    The file appears complete or not at all. An older file of that name is replaced.
+
     Raises:
-        ImageError: where the folder does not exist or cannot be written.
+        ImageError: the file cannot be written there.
     """
     import cv2
 
     path = Path(path)
-    ok, data = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    if not ok:
-        raise ImageError(f"cannot encode {path} as PNG: an image of {'×'.join(map(str, image.shape))}")
+    _, encoded = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    # Not cv2.imwrite: it cannot open every Unicode path on Windows and only returns False where it fails.
+    partial = path.parent / f".{os.urandom(8).hex()}.tmp"
     try:
-        path.write_bytes(data.tobytes())
+        partial.write_bytes(encoded.tobytes())
+        os.replace(partial, path)
     except OSError as error:
-        raise ImageError(f"cannot write {path}: {error.strerror or error}") from None
+        with suppress(OSError):
+            partial.unlink()
+        raise ImageError(f"cannot write {path}: {error.strerror}; the folder must exist and be writable") from error
     return path

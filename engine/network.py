@@ -53,9 +53,7 @@ _RUNTIMES = {"onnxruntime": "onnx_runtime", "torch": "pytorch"}
 _RUNTIME_OF_SUFFIX = {".onnx": "onnxruntime", ".pth": "torch", ".pt": "torch"}
 
 
-def load_network(
-    source: Any, runtime: str = "auto", device: str = "auto", threads: int | None = None
-) -> Network:
+def load_network(source: Any, runtime: str = "auto", device: str = "auto", threads: int | None = None) -> Network:
     """Open a network.
 
     Args:

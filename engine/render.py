@@ -43,6 +43,13 @@ def overlay(image: NDArray[np.uint8], mask: Mask, clicks: Sequence[Click] = ()) 
         place = centre[0] + 8 * line, centre[1] + 4 * line
         for colour, thickness in (((0, 0, 0), 3 * line), (OUTLINE, line)):
             cv2.putText(
-                picture, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * line, colour, thickness, cv2.LINE_AA
+                picture,
+                str(number),
+                place,
+                cv2.FONT_HERSHEY_SIMPLEX,
+                0.5 * line,
+                colour,
+                thickness,
+                cv2.LINE_AA,
             )
     return picture

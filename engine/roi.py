@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..kernels.clicks import Click
 
 EXPANSION = 1.4
@@ -39,9 +42,16 @@ def whole(height: int, width: int) -> Roi:
     return Roi(0, height - 1, 0, width - 1)
 
 
-def choose_roi(
-    stored: Roi | None, object_box: Roi | None, clicks: Sequence[Click], height: int, width: int
-) -> Roi:
+def bounding_box(mask: NDArray[np.bool_]) -> Roi | None:
+    """Box of the True pixels of an H×W map, or None where there is none."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if rows.size == 0:
+        return None
+    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
+    return Roi(int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1]))
+
+
+def choose_roi(stored: Roi | None, object_box: Roi | None, clicks: Sequence[Click], height: int, width: int) -> Roi:
     """The region for the next pass.
 
     Args:
@@ -52,11 +62,7 @@ def choose_roi(
     """
     positives = [click for click in clicks if click.positive]
     fresh = whole(height, width) if object_box is None else _around(object_box, positives, height, width)
-    if (
-        stored is None
-        or any(_is_outside(click, stored) for click in positives)
-        or _iou(fresh, stored) < REPLACE_BELOW
-    ):
+    if stored is None or any(_is_outside(click, stored) for click in positives) or _iou(fresh, stored) < REPLACE_BELOW:
         return fresh
     return stored
 

@@ -83,9 +83,7 @@ class Session:
         self.height, self.width = pixels.shape[:2]
         self.threshold = float(threshold)
         self._initial = None if initial_mask is None else as_initial_mask(initial_mask, self.height, self.width)
-        self._pipeline = HostPipeline(
-            network, pixels, _network_size(size, info), flip, n_early, float(r_max), distance
-        )
+        self._pipeline = HostPipeline(network, pixels, _network_size(size, info), flip, n_early, float(r_max), distance)
         self._steps: list[_Step] = []
         self._undone: list[_Step] = []
         self._finished: list[Mask] = []
@@ -162,7 +160,9 @@ class Session:
     @property
     def mask(self) -> Mask:
         """The present mask; empty before the first click."""
-        return Mask(self._pipeline.probability > self.threshold)
+        inside = self._pipeline.probability > self.threshold
+        inside.flags.writeable = False  # so that Mask takes it over without a copy
+        return Mask(inside)
 
     @property
     def probability(self) -> F32:
@@ -201,7 +201,8 @@ class Session:
             raise ClickError(f"expected finite coordinates, got x={x}, y={y}")
         if not (0 <= x < self.width and 0 <= y < self.height):
             raise ClickError(
-                f"click outside the image: expected 0 <= x < {self.width} and 0 <= y < {self.height}, got x={x:g}, y={y:g}"
+                f"click outside the image: expected 0 <= x < {self.width} and 0 <= y < {self.height}, "
+                f"got x={x:g}, y={y:g}"
             )
         return Click(x, y, bool(positive), len(self._steps) + (self._initial is not None))
 

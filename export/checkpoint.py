@@ -16,8 +16,9 @@ import torch
 
 from ..engine.errors import CheckpointError
 from . import models
+from .archive import Archive
 from .models.blocks import Network
-from .safe_pickle import STORAGES, Archive, TensorRecord
+from .safe_pickle import STORAGES, TensorRecord
 
 FLOATS = frozenset(dtype for dtype in STORAGES.values() if "float" in dtype)
 NAMED = 3  # names that an error shows of a longer list
@@ -103,9 +104,8 @@ def _backbone_or_config(config: Mapping[str, Any] | None, backbone: str | None) 
         return backbone
     name = models.name_from_config(config)
     if backbone not in (None, name):
-        raise CheckpointError(
-            f"backbone {backbone!r} was asked for, the file holds {name!r} ({config['class']})"
-        )
+        kind = models.BACKBONES[name].checkpoint_class
+        raise CheckpointError(f"backbone {backbone!r} was asked for, the file holds {name!r} ({kind})")
     return config
 
 
@@ -135,5 +135,5 @@ def _compare(state: dict[str, TensorRecord], expected: Mapping[str, torch.Tensor
 
 def _some(names: Sequence[object] | Mapping[Any, Any], before: str = "") -> str:
     """The first few of a list, for a message; empty for an empty list."""
-    shown = [name if isinstance(name, str) else reprlib.repr(name) for name in list(names)[:NAMED]]
+    shown = [name[:120] if isinstance(name, str) else reprlib.repr(name) for name in list(names)[:NAMED]]
     return before + ", ".join(shown) + (", …" if len(names) > NAMED else "") if shown else ""

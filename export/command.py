@@ -12,13 +12,16 @@ import argparse
 from pathlib import Path
 from typing import Literal
 
+from ..engine.commands.arguments import parse_size
 from ..engine.contract import Size
 from .models import backbone_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backbone", choices=backbone_names(), help="may be left out with --checkpoint")
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE.pth", help="the authors' file; opened without running code")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE.pth", help="the authors' file; opened without running code"
+    )
     parser.add_argument("--size", type=_size, metavar="HxW|dynamic", help="default: the backbone's published size")
     parser.add_argument("--output", type=Path, metavar="FILE.onnx", help="default: BACKBONE.onnx")
     parser.add_argument("--opset", type=int, default=17, help="ONNX operator set, 17 to 20")
@@ -52,17 +55,17 @@ def run(args: argparse.Namespace) -> int:
         console.print(f"  against PyTorch, {name}: {difference:.1e} of the logits' standard deviation")
     megabytes = report.path.stat().st_size / 1e6
     size = "any size" if report.info.size is None else "{}×{}".format(*report.info.size)
-    console.print(f"wrote {report.path}: {report.info.backbone}, {size}, {report.info.precision}, {megabytes:.1f} MB", soft_wrap=True)
+    console.print(
+        f"wrote {report.path}: {report.info.backbone}, {size}, {report.info.precision}, {megabytes:.1f} MB",
+        soft_wrap=True,
+    )
     return 0
 
 
 def _size(text: str) -> Size | Literal["dynamic"]:
     if text == "dynamic":
         return "dynamic"
-    try:
-        height, width = (int(part) for part in text.lower().split("x"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'expected HxW or "dynamic", for example 320x480, got {text!r}') from None
-    if min(height, width) < 1:
-        raise argparse.ArgumentTypeError(f"expected a height and a width from 1, got {text!r}")
-    return height, width
+    size = parse_size(text)
+    if isinstance(size, int):
+        raise argparse.ArgumentTypeError(f'expected HxW or "dynamic", for example 320x480, got {text!r}')
+    return size

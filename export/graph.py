@@ -51,7 +51,10 @@ def _resizes_to_scales(model: onnx.ModelProto) -> int:
     every run, with a chain of small nodes in front of each of HRNet's 35 resizes.
     """
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    known = {value.name: _spatial(value) for value in [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]}
+    known = {
+        value.name: _spatial(value)
+        for value in [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
+    }
     changed = 0
     for node in model.graph.node:
         source, target = known.get(node.input[0]), known.get(node.output[0])

@@ -1,31 +1,23 @@
-"""Reading a PyTorch file without running it.
+"""Reading the pickle of a PyTorch file as data: no module is imported, no foreign name is looked up or called.
 
-A ``.pth`` file is a zip archive with a pickle inside, and unpickling calls whatever the file names. Here the
-pickle only ever meets the inert classes of this file: no module is imported, no foreign name is looked up,
-tensors are descriptions until :meth:`Archive.tensor` reads their bytes. A pickle that names anything outside
-the allow-list (``os.system``, ``builtins.getattr``, …) is refused before it is called.
+Unpickling calls whatever a file names. So this does not unpickle: it walks the opcodes itself and builds only
+dictionaries, lists, tuples and scalars. The few names that a checkpoint needs have an inert counterpart here,
+tensors stay descriptions, and a pickle that names anything else (``os.system``, ``builtins.getattr``, …) is
+refused.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import pickle
 import pickletools
 import reprlib
-import zipfile
-from math import prod
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from ..engine.errors import CheckpointError
 
-if TYPE_CHECKING:
-    import torch
-
-# First bytes of files that PyTorch wrote before 1.6: a pickle of the number 0x1950a86a20f9469cfc6c.
-LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 MAX_DIMENSIONS = 8
+MAX_SIZE = 1 << 48  # elements; far above any file, far below an overflow
 
 STORAGES = {
     "DoubleStorage": "float64",
@@ -42,271 +34,218 @@ STORAGES = {
 
 
 class StandIn:
-    """Takes the place of a class or function that this engine does not have; does nothing at all.
-
-    Every object that a pickle can get hold of defines ``__setstate__``: without it, unpickling would write
-    the file's values into the attributes of the object.
-    """
-
-    __slots__ = ()
-
-    def __new__(cls, *_: object, **__: object) -> StandIn:
-        return object.__new__(cls)
-
-    def __setstate__(self, state: object) -> None:
-        pass
+    """Takes the place of an object of a class that this engine does not have; holds nothing."""
 
 
-class PlainDict(dict[Any, Any]):
-    """In place of OrderedDict, whose instances would take attributes (a method's name among them)."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        # Short: a few bytes of nested, shared dictionaries can be gigabytes when written out.
-        return f"<dictionary of {len(self)}>"
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
+@dataclass(frozen=True)
 class StorageRecord:
-    """The bytes of one or more tensors: entry ``data/<key>`` of the archive."""
+    """The bytes of one or more tensors: ``numel`` elements in the file's entry ``data/<key>``."""
 
-    __slots__ = ("dtype", "key", "numel")
     dtype: str
     key: str
     numel: int
 
-    def __init__(self, dtype: object, key: object, numel: Any) -> None:
-        if not isinstance(dtype, str) or dtype not in STORAGES.values():
-            raise CheckpointError(f"a tensor of unknown type {reprlib.repr(dtype)}")
-        if not isinstance(key, str) or not _sizes((numel,)):
-            raise CheckpointError(f"a malformed storage {reprlib.repr((key, numel))}")
-        self.dtype, self.key, self.numel = dtype, key, numel
 
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
+@dataclass(frozen=True)
 class TensorRecord:
-    """A tensor as the pickle describes it: ``shape`` and ``stride`` in elements of a storage."""
+    """A tensor as the pickle describes it; offset and stride in elements of the storage."""
 
-    __slots__ = ("offset", "shape", "storage", "stride")
     storage: StorageRecord
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
 
-    def __new__(cls, storage: object, offset: Any, shape: Any, stride: Any, *_: object) -> TensorRecord:
-        if (
-            not isinstance(storage, StorageRecord)
-            or not isinstance(shape, tuple)
-            or not isinstance(stride, tuple)
-        ):
-            raise CheckpointError("a malformed tensor")
-        if not _sizes((offset, *shape, *stride)) or not len(shape) == len(stride) <= MAX_DIMENSIONS:
-            raise CheckpointError(f"a malformed tensor of shape {reprlib.repr(shape)}")
-        record = object.__new__(cls)
-        record.storage, record.offset, record.shape, record.stride = storage, offset, shape, stride
-        return record
 
-    def __setstate__(self, state: object) -> None:
-        pass
+@dataclass(frozen=True)
+class Global:
+    """What a name in a pickle stands for: ``make`` takes the place of calling it."""
+
+    make: Callable[..., Any]
 
 
-def _sizes(values: tuple[object, ...]) -> bool:
-    return all(type(value) is int and 0 <= value < 1 << 48 for value in values)
-
-
-class Parameter(StandIn):
-    """``torch._utils._rebuild_parameter``: the parameter is its tensor."""
-
-    __slots__ = ()
-
-    def __new__(cls, data: object = None, *_: object, **__: object) -> Any:
-        return data
-
-
-ALLOWED: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): PlainDict,
-    ("builtins", "set"): set,
-    ("__builtin__", "set"): set,
-    ("torch", "Size"): tuple,
-    ("torch", "device"): StandIn,
-    # NumPy scalars: their type, their bytes and themselves.
-    ("numpy", "dtype"): StandIn,
-    ("_codecs", "encode"): StandIn,
-    ("numpy.core.multiarray", "scalar"): StandIn,
-    ("numpy._core.multiarray", "scalar"): StandIn,
-    ("torch._utils", "_rebuild_tensor_v2"): TensorRecord,
-    ("torch._utils", "_rebuild_parameter"): Parameter,
-    **{("torch", name): dtype for name, dtype in STORAGES.items()},
-}
-# Of known origin and of no use here: the authors' loss objects and layers. What they would hold is lost.
-STAND_IN_PACKAGES = ("isegm.", "torch.nn.")
-
-
-class InertUnpickler(pickle.Unpickler):
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        if (module_name, global_name) in ALLOWED:
-            return ALLOWED[module_name, global_name]
-        if f"{module_name}.".startswith(STAND_IN_PACKAGES):
-            return StandIn
-        raise CheckpointError(
-            f"its pickle asks for {module_name}.{global_name}, which no MFP checkpoint needs and "
-            "which could run code; nothing was executed. Get the file from its authors again"
-        )
-
-    def persistent_load(self, pid: Any) -> StorageRecord:
-        if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage":
-            raise CheckpointError(f"expected a storage, got {reprlib.repr(pid)}")
-        _, dtype, key, _device, numel = pid
-        return StorageRecord(dtype, key, numel)
-
-
-class Archive:
-    """A PyTorch file, read as data.
-
-    Attributes:
-        contents: what the pickle holds: dictionaries, lists, scalars, TensorRecord, StandIn.
-        sha256: of the file, in hexadecimal.
+def read_pickle(data: bytes) -> Any:
+    """The object in a pickle: dict, list, tuple, scalars, TensorRecord, and for the rest StandIn or Global.
 
     Raises:
-        CheckpointError: not such a file, damaged, or asking for anything that could run code.
+        CheckpointError: the pickle is damaged, or asks for something that a checkpoint does not need.
     """
-
-    contents: Any
-    sha256: str
-
-    def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            what = "a directory" if path.is_dir() else "nothing"
-            raise CheckpointError(f"{path}: expected a checkpoint file (.pth), found {what} there")
-        try:
-            # Read once, so that what is hashed is what is parsed.
-            data = path.read_bytes()
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read: {error}") from error
-        self.sha256 = hashlib.sha256(data).hexdigest()
-        try:
-            self._zip, self._root = _open_zip(data)
-            self._storages: dict[tuple[str, str], torch.Tensor] = {}
-            self.contents = _unpickle(self._read("data.pkl"))
-        except CheckpointError as error:
-            raise CheckpointError(f"{path}: {error}") from error
-
-    def tensor(self, record: TensorRecord) -> torch.Tensor:
-        """The tensor of a record; tensors of one storage share memory.
-
-        Raises:
-            CheckpointError: the record reaches out of its storage, or its bytes are damaged.
-        """
-        import torch
-
-        elements = prod(record.shape)
-        if not elements:
-            return torch.empty(record.shape, dtype=getattr(torch, record.storage.dtype))
-        steps = zip(record.shape, record.stride, strict=True)
-        last = record.offset + sum((length - 1) * stride for length, stride in steps)
-        # The second condition keeps a stride of 0 from making a huge tensor of a few bytes.
-        if last >= record.storage.numel or elements > record.storage.numel:
-            raise CheckpointError(
-                f"a tensor of shape {record.shape}, stride {record.stride} and offset "
-                f"{record.offset} does not fit into its storage of {record.storage.numel} elements"
-            )
-        return torch.as_strided(self._storage(record.storage), record.shape, record.stride, record.offset)
-
-    def _storage(self, record: StorageRecord) -> torch.Tensor:
-        import torch
-
-        known = self._storages.get((record.key, record.dtype))
-        if known is not None and len(known) == record.numel:
-            return known
-        dtype = getattr(torch, record.dtype)
-        data = self._read(f"data/{record.key}")
-        if len(data) != record.numel * dtype.itemsize:
-            raise CheckpointError(
-                f"storage {record.key!r} should have {record.numel} elements of {record.dtype}, "
-                f"it has {len(data)} bytes"
-            )
-        storage = torch.frombuffer(bytearray(data), dtype=dtype)
-        self._storages[record.key, record.dtype] = storage
-        return storage
-
-    def _read(self, name: str) -> bytes:
-        try:
-            return self._zip.read(self._root + name)
-        except Exception as error:  # zipfile raises a dozen different ones for damaged archives
-            raise CheckpointError(
-                f"damaged archive: {name!r} cannot be read ({error}); get it again"
-            ) from error
-
-
-def _open_zip(data: bytes) -> tuple[zipfile.ZipFile, str]:
-    """The archive and the name of its root folder, with a slash."""
-    if data.startswith(LEGACY_MAGIC):
-        raise CheckpointError(
-            "written by PyTorch before 1.6, in a format that is not supported. If you trust the file, convert "
-            "it where its own code is installed: torch.save(torch.load(OLD, weights_only=False), NEW)"
-        )
-    if not data.startswith(b"PK"):
-        raise CheckpointError(
-            f"expected a PyTorch file (a zip archive), got {len(data)} bytes that start with {data[:16]!r}; "
-            "a page of a download service or a Git LFS pointer in place of the file looks like this"
-        )
     try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-        entries = archive.infolist()
-    except Exception as error:
-        raise CheckpointError(f"damaged or cut short ({error}); get the file again") from error
-    names = [entry.filename for entry in entries]
-    if len(set(names)) != len(names):
-        raise CheckpointError("expected a PyTorch file; this archive holds two entries of the same name")
-    # PyTorch stores, it never compresses: so nothing in the archive can be larger than the archive.
-    if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
-        raise CheckpointError("expected a PyTorch file; this archive is compressed or encrypted")
-    if sum(entry.file_size for entry in entries) > len(data):
-        raise CheckpointError("expected a PyTorch file; the entries of this archive overlap")
-    roots = [
-        name.removesuffix("data.pkl") for name in names if name == "data.pkl" or name.endswith("/data.pkl")
-    ]
-    if len(roots) != 1:
-        raise CheckpointError(
-            f"expected a PyTorch file with one 'data.pkl', found {len(roots)} in this archive"
-        )
-    _check_byte_order(archive, roots[0])
-    return archive, roots[0]
-
-
-def _check_byte_order(archive: zipfile.ZipFile, root: str) -> None:
-    name = f"{root}byteorder"
-    if name not in archive.namelist():  # PyTorch before 2.1 did not say
-        return
-    try:
-        order = archive.read(name)
-    except Exception as error:
-        raise CheckpointError(
-            f"damaged archive: 'byteorder' cannot be read ({error}); get it again"
-        ) from error
-    if order != b"little":
-        raise CheckpointError(
-            f"expected little-endian tensors, this file says {order[:16]!r}; save it again here"
-        )
-
-
-def _unpickle(data: bytes) -> Any:
-    try:
-        for opcode, argument, _ in pickletools.genops(data):
-            # CPython sizes its memo by the largest index that the file names: without this, one opcode of
-            # five bytes asks for 64 GB. Extension codes bypass find_class where they are cached.
-            too_large = opcode.name in ("PUT", "LONG_BINPUT") and int(argument or 0) > len(data)
-            if too_large or opcode.name.startswith("EXT"):
-                raise CheckpointError(f"refused: its pickle holds a hostile {opcode.name}")
-        return InertUnpickler(io.BytesIO(data), encoding="utf-8").load()
+        return _walk(data)
     except CheckpointError:
         raise
     except Exception as error:  # a damaged pickle may fail in any way
-        raise CheckpointError(
-            f"damaged: its pickle cannot be read ({type(error).__name__}: {error})"
-        ) from error
+        raise CheckpointError(f"damaged: its pickle cannot be read ({type(error).__name__}: {error})") from error
+
+
+# Opcodes by what they do; these push their argument.
+VALUES = {
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG1",
+    "BINFLOAT",
+    "BINUNICODE",
+    "SHORT_BINUNICODE",
+    "SHORT_BINSTRING",
+    "BINBYTES",
+    "SHORT_BINBYTES",
+}
+CONSTANTS: dict[str, Callable[[], Any]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_TUPLE": tuple,
+    "EMPTY_LIST": list,
+    "EMPTY_DICT": dict,
+    "EMPTY_SET": list,
+}
+TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+def _walk(data: bytes) -> Any:
+    stack: list[Any] = []
+    marks: list[int] = []
+    memo: dict[int, Any] = {}
+
+    def since_mark() -> list[Any]:
+        mark = marks.pop()
+        items = stack[mark:]
+        del stack[mark:]
+        return items
+
+    for opcode, argument, _ in pickletools.genops(data):
+        name = opcode.name
+        if name in VALUES:
+            stack.append(argument)
+        elif name in CONSTANTS:
+            stack.append(CONSTANTS[name]())
+        elif name == "MARK":
+            marks.append(len(stack))
+        elif name in ("BINPUT", "LONG_BINPUT"):
+            memo[_whole(argument)] = stack[-1]
+        elif name == "MEMOIZE":
+            memo[len(memo)] = stack[-1]
+        elif name in ("BINGET", "LONG_BINGET"):
+            stack.append(memo[_whole(argument)])
+        elif name in TUPLES:
+            stack[-TUPLES[name] :] = [tuple(stack[-TUPLES[name] :])]
+        elif name == "TUPLE":
+            stack.append(tuple(since_mark()))
+        elif name == "APPEND":
+            _extend(stack[-2], [stack.pop()])
+        elif name in ("APPENDS", "ADDITEMS"):
+            items = since_mark()
+            _extend(stack[-1], items)
+        elif name == "SETITEM":
+            value, key = stack.pop(), stack.pop()
+            _update(stack[-1], [(key, value)])
+        elif name == "SETITEMS":
+            items = since_mark()
+            _update(stack[-1], zip(items[::2], items[1::2], strict=True))
+        elif name == "GLOBAL":
+            module, _, attribute = str(argument).partition(" ")
+            stack.append(_find(module, attribute))
+        elif name == "STACK_GLOBAL":
+            attribute, module = stack.pop(), stack.pop()
+            stack.append(_find(module, attribute))
+        elif name in ("REDUCE", "NEWOBJ"):
+            arguments, function = stack.pop(), stack.pop()
+            stack.append(_call(function, arguments))
+        elif name == "BUILD":
+            stack.pop()  # the state of an object is not needed: ours have none
+        elif name == "BINPERSID":
+            stack.append(_storage(stack.pop()))
+        elif name == "STOP":
+            return stack.pop()
+        elif name not in ("PROTO", "FRAME"):
+            raise CheckpointError(f"refused: its pickle uses {name}, which no PyTorch file does")
+    raise CheckpointError("damaged: its pickle has no end")
+
+
+def _whole(argument: Any) -> int:
+    if not isinstance(argument, int):
+        raise CheckpointError(f"damaged: expected a number in its pickle, got {reprlib.repr(argument)}")
+    return argument
+
+
+def _extend(target: Any, items: list[Any]) -> None:
+    if isinstance(target, list):
+        target.extend(items)
+    elif not isinstance(target, StandIn):
+        raise CheckpointError(f"damaged: its pickle appends to a {type(target).__name__}")
+
+
+def _update(target: Any, items: Iterable[tuple[Any, Any]]) -> None:
+    if isinstance(target, StandIn):
+        return
+    if not isinstance(target, dict):
+        raise CheckpointError(f"damaged: its pickle sets items of a {type(target).__name__}")
+    for key, value in items:
+        # Hashing a nested tuple recurses: a small file could make it take hours or end the process.
+        if not isinstance(key, str | int | float | None):
+            raise CheckpointError(f"refused: its pickle has a dictionary with a {type(key).__name__} as key")
+        target[key] = value
+
+
+def _call(function: Any, arguments: Any) -> Any:
+    if not isinstance(function, Global) or not isinstance(arguments, tuple):
+        raise CheckpointError(f"damaged: its pickle calls a {type(function).__name__}")
+    return function.make(*arguments)
+
+
+def _find(module: Any, name: Any) -> Any:
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise CheckpointError("damaged: its pickle asks for a name that is no text")
+    if (module, name) in KNOWN:
+        return KNOWN[module, name]
+    if module == "torch" and name in STORAGES:
+        return STORAGES[name]
+    if f"{module}.".startswith(STAND_IN_PACKAGES):
+        return Global(lambda *_: StandIn())
+    raise CheckpointError(
+        f"refused: its pickle asks for {reprlib.repr(f'{module}.{name}')}, which no MFP checkpoint needs and "
+        "which could run code; nothing was executed. Get the file from its authors again"
+    )
+
+
+def _storage(identity: Any) -> StorageRecord:
+    if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
+        raise CheckpointError(f"damaged: expected a storage, got a {type(identity).__name__}")
+    _, dtype, key, _device, numel = identity
+    if not isinstance(dtype, str) or dtype not in STORAGES.values():
+        raise CheckpointError(f"damaged: a storage of {reprlib.repr(dtype)}")
+    if not isinstance(key, str) or not _are_sizes(numel):
+        raise CheckpointError(f"damaged: a storage named {reprlib.repr(key)}")
+    return StorageRecord(dtype, key, numel)
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: object) -> TensorRecord:
+    if not isinstance(storage, StorageRecord) or not isinstance(shape, tuple) or not isinstance(stride, tuple):
+        raise CheckpointError("damaged: a tensor without storage or shape")
+    if not _are_sizes(offset, *shape, *stride) or not len(shape) == len(stride) <= MAX_DIMENSIONS:
+        raise CheckpointError(f"damaged: a tensor of shape {reprlib.repr(shape)}")
+    return TensorRecord(storage, offset, shape, stride)
+
+
+def _are_sizes(*values: object) -> bool:
+    return all(type(value) is int and 0 <= value < MAX_SIZE for value in values)
+
+
+INERT = Global(lambda *_: StandIn())
+KNOWN: dict[tuple[str, str], Global] = {
+    ("collections", "OrderedDict"): Global(dict),
+    # These give back what they get: a copy each time would let a small file fill the memory.
+    ("builtins", "set"): Global(lambda items: items),
+    ("__builtin__", "set"): Global(lambda items: items),
+    ("torch", "Size"): Global(lambda sizes: sizes),
+    ("torch", "device"): INERT,
+    ("torch._utils", "_rebuild_tensor_v2"): Global(_tensor),
+    ("torch._utils", "_rebuild_parameter"): Global(lambda tensor, *_: tensor),
+    # NumPy scalars: their type, their bytes and themselves.
+    ("numpy", "dtype"): INERT,
+    ("_codecs", "encode"): INERT,
+    ("numpy.core.multiarray", "scalar"): INERT,
+    ("numpy._core.multiarray", "scalar"): INERT,
+}
+# Of known origin and of no use here: the authors' loss objects, and layers. What they would hold is lost.
+STAND_IN_PACKAGES = ("isegm.", "torch.nn.")

@@ -24,9 +24,7 @@ TARGET_NEGATIVE = 0.01  # … and a negative click lowers it to this one
 SPREAD = 1000.0  # the release's rescaled maximum of the squared differences
 
 
-def encode_clicks(
-    clicks: Sequence[Click], height: int, width: int, radius: float = DISK_RADIUS
-) -> NDArray[np.float32]:
+def encode_clicks(clicks: Sequence[Click], height: int, width: int, radius: float = DISK_RADIUS) -> NDArray[np.float32]:
     """Disk maps of the clicks (spec section 3).
 
     Args:
@@ -145,9 +143,7 @@ def _window_radius(
     cuts = []
     if nearest < MIN_RADIUS:
         cuts = [
-            (float(y), float(x), float(gap))
-            for (y, x), gap in zip(positions, gaps, strict=True)
-            if gap < MIN_RADIUS
+            (float(y), float(x), float(gap)) for (y, x), gap in zip(positions, gaps, strict=True) if gap < MIN_RADIUS
         ]
     return radius, cuts
 

@@ -28,7 +28,9 @@ def run(args: argparse.Namespace) -> int:
         remedy = finding.remedy.replace("[", "\\[")  # rich reads [cpu] as a style
         table.add_row(finding.runtime, finding.device, mark, finding.detail, remedy)
     console = Console()
-    console.print(f"mfp-engine {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    console.print(
+        f"mfp-engine {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    )
     console.print(f"CUDA GPUs: {gpus}" + (f" ({why})" if why else ""))
     console.print(table)
     usable = any(finding.usable for finding in findings)

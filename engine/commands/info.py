@@ -25,7 +25,9 @@ def run(args: argparse.Namespace) -> int:
     if not path.is_file():
         raise NetworkError(f"no such file: {path}")
     if path.suffix.lower() != ".onnx":
-        raise NetworkError(f"{path}: expected an .onnx file. Export a checkpoint first: mfp export --checkpoint FILE.pth")
+        raise NetworkError(
+            f"{path}: expected an .onnx file. Export a checkpoint first: mfp export --checkpoint FILE.pth"
+        )
     try:
         model = onnx.load(path)
     except (DecodeError, onnx.checker.ValidationError, OSError) as error:
@@ -37,7 +39,10 @@ def run(args: argparse.Namespace) -> int:
     size = check_signature(path.name, inputs, outputs)
 
     facts = Table(title=str(path), show_header=False)
-    facts.add_row("file", f"{path.stat().st_size / 1e6:.1f} MB, opset {model.opset_import[0].version}, ir {model.ir_version}")
+    facts.add_row(
+        "file",
+        f"{path.stat().st_size / 1e6:.1f} MB, opset {model.opset_import[0].version}, ir {model.ir_version}",
+    )
     parameters = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
     facts.add_row("parameters", f"{parameters / 1e6:.2f} M")
     facts.add_row("size", "any" if size is None else f"{size[0]}×{size[1]}")

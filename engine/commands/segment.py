@@ -16,7 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..errors import ImageError
+from ..errors import ClickError
+from .arguments import parse_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +33,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="X,Y",
             help=f"a click that {what}; repeat as often as wanted",
         )
-    parser.add_argument("--output", type=Path, default=Path(), metavar="FOLDER", help="where the files go; made if missing")
-    parser.add_argument("--probability", action="store_true", help="also write the probability map as .npy, float32 H×W")
-    parser.add_argument("--json", action="store_true", help="also write clicks, timings and the mask (COCO RLE) as .json")
-    parser.add_argument("--size", type=_size, metavar="HxW|L", help="network size, or longer side of the crop; of networks of any size")
+    parser.add_argument(
+        "--output", type=Path, default=Path(), metavar="FOLDER", help="where the files go; made if missing"
+    )
+    parser.add_argument(
+        "--probability", action="store_true", help="also write the probability map as .npy, float32 H×W"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="also write clicks, timings and the mask (COCO RLE) as .json"
+    )
+    parser.add_argument(
+        "--size",
+        type=parse_size,
+        metavar="HxW|L",
+        help="network size, or longer side of the crop; of networks of any size",
+    )
     parser.add_argument("--no-flip", dest="flip", action="store_false", help="skip the mirrored pass: twice as fast")
     parser.add_argument("--threshold", type=float, default=0.5, help="probability above which a pixel is object")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda:0")
@@ -52,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
     clicks = getattr(args, "clicks", [])
     if not clicks:
-        raise ImageError("no clicks given: add at least one, for example --pos 240,130")
+        raise ClickError("no clicks given: add at least one, for example --pos 240,130")
     console = Console()
     image = read_image(args.photo)
     started = time.perf_counter()
@@ -67,14 +79,19 @@ def run(args: argparse.Namespace) -> int:
         assert session.timing is not None
         rows.append((x, y, positive, mask.area, session.timing))
 
-    console.print(f"{args.photo.name}: {image.shape[1]}×{image.shape[0]} pixels; {network!r}, loaded in {loading:.2f} s")
+    console.print(
+        f"{args.photo.name}: {image.shape[1]}×{image.shape[0]} pixels; {network!r}, loaded in {loading:.2f} s"
+    )
     console.print(_table(rows))
     console.print(_summary(rows))
     args.output.mkdir(parents=True, exist_ok=True)
     stem = args.output / args.photo.stem
     mask = session.mask
     mask.save_png(f"{stem}_mask.png")
-    written = [f"{stem}_mask.png", str(write_png(f"{stem}_overlay.png", overlay(image, mask, session.clicks)))]
+    written = [
+        f"{stem}_mask.png",
+        str(write_png(f"{stem}_overlay.png", overlay(image, mask, session.clicks))),
+    ]
     if args.probability:
         import numpy as np
 
@@ -136,11 +153,3 @@ def _click(positive: bool) -> Any:
         return x, y, positive
 
     return parse
-
-
-def _size(text: str) -> tuple[int, int] | int:
-    try:
-        sides = [int(part) for part in text.lower().split("x")]
-        return (sides[0], sides[1]) if len(sides) == 2 else int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected HxW or one number, for example 320x480, got {text!r}") from None

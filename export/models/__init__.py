@@ -18,6 +18,7 @@ One new file in this folder and one line in :data:`BACKBONES`. The file offers t
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -65,14 +66,14 @@ def name_from_config(config: object) -> str:
     """The backbone that a checkpoint's configuration asks for.
 
     Raises:
-        CheckpointError: the configuration is malformed or of a class that is none of the three.
+        CheckpointError: the configuration is malformed, or of a class that no backbone has.
     """
     class_name, _ = flatten(config)
     for name, backbone in BACKBONES.items():
         if class_name == backbone.checkpoint_class:
             return name
     known = ", ".join(backbone.checkpoint_class for backbone in BACKBONES.values())
-    raise CheckpointError(f"expected a configuration of one of the classes {known}; got {class_name!r}")
+    raise CheckpointError(f"expected a configuration of one of the classes {known}; got {reprlib.repr(class_name)}")
 
 
 def build(backbone_or_config: str | Mapping[str, Any], size: tuple[int, int] | None = None) -> Network:
@@ -98,7 +99,7 @@ def build(backbone_or_config: str | Mapping[str, Any], size: tuple[int, int] | N
         name, given = backbone_or_config, {}
     else:
         name, given = name_from_config(backbone_or_config), flatten(backbone_or_config)[1]
-    backbone = _backbone(name)
+    backbone, size = _backbone(name), _checked(size)
     implementation = import_module(f".{backbone.module}", __name__)
     published = {"N": backbone.spec.n_early, "R_max": backbone.spec.r_max, **implementation.DEFAULT_PARAMS}
     params = _filled(published, given)
@@ -106,7 +107,7 @@ def build(backbone_or_config: str | Mapping[str, Any], size: tuple[int, int] | N
     n_early = integer(params, "N", 0, 1_000_000)
     r_max = number(params, "R_max", 1.0, 1e6)
 
-    network: Network = implementation.build(params, _checked(size))
+    network: Network = implementation.build(params, size)
     network.spec = replace(
         backbone.spec,
         size=network.size or size or backbone.spec.size,
@@ -130,10 +131,8 @@ def _checked(size: tuple[int, int] | None) -> tuple[int, int] | None:
     if size is None:
         return None
     sides = tuple(size)
-    if len(sides) != 2 or any(isinstance(side, bool) or not isinstance(side, int) for side in sides):
-        raise OptionError(f"size: expected (height, width) in whole pixels; got {size!r}")
-    if min(sides) < 1:
-        raise OptionError(f"size: expected a height and a width of at least 1 pixel; got {size!r}")
+    if len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides):
+        raise OptionError(f"size: expected (height, width) in whole pixels, at least 1 each; got {size!r}")
     return sides[0], sides[1]
 
 

@@ -141,9 +141,7 @@ class LateFusion(nn.Module):
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions around a shortcut; ``dilations`` are those of the first and the second."""
 
-    def __init__(
-        self, inputs: int, outputs: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)) -> None:
         super().__init__()
         first, second = dilations
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, first, first, bias=False)

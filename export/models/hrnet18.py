@@ -69,9 +69,7 @@ def _exchange(widths: Sequence[int], source: int, target: int) -> nn.Module:
         return nn.Identity()
     if source > target:
         return nn.Sequential(*conv_bn(widths[source], widths[target])[:2])
-    steps = [
-        nn.Sequential(*conv_bn(widths[source], widths[source], 3, 2)) for _ in range(target - source - 1)
-    ]
+    steps = [nn.Sequential(*conv_bn(widths[source], widths[source], 3, 2)) for _ in range(target - source - 1)]
     last = nn.Sequential(*conv_bn(widths[source], widths[target], 3, 2)[:2])
     return nn.Sequential(*steps, last)
 

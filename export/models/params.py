@@ -23,9 +23,7 @@ def flatten(config: object) -> tuple[str, dict[str, Any]]:
         CheckpointError: not of the form ``{"class": …, "params": {…}}``.
     """
     if not isinstance(config, Mapping) or not isinstance(config.get("class"), str):
-        raise CheckpointError(
-            f"configuration: expected {{'class': name, 'params': {{…}}}}; got {reprlib.repr(config)}"
-        )
+        raise CheckpointError(f"configuration: expected {{'class': name, 'params': {{…}}}}; got {reprlib.repr(config)}")
     params = config.get("params", {})
     if not isinstance(params, Mapping) or not all(isinstance(name, str) for name in params):
         raise CheckpointError(f"configuration: expected 'params' by name; got {reprlib.repr(params)}")
@@ -38,9 +36,7 @@ def _unwrapped(value: Any) -> Any:
 
 def refusal(name: str, expected: str, value: object) -> CheckpointError:
     """The error for a parameter that the engine cannot follow."""
-    return CheckpointError(
-        f"configuration, parameter {name!r}: expected {expected}; got {reprlib.repr(value)}"
-    )
+    return CheckpointError(f"configuration, parameter {name!r}: expected {expected}; got {reprlib.repr(value)}")
 
 
 def require(params: Params, name: str, expected: object) -> None:

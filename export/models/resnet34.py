@@ -79,9 +79,7 @@ class Aspp(nn.Module):
 
 def separable_head(inputs: int, width: int, outputs: int) -> nn.Sequential:
     """Two separable convolutions and a 1×1."""
-    return nn.Sequential(
-        SeparableConv(inputs, width), SeparableConv(width, width), nn.Conv2d(width, outputs, 1)
-    )
+    return nn.Sequential(SeparableConv(inputs, width), SeparableConv(width, width), nn.Conv2d(width, outputs, 1))
 
 
 class DeepLab(nn.Module):

@@ -171,9 +171,7 @@ class Neck(nn.Module):
         )
         self.down_8 = nn.Sequential(_double(dim, second), _norm(second), *_project(second, outputs[1]))
         self.down_16 = nn.Sequential(*_project(dim, outputs[2]))
-        self.down_32 = nn.Sequential(
-            nn.Conv2d(dim, last, 2, stride=2), _norm(last), *_project(last, outputs[3])
-        )
+        self.down_32 = nn.Sequential(nn.Conv2d(dim, last, 2, stride=2), _norm(last), *_project(last, outputs[3]))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return [self.down_4(x), self.down_8(x), self.down_16(x), self.down_32(x)]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from mfp.bench.accuracy import iou, mean_iou_curve, next_click, noc, run_object, truth_from_trimap
 from mfp.engine.errors import ClickError, DatasetError
 from mfp.engine.mask import Mask

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from pycocotools import mask as coco
+
 from mfp.engine.errors import ImageError
 from mfp.engine.mask import Mask
-from pycocotools import mask as coco
 
 # pycocotools' own decoder, called here as a judge, returns an array of an older protocol.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -1,0 +1,103 @@
+"""What tests of several rooms share: golden data, photographs, networks. Each network is made once a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mfp import Click, load_network, read_image
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """``golden(name)``: path of a file of the ground truth."""
+    return GOLDEN.joinpath
+
+
+@pytest.fixture(scope="session")
+def toy():
+    """A network of any size that needs no weights, on ONNX Runtime."""
+    return load_network(GOLDEN / "toy.onnx", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def photograph():
+    """``photograph(name)``: H×W×3 uint8 RGB."""
+    return lambda name: read_image(GOLDEN / f"{name}.png")
+
+
+@pytest.fixture(scope="session")
+def clicks_of():
+    """``clicks_of(points)``: the golden files' point arrays (positives, then negatives; −1 is padding) as clicks."""
+
+    def convert(points):
+        half = len(points) // 2
+        return [
+            Click(float(column), float(row), i < half, int(index))
+            for i, (row, column, index) in enumerate(points)
+            if index >= 0 or max(row, column) >= 0
+        ]
+
+    return convert
+
+
+@pytest.fixture(scope="session")
+def golden_module():
+    """``golden_module(backbone)``: the PyTorch network with the weights that the ground truth was made with."""
+    modules = {}
+
+    def build(backbone):
+        if backbone not in modules:
+            from mfp.export import models
+            from mfp.export.seeded import seed_weights
+
+            layout = json.loads((GOLDEN / f"layout_{backbone}.json").read_text())
+            module = models.build({"class": layout["config"]["class_"], "params": layout["config"]["params"]})
+            seed_weights(module, layout["seed"])
+            output = module.get_submodule(layout["output_layer"])
+            output.weight.data.mul_(layout["output_scale"])
+            output.bias.data.mul_(layout["output_scale"]).add_(layout["output_shift"])
+            module.weights = "untrained, seed 0"
+            modules[backbone] = module
+        return modules[backbone]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def exported(golden_module, tmp_path_factory):
+    """``exported(backbone, any_size=False)``: the report of its export, made once."""
+    folder = tmp_path_factory.mktemp("exported")
+    reports = {}
+
+    def export(backbone, any_size=False):
+        if (backbone, any_size) not in reports:
+            from mfp.export.onnx_export import export_module
+
+            path = folder / f"{backbone}{'_any' if any_size else ''}.onnx"
+            reports[backbone, any_size] = export_module(golden_module(backbone), path, any_size=any_size)
+        return reports[backbone, any_size]
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def assert_trajectory():
+    """Replay recorded clicks and hold regions and maps against the record (tests/golden/README.md: agreement)."""
+
+    def check(session, clicks, maps, passes=None):
+        for k, row in enumerate(clicks):
+            session.click(row[1], row[0], bool(row[2]))
+            assert session.roi == tuple(row[3:7].astype(int)), f"region after click {k + 1}"
+            difference = np.abs(session.probability[::8, ::8] - maps[k])
+            assert difference.max() < 2e-3, f"click {k + 1}"
+            assert difference.mean() < 1e-4, f"click {k + 1}"
+            if passes is not None:
+                assert session.timing.passes == passes[k]
+
+    return check

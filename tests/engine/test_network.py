@@ -1,0 +1,119 @@
+"""Opening networks: what is accepted, and what each refusal says."""
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from mfp import load_network
+from mfp.engine.contract import INPUT_CHANNELS, NetworkInfo
+from mfp.engine.devices import cuda_driver
+from mfp.engine.errors import NetworkError, OptionError, RuntimeMissingError
+
+
+def write_network(path, names=None, channels=None, batch="batch", size=("height", "width"), properties=None):
+    """A real, runnable ONNX file that averages its inputs; arguments bend the contract."""
+    names = names or [*INPUT_CHANNELS, "logits"]
+    channels = channels or INPUT_CHANNELS.values()
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, count, *size])
+        for name, count in zip(names[:-1], channels, strict=False)
+    ]
+    output = helper.make_tensor_value_info(names[-1], TensorProto.FLOAT, [batch, 1, *size])
+    nodes = [helper.make_node("ReduceMean", [names[0]], [names[-1]], axes=[1], keepdims=1)]
+    model = helper.make_model(
+        helper.make_graph(nodes, "network", inputs, [output]), opset_imports=[helper.make_opsetid("", 13)], ir_version=8
+    )
+    helper.set_model_props(model, properties or {})
+    onnx.save(model, path)
+    return path
+
+
+def test_a_file_without_metadata_has_the_defaults(toy):
+    assert toy.info == NetworkInfo()
+    assert toy.info.size is None
+    assert (toy.runtime, toy.device) == ("onnxruntime", "cpu")
+
+
+def test_metadata_round_trip(tmp_path):
+    info = NetworkInfo("hrnet18", (32, 48), "fp16", 5, 75.0, "untrained, seed 3", "mfp-engine 9")
+    path = write_network(tmp_path / "a.onnx", size=(32, 48), properties=info.to_properties())
+    network = load_network(path, device="cpu", threads=1)
+    assert network.info == info
+    assert not network.info.trained
+
+
+@pytest.mark.parametrize("value", ["many", "-1", "7.5"])
+def test_metadata_that_makes_no_sense(tmp_path, value):
+    path = write_network(tmp_path / "a.onnx", properties={"mfp.n_early": value})
+    with pytest.raises(NetworkError, match="n_early"):
+        load_network(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"names": ["input", "prev_mask", "modulated_mask", "clicks", "logits"]}, "found the inputs input, prev_mask"),
+        ({"names": ["image", "prev_mask", "modulated_mask", "clicks", "mask"]}, "the outputs mask"),
+        (
+            {"names": ["image", "prev_mask", "modulated_mask", "logits"]},
+            "found the inputs image, prev_mask, modulated_mask and",
+        ),
+        ({"channels": [3, 1, 1, 4]}, "expected clicks as N×2×H×W, found batch×4×height×width"),
+        ({"batch": 1}, "the batch of image is fixed to 1"),
+    ],
+)
+def test_other_contracts_are_refused(tmp_path, change, words):
+    path = write_network(tmp_path / "other.onnx", **change)
+    with pytest.raises(NetworkError, match=words) as caught:
+        load_network(path)
+    assert "other.onnx" in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"not a network", b"\x08\x07" * 50])
+def test_damaged_files(tmp_path, data):
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(data)
+    with pytest.raises(NetworkError, match=r"damaged\.onnx"):
+        load_network(path)
+
+
+def test_a_file_that_is_cut_short(tmp_path, golden):
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(golden("toy.onnx").read_bytes()[:3000])
+    with pytest.raises(NetworkError, match=r"cut\.onnx"):
+        load_network(path)
+
+
+def test_files_that_are_not_there_or_of_another_kind(tmp_path, golden):
+    with pytest.raises(NetworkError, match=r"no such file: .*mfp export"):
+        load_network(tmp_path / "hrnet18.onnx")
+    with pytest.raises(NetworkError, match=r"expected a file ending in \.onnx"):
+        load_network(golden("astronaut.png"))
+    with pytest.raises(NetworkError, match="runs on onnxruntime, not on torch"):
+        load_network(golden("toy.onnx"), runtime="torch")
+    with pytest.raises(NetworkError, match="Export it first"):
+        load_network(golden("checkpoint_vit_small.pth"), runtime="onnxruntime")
+
+
+@pytest.mark.parametrize(
+    "options", [{"runtime": "tensorflow"}, {"device": "tpu"}, {"device": "cuda:x"}, {"threads": 0}]
+)
+def test_unknown_options(golden, options):
+    with pytest.raises(OptionError, match=r"expected|unknown"):
+        load_network(golden("toy.onnx"), **options)
+
+
+def test_a_gpu_that_is_not_there_is_no_quiet_fall_back(golden):
+    if cuda_driver()[0]:
+        pytest.skip("this machine has a CUDA GPU")
+    for file in ("toy.onnx", "checkpoint_vit_small.pth"):
+        with pytest.raises(RuntimeMissingError, match="cuda:0"):
+            load_network(golden(file), device="cuda:0")
+        assert load_network(golden(file)).device == "cpu"
+
+
+def test_a_checkpoint_runs_on_pytorch(golden):
+    network = load_network(golden("checkpoint_vit_small.pth"))
+    assert network.runtime == "torch"
+    assert network.info.size == (224, 224)
+    assert network.info.weights.startswith("sha256:")

@@ -1,0 +1,290 @@
+"""Sessions: the release's trajectories, and what holds for any sequence of calls (spec sections 1 and 5)."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mfp import Session
+from mfp.engine.contract import NetworkInfo
+from mfp.engine.errors import ClickError, ImageError, NothingToUndoError, OptionError, SessionError
+from mfp.engine.network import Network
+
+SMALL = 64  # network size that keeps a pass at a few milliseconds
+
+
+@pytest.fixture(scope="module")
+def small_photograph(photograph):
+    return photograph("coffee")[::4, ::4]  # 100×150
+
+
+@pytest.mark.parametrize("i", range(11))
+def test_toy_trajectories_are_the_releases(i, golden, toy, photograph, assert_trajectory):
+    data = np.load(golden("trajectory_toy.npz"))
+    target = data[f"{i}_target"].tolist()
+    session = Session(
+        toy,
+        photograph(str(data[f"{i}_image"])),
+        size=tuple(target) if len(target) == 2 else target[0],
+        flip=bool(data[f"{i}_flip"]),
+    )
+    passes = data[f"{i}_passes"] if f"{i}_passes" in data else [2] + [1] * 9
+    assert_trajectory(session, data[f"{i}_clicks"], data[f"{i}_prob_stride8"], passes)
+    if f"{i}_gt" in data:
+        truth = np.unpackbits(data[f"{i}_gt"])[: session.height * session.width].reshape(session.height, -1) > 0
+        mask = session.mask.array
+        assert (mask & truth).sum() / (mask | truth).sum() == pytest.approx(data[f"{i}_iou"][-1], abs=1e-4)
+
+
+call = st.one_of(
+    st.tuples(st.integers(0, 149), st.integers(0, 99), st.booleans()), st.sampled_from(["undo", "redo", "reset"])
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(call, min_size=1, max_size=9), st.booleans())
+def test_the_click_list_determines_every_bit(toy, small_photograph, calls, with_initial_mask):
+    initial = np.zeros((100, 150), bool)
+    initial[30:60, 40:90] = with_initial_mask
+    options = {"size": SMALL, "initial_mask": initial if with_initial_mask else None}
+    session = Session(toy, small_photograph, **options)
+    done, undone = [], []
+    for step in calls:
+        if step == "undo":
+            if not done:
+                with pytest.raises(NothingToUndoError):
+                    session.undo()
+                continue
+            undone.append(done.pop())
+            session.undo()
+        elif step == "redo":
+            if not undone:
+                with pytest.raises(NothingToUndoError):
+                    session.redo()
+                continue
+            done.append(undone.pop())
+            session.redo()
+        elif step == "reset":
+            done, undone = [], []
+            session.reset()
+        else:
+            done, undone = [*done, step], []
+            session.click(*step)
+        assert (session.can_undo, session.can_redo) == (bool(done), bool(undone))
+    replay = Session(toy, small_photograph, **options)
+    for step in done:
+        replay.click(*step)
+    assert [(c.x, c.y, c.positive) for c in session.clicks] == done
+    assert session.roi == replay.roi
+    np.testing.assert_array_equal(session.probability, replay.probability)
+    assert session.mask == replay.mask
+
+
+def test_undo_and_redo_run_no_network(toy, small_photograph):
+    class Counting(Network):
+        runtime, device, info, passes = "onnxruntime", "cpu", toy.info, 0
+
+        def __call__(self, *tensors):
+            self.passes += 1
+            return toy(*tensors)
+
+    network = Counting()
+    session = Session(network, small_photograph, size=SMALL)
+    session.click(70, 50)
+    session.click(10, 10, positive=False)
+    assert network.passes == 3
+    session.undo()
+    session.redo()
+    assert network.passes == 3
+
+
+def test_a_failing_network_loses_nothing(toy, small_photograph):
+    class Fragile(Network):
+        runtime, device, info, broken = "onnxruntime", "cpu", toy.info, False
+
+        def __call__(self, *tensors):
+            if self.broken:
+                raise RuntimeError("out of memory")
+            return toy(*tensors)
+
+    network = Fragile()
+    session = Session(network, small_photograph, size=SMALL)
+    session.click(70, 50)
+    session.click(20, 20)
+    session.undo()
+    before = session.probability
+    network.broken = True
+    with pytest.raises(RuntimeError, match="out of memory"):
+        session.click(30, 30)
+    np.testing.assert_array_equal(session.probability, before)
+    assert len(session.clicks) == 1
+    assert session.can_redo
+
+
+def test_objects_one_after_another(toy, small_photograph):
+    session = Session(toy, small_photograph, size=SMALL)
+    session.click(70, 50)
+    first = session.finish()
+    assert session.mask.area == 0
+    assert session.roi is None
+    assert session.clicks == []
+    session.click(20, 20)
+    second = session.finish()
+    assert session.finished == (first, second)
+    alone = Session(toy, small_photograph, size=SMALL)
+    assert alone.click(20, 20) == second
+
+
+def test_finish_needs_an_object(toy, small_photograph):
+    with pytest.raises(SessionError, match="click on the object first"):
+        Session(toy, small_photograph).finish()
+
+
+def test_initial_mask_starts_the_map_and_the_index(toy, small_photograph):
+    mask = np.zeros((100, 150), np.uint8)
+    mask[20:50, 30:80] = 255
+    session = Session(toy, small_photograph, size=SMALL, initial_mask=mask)
+    np.testing.assert_array_equal(session.probability, mask > 0)
+    session.click(60, 40)
+    assert session.clicks[0].index == 1
+    assert session.timing.passes == 1  # the map is not empty: nothing to bootstrap
+    session.undo()
+    np.testing.assert_array_equal(session.probability, mask > 0)
+    session.finish()
+    assert session.mask.area == 0
+
+
+def test_the_mask_is_where_the_probability_is_above_the_threshold(toy, small_photograph):
+    sessions = [Session(toy, small_photograph, size=SMALL, threshold=t) for t in (0.3, 0.49, 0.7)]
+    for session in sessions:
+        session.click(70, 50)
+        np.testing.assert_array_equal(session.mask.array, session.probability > session.threshold)
+    assert sessions[0].mask.area > sessions[2].mask.area
+
+
+def test_options_act(toy, small_photograph):
+    def result(**options):
+        session = Session(toy, small_photograph, size=SMALL, **options)
+        for x, y, positive in [(70, 50, True), (20, 20, False), (80, 40, True)]:
+            session.click(x, y, positive)
+        return session.probability
+
+    base = result()
+    for options in ({"flip": False}, {"n_early": 0}, {"r_max": 20.0}, {"distance": "rgb"}):
+        assert not np.array_equal(result(**options), base), options
+    np.testing.assert_array_equal(result(n_early=7, r_max=100, flip=True, distance="probability"), base)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 3), (7, 5)])
+def test_tiny_images(toy, shape):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    session = Session(toy, image, size=(48, 64))
+    mask = session.click(shape[1] - 1, shape[0] - 1)
+    assert mask.shape == shape
+    session.click(0, 0, positive=False)
+    assert np.isfinite(session.probability).all()
+
+
+def test_a_photograph_12000_pixels_wide(toy, photograph):
+    image = np.ascontiguousarray(np.tile(photograph("coffee"), (1, 20, 1)))
+    assert image.shape == (400, 12000, 3)
+    session = Session(toy, image, size=(64, 400))
+    assert session.click(11999, 399).shape == (400, 12000)
+    session.click(6000.5, 200.25, positive=False)
+    assert np.isfinite(session.probability).all()
+
+
+def test_sessions_in_threads_give_what_they_give_alone(toy, small_photograph):
+    def run(results, k):
+        session = Session(toy, small_photograph, size=SMALL)
+        for x in (20 + k, 60 + k, 100 + k):
+            session.click(x, 40, x % 2 == 0)
+        results[k] = session.probability
+
+    alone, together = {}, {}
+    for k in range(4):
+        run(alone, k)
+    threads = [threading.Thread(target=run, args=(together, k)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k in range(4):
+        np.testing.assert_array_equal(alone[k], together[k])
+
+
+def test_the_callers_arrays_stay_apart(toy, small_photograph):
+    image = small_photograph.copy()
+    session, other = Session(toy, image, size=SMALL), Session(toy, image, size=SMALL)
+    image[...] = 0
+    session.probability[...] = 1
+    assert session.click(70, 50).area > 0
+    np.testing.assert_array_equal(
+        session.probability, (other.click(70, 50), other.probability)[1], err_msg="the image was not copied"
+    )
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (-1, 5, "outside the image: expected 0 <= x < 150 and 0 <= y < 100, got x=-1, y=5"),
+        (150, 5, "outside"),
+        (5, 100, "outside"),
+        (float("nan"), 5, "finite"),
+        (5, float("inf"), "finite"),
+        ("left", 5, "expected numbers"),
+        (None, 5, "expected numbers"),
+    ],
+)
+def test_clicks_that_are_refused(toy, small_photograph, x, y, words):
+    session = Session(toy, small_photograph, size=SMALL)
+    session.click(70, 50)
+    before = session.probability
+    with pytest.raises(ClickError, match=words):
+        session.click(x, y)
+    assert len(session.clicks) == 1
+    np.testing.assert_array_equal(session.probability, before)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"threshold": 0}, "threshold between 0 and 1"),
+        ({"threshold": float("nan")}, "threshold"),
+        ({"n_early": -1}, "n_early"),
+        ({"r_max": 0}, "r_max"),
+        ({"r_max": float("inf")}, "r_max"),
+        ({"distance": "lab"}, "distance"),
+        ({"size": 0}, "size"),
+        ({"size": (64,) * 3}, "size"),
+        ({"size": 64.5}, "size"),
+        ({"size": "64"}, "size"),
+    ],
+)
+def test_options_that_are_refused(toy, small_photograph, options, words):
+    with pytest.raises(OptionError, match=words):
+        Session(toy, small_photograph, **options)
+
+
+def test_a_fixed_network_takes_its_own_size_only(toy, small_photograph):
+    class Fixed(Network):
+        runtime, device, info = "onnxruntime", "cpu", NetworkInfo(size=(48, 64))
+
+        def __call__(self, *tensors):
+            assert tensors[0].shape == (2, 3, 48, 64)
+            return toy(*tensors)
+
+    assert Session(Fixed(), small_photograph).click(70, 50).area > 0
+    assert Session(Fixed(), small_photograph, size=(48, 64)).click(70, 50).area > 0
+    with pytest.raises(OptionError, match="fixed to 48×64, got size=64"):
+        Session(Fixed(), small_photograph, size=64)
+
+
+@pytest.mark.parametrize(
+    "mask", [np.zeros((3, 3), bool), np.full((100, 150), 0.3), np.full((100, 150), 7), np.zeros((100, 150, 1))]
+)
+def test_initial_masks_that_are_refused(toy, small_photograph, mask):
+    with pytest.raises(ImageError, match="initial mask"):
+        Session(toy, small_photograph, initial_mask=mask)

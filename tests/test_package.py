@@ -1,0 +1,71 @@
+"""The house: what may import what, and what an import costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ["kernels", "engine", "export", "bench"]  # each may import those before it
+HEAVY = {"torch", "tensorrt", "cupy", "onnx", "onnxruntime", "cv2", "rich", "pycocotools"}
+
+
+def imported_rooms(path):
+    """Rooms that a file imports, relatively or by name."""
+    depth = len(path.relative_to(ROOT).parts)
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            yield from [node.module] if node.module else [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").startswith("mfp."):
+            yield node.module.removeprefix("mfp.")
+        elif isinstance(node, ast.Import):
+            yield from (a.name.removeprefix("mfp.") for a in node.names if a.name.startswith("mfp."))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_arrows_point_down(room):
+    above = set(ROOMS[ROOMS.index(room) + 1 :])
+    for path in (ROOT / room).rglob("*.py"):
+        upward = {name.split(".")[0] for name in imported_rooms(path)} & above
+        if path.name == "to_onnx.py":
+            continue  # a door
+        assert not upward, f"{path.relative_to(ROOT)} imports {upward}"
+
+
+def run_python(code, *flags):
+    return subprocess.run([sys.executable, *flags, "-c", code], check=True, capture_output=True, text=True, cwd="/")
+
+
+def test_import_loads_nothing_heavy():
+    code = "import sys, mfp, mfp.engine.cli; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    loaded = set(ast.literal_eval(run_python(code).stdout))
+    assert not loaded & (HEAVY | {"numpy"})
+
+
+def test_the_public_names_are_there_without_torch():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"  # as if it were not installed
+        "import mfp, mfp.engine\n"
+        "for name in mfp.__all__: assert getattr(mfp, name) is getattr(mfp.engine, name)\n"
+        "assert set(mfp.__all__) <= set(dir(mfp))\n"
+        "from mfp.export.models import backbone_names; print(*backbone_names())"
+    )
+    assert run_python(code).stdout.split() == ["resnet34", "hrnet18", "vit_b"]
+
+
+def test_a_missing_runtime_is_named_with_its_remedy(golden):
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['onnxruntime'] = None\n"
+        "from mfp.engine.errors import RuntimeMissingError\n"
+        "from mfp import load_network\n"
+        f"for file in ({str(golden('toy.onnx'))!r}, {str(golden('checkpoint_vit_small.pth'))!r}):\n"
+        "    try: load_network(file)\n"
+        "    except RuntimeMissingError as error: print(error)\n"
+    )
+    lines = run_python(code).stdout.splitlines()
+    assert [line.split("install it with: ")[1] for line in lines] == [
+        "pip install 'mfp-engine[cpu]'",
+        "pip install 'mfp-engine[export]'",
+    ]
