@@ -1,0 +1,1 @@
+"""Measurements: latency of clicks, accuracy on data sets."""
