@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 match = re.search(r'^__version__ = "([^"]+)"', (ROOT / "__init__.py").read_text("utf-8"), re.MULTILINE)
@@ -12,7 +13,16 @@ if match is None:
 VERSION = match.group(1)
 
 CPU = ["onnxruntime>=1.20"]
-EXPORT = ["torch>=2.6", "onnxscript>=0.5", *CPU]
+EXPORT = ["torch>=2.6", *CPU]
+
+
+class BuildPackages(build_py):
+    """Leaves this script out, which lies in the package's folder without being part of it."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        found = super().find_package_modules(package, package_dir)
+        return [entry for entry in found if entry[:2] != ("mfp", "setup")]
+
 
 setup(
     name="mfp-engine",
@@ -23,6 +33,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
+    cmdclass={"build_py": BuildPackages},
     package_dir={"mfp": "."},
     packages=[
         "mfp",

@@ -80,9 +80,7 @@ def iou(mask: Mask | NDArray[np.bool_], truth: NDArray[np.int8]) -> float:
     return both / either if either else 1.0
 
 
-def next_click(
-    truth: NDArray[np.int8], mask: Mask | NDArray[np.bool_], clicked: Sequence[Sequence[float]]
-) -> Click | None:
+def next_click(truth: NDArray[np.int8], mask: Mask | NDArray[np.bool_], clicked: Sequence[Click]) -> Click | None:
     """Where the simulated user clicks next (spec section 6).
 
     The click is at the pixel deepest inside an error region, missed object or excess mask, measured to the
@@ -96,7 +94,7 @@ def next_click(
     Args:
         truth: int8, H×W: 1, 0, −1.
         mask: the answer so far, H×W.
-        clicked: earlier clicks, each a :class:`Click` or (x, y), in pixels; they are not clicked again.
+        clicked: earlier clicks, in image pixels; they are not clicked again.
 
     Returns:
         The click, x and y whole, its index the number of clicks before it. None where every wrong pixel has
@@ -110,10 +108,10 @@ def next_click(
     missed = _squared_depth((truth == 1) & ~predicted)
     excess = _squared_depth((truth == 0) & predicted)
     height, width = truth.shape
-    for x, y, *_ in clicked:
-        row, column = int(y), int(x)
+    for click in clicked:
+        row, column = int(click.y), int(click.x)
         if not (0 <= row < height and 0 <= column < width):
-            raise ClickError(f"expected clicks inside {width}×{height} (x, y) pixels; got ({x}, {y})")
+            raise ClickError(f"expected clicks inside {width}×{height} (x, y) pixels; got ({click.x}, {click.y})")
         missed[row, column] = excess[row, column] = 0
     positive = bool(missed.max() > excess.max())
     depth = missed if positive else excess

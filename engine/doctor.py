@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from .devices import cuda_driver
+from .runtimes import INSTALL
 
 
 class Finding(NamedTuple):
@@ -19,10 +20,8 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-CPU_INSTALL = "pip install 'mfp-engine[cpu]'"
-GPU_INSTALL = "pip uninstall onnxruntime && pip install 'mfp-engine[gpu]'"
-TORCH_INSTALL = "pip install 'mfp-engine[export]'"
 DRIVER_REMEDY = "install NVIDIA's driver (nvidia-smi must list a GPU)"
+CUDA_LIBRARIES_REMEDY = "pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 
 def examine() -> list[Finding]:
@@ -34,45 +33,59 @@ def _onnxruntime() -> list[Finding]:
     library, problem = _import("onnxruntime")
     if library is None:
         return [
-            Finding("onnxruntime", "cpu", False, problem, CPU_INSTALL),
-            Finding("onnxruntime", "cuda", False, problem, GPU_INSTALL),
+            Finding("onnxruntime", "cpu", False, problem, INSTALL["onnxruntime"]),
+            Finding("onnxruntime", "cuda", False, problem, INSTALL["onnxruntime on CUDA"]),
         ]
     version = f"ONNX Runtime {library.__version__}"
-    gpus, why = cuda_driver()
+    cpu = Finding("onnxruntime", "cpu", True, version)
+    problem = _provider_problem(library, "CPUExecutionProvider")
+    if problem:
+        cpu = Finding("onnxruntime", "cpu", False, problem, INSTALL["onnxruntime"])
     if "CUDAExecutionProvider" not in library.get_available_providers():
-        remedy = GPU_INSTALL if gpus else f"{DRIVER_REMEDY}, then: {GPU_INSTALL}"
-        cuda = Finding(
-            "onnxruntime",
-            "cuda",
-            False,
-            f"{version} was built without CUDA" + (f"; {why}" if why else ""),
-            remedy,
-        )
-    elif gpus == 0:
-        cuda = Finding("onnxruntime", "cuda", False, why, DRIVER_REMEDY)
-    else:
-        cuda = Finding("onnxruntime", "cuda", True, f"{version}, {gpus} GPU(s)")
-    return [Finding("onnxruntime", "cpu", True, version), cuda]
+        return [cpu, _without_cuda("onnxruntime", version, INSTALL["onnxruntime on CUDA"])]
+    gpus, problem = cuda_driver()
+    remedy = DRIVER_REMEDY
+    if gpus:
+        problem, remedy = _provider_problem(library, "CUDAExecutionProvider"), CUDA_LIBRARIES_REMEDY
+    return [cpu, Finding("onnxruntime", "cuda", not problem, problem or version, remedy if problem else "")]
 
 
 def _torch() -> list[Finding]:
     library, problem = _import("torch")
     if library is None:
-        return [Finding("torch", device, False, problem, TORCH_INSTALL) for device in ("cpu", "cuda")]
+        return [Finding("torch", device, False, problem, INSTALL["torch"]) for device in ("cpu", "cuda")]
     version = f"PyTorch {library.__version__}"
+    cpu = Finding("torch", "cpu", True, version)
+    if library.version.cuda is None:
+        return [cpu, _without_cuda("torch", version, f"{INSTALL['torch']} (a build for CUDA)")]
+    gpus, problem = cuda_driver()
+    if gpus:
+        try:
+            library.zeros(1, device="cuda").add_(1)
+        except Exception as error:  # RuntimeError and its kin, depending on what is broken
+            problem = str(error)
+    return [cpu, Finding("torch", "cuda", not problem, problem or version, DRIVER_REMEDY if problem else "")]
+
+
+def _without_cuda(runtime: str, version: str, install: str) -> Finding:
     gpus, why = cuda_driver()
-    if library.cuda.is_available():
-        cuda = Finding("torch", "cuda", True, f"{version}, {library.cuda.get_device_name(0)}")
-    elif library.version.cuda is None:
-        remedy = "pip install torch, a build for CUDA"
-        if not gpus:
-            remedy = f"{DRIVER_REMEDY}, then: {remedy}"
-        cuda = Finding(
-            "torch", "cuda", False, f"{version} was built without CUDA" + (f"; {why}" if why else ""), remedy
-        )
-    else:
-        cuda = Finding("torch", "cuda", False, why or "PyTorch finds no CUDA GPU", DRIVER_REMEDY)
-    return [Finding("torch", "cpu", True, version), cuda]
+    detail = f"{version} was built without CUDA" + (f"; {why}" if why else "")
+    return Finding(runtime, "cuda", False, detail, install if gpus else f"{DRIVER_REMEDY}, then: {install}")
+
+
+def _provider_problem(library: Any, provider: str) -> str:
+    """Empty where a network of one node runs on the provider. Listed is not yet usable: CUDA libraries load late."""
+    from onnx import TensorProto, helper
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "probe", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    try:
+        session = library.InferenceSession(model.SerializeToString(), providers=[provider])
+        session.run(None, {"x": [1.0]})
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated classes
+        return f"does not run: {error}"
+    return "" if provider in session.get_providers() else f"{provider} does not start (its libraries do not load)"
 
 
 def _import(name: str) -> tuple[Any, str]:

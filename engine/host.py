@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class ClickTiming:
 
     @property
     def total(self) -> float:
-        return sum(getattr(self, field.name) for field in fields(self) if field.name != "passes")
+        return self.crop + self.encode + self.modulate + self.network + self.paste
 
     @property
     def outside_network(self) -> float:
@@ -82,7 +82,7 @@ class HostPipeline:
         with timing.stage("encode"):
             batch = [[_into_crop(click, roi, height, width) for click in clicks]]
             if self._flip:
-                batch.append([click._replace(x=width - click.x - 1) for click in batch[0]])
+                batch.append([replace(click, x=width - click.x - 1) for click in batch[0]])
             disks = np.stack([encode_clicks(item, height, width) for item in batch])
         if not prev.any():
             with timing.stage("network"):
@@ -136,6 +136,6 @@ def sigmoid(logits: F32) -> F32:
 
 
 def _into_crop(click: Click, roi: Roi, height: int, width: int) -> Click:
-    return click._replace(
-        y=height * (click.y - roi.row_min) / roi.height, x=width * (click.x - roi.col_min) / roi.width
+    return replace(
+        click, y=height * (click.y - roi.row_min) / roi.height, x=width * (click.x - roi.col_min) / roi.width
     )

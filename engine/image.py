@@ -72,7 +72,8 @@ def as_initial_mask(mask: Any, height: int, width: int) -> NDArray[np.float32]:
                 f"expected an initial mask of bool, of 0 and 1, or of 0 and 255, got {array.dtype} with other values; "
                 "threshold it first, for a probability map with mask > 0.5"
             )
-    return (array != 0).astype(np.float32)
+    result: NDArray[np.float32] = (array != 0).astype(np.float32)
+    return result
 
 
 def read_image(path: str | os.PathLike[str]) -> U8:

@@ -30,7 +30,7 @@ def overlay(image: NDArray[np.uint8], mask: Mask, clicks: Sequence[Click] = ()) 
     """
     import cv2
 
-    picture = image.copy()
+    picture: NDArray[np.uint8] = image.copy()
     inside = mask.array
     picture[inside] = (image[inside] * (1 - OPACITY) + np.array(OBJECT) * OPACITY).astype(np.uint8)
     line = max(1, round(max(image.shape[:2]) / 400))

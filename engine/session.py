@@ -167,7 +167,8 @@ class Session:
     @property
     def probability(self) -> F32:
         """The present probability map, float32 H×W in [0, 1]; a copy."""
-        return self._pipeline.probability.copy()
+        copy: F32 = self._pipeline.probability.copy()
+        return copy
 
     @property
     def roi(self) -> Roi | None:

@@ -14,8 +14,9 @@ import numpy as np
 
 from .. import __version__
 from ..engine.contract import INPUT_CHANNELS, OUTPUT, NetworkInfo, Size, check_signature, tensor_shapes
-from ..engine.errors import ExportError, OptionError
+from ..engine.errors import ExportError, OptionError, RuntimeMissingError
 from ..engine.network import Network, load_network
+from ..engine.runtimes import INSTALL
 from . import check_inputs
 
 if TYPE_CHECKING:
@@ -168,6 +169,10 @@ def compare(network: Network, reference: Network, sizes: tuple[Size, ...]) -> di
 
 
 def _module(backbone: str | None, checkpoint: str | Path | None, size: Size | None, stage: int, seed: int) -> Module:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise RuntimeMissingError(f"exporting needs PyTorch; install it with: {INSTALL['torch']}") from None
     if checkpoint is not None:
         from .checkpoint import load
 

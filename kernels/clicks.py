@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
-class Click(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Click:
     """One click.
 
     Attributes:

@@ -164,7 +164,8 @@ def _exponent_by_similarity(squared: F64, gamma: float) -> F64:
         return np.where(spread == 0, gamma, 1.0)
     below = median - spread
     # the cube written out: NumPy's power is 20 times slower for negative bases
-    return np.maximum(1.0, (gamma - 1.0) / median**3 * (below * below * below) + 1.0)
+    exponent: F64 = np.maximum(1.0, (gamma - 1.0) / median**3 * (below * below * below) + 1.0)
+    return exponent
 
 
 def _distance_to(y: float, x: float, region: tuple[slice, slice]) -> F64:

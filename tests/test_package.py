@@ -66,6 +66,17 @@ def test_a_missing_runtime_is_named_with_its_remedy(golden):
     )
     lines = run_python(code).stdout.splitlines()
     assert [line.split("install it with: ")[1] for line in lines] == [
-        "pip install 'mfp-engine[cpu]'",
-        "pip install 'mfp-engine[export]'",
+        "pip install onnxruntime",
+        "pip install torch",
     ]
+
+
+def test_exporting_without_torch_is_one_line():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from mfp.engine.cli import main\n"
+        "sys.exit(main(['export', '--backbone', 'hrnet18']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "mfp export: exporting needs PyTorch; install it with: pip install torch\n"

@@ -19,14 +19,14 @@ def run(args: argparse.Namespace) -> int:
     from ... import __version__
     from ..devices import cuda_driver
     from ..doctor import examine
+    from ..runtimes import INSTALL
 
     gpus, why = cuda_driver()
     table = Table("runtime", "device", "", "what is there", "what would change it", title="mfp doctor")
     findings = examine()
     for finding in findings:
         mark = "[green]usable[/]" if finding.usable else "[yellow]no[/]"
-        remedy = finding.remedy.replace("[", "\\[")  # rich reads [cpu] as a style
-        table.add_row(finding.runtime, finding.device, mark, finding.detail, remedy)
+        table.add_row(finding.runtime, finding.device, mark, finding.detail, finding.remedy)
     console = Console()
     console.print(
         f"mfp-engine {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
@@ -35,5 +35,5 @@ def run(args: argparse.Namespace) -> int:
     console.print(table)
     usable = any(finding.usable for finding in findings)
     if not usable:
-        console.print("[bold red]No runtime is usable.[/] Start with: pip install 'mfp-engine\\[cpu]'")
+        console.print(f"[bold red]No runtime is usable.[/] Start with: {INSTALL['onnxruntime']}")
     return 0 if usable else 1

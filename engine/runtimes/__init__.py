@@ -1,1 +1,8 @@
 """One file a runtime; each offers ``open(source, device, threads) -> Network`` and imports its library when opened."""
+
+# What brings a runtime onto a machine that lacks it.
+INSTALL = {
+    "onnxruntime": "pip install onnxruntime",
+    "onnxruntime on CUDA": "pip uninstall -y onnxruntime; pip install onnxruntime-gpu",
+    "torch": "pip install torch",
+}

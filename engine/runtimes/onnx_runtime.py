@@ -9,8 +9,7 @@ from ..contract import INPUT_CHANNELS, OUTPUT, NetworkInfo, check_signature
 from ..devices import cuda_driver, cuda_index
 from ..errors import NetworkError, RuntimeMissingError
 from ..network import F32, Network
-
-INSTALL = "pip install 'mfp-engine[cpu]'"
+from . import INSTALL
 
 
 class OnnxRuntimeNetwork(Network):
@@ -34,7 +33,7 @@ def open(source: Path, device: str, threads: int | None) -> OnnxRuntimeNetwork:
     try:
         import onnxruntime as ort
     except ImportError:
-        raise RuntimeMissingError(f"ONNX Runtime is not installed; install it with: {INSTALL}") from None
+        raise RuntimeMissingError(f"ONNX Runtime is not installed; install it with: {INSTALL['onnxruntime']}") from None
 
     device = _choose_device(device, ort.get_available_providers())
     options = ort.SessionOptions()
@@ -69,7 +68,7 @@ def _choose_device(device: str, providers: list[str]) -> str:
         return device
     gpus, why = cuda_driver()
     if "CUDAExecutionProvider" not in providers:
-        why = "this ONNX Runtime has no CUDA provider (pip install 'mfp-engine[gpu]' instead of [cpu])"
+        why = f"this ONNX Runtime has no CUDA provider; change it with: {INSTALL['onnxruntime on CUDA']}"
     elif cuda_index("cuda" if device == "auto" else device) >= gpus:
         why = why or f"the driver offers {gpus} GPU(s)"
     else:

@@ -10,8 +10,7 @@ from ..contract import NetworkInfo
 from ..devices import cuda_index
 from ..errors import OptionError, RuntimeMissingError
 from ..network import F32, Network
-
-INSTALL = "pip install 'mfp-engine[export]'"
+from . import INSTALL
 
 
 class TorchNetwork(Network):
@@ -46,7 +45,7 @@ def open(source: Any, device: str, threads: int | None) -> TorchNetwork:
     try:
         import torch
     except ImportError:
-        raise RuntimeMissingError(f"PyTorch is not installed; install it with: {INSTALL}") from None
+        raise RuntimeMissingError(f"PyTorch is not installed; install it with: {INSTALL['torch']}") from None
 
     if device == "auto":
         device = "cuda:0" if torch.cuda.is_available() else "cpu"

@@ -67,7 +67,7 @@ def test_clicks_of_the_release(case):
 def test_click_is_the_deepest_wrong_pixel_not_yet_clicked(pair, rounds):
     truth, mask = pair
     missed, excess = squared_depth((truth == 1) & ~mask), squared_depth((truth == 0) & mask)
-    clicked: list[tuple[int, int]] = []
+    clicked: list[Click] = []
     for _ in range(rounds):
         click = next_click(truth, Mask(mask), clicked)
         if click is None:
@@ -77,9 +77,9 @@ def test_click_is_the_deepest_wrong_pixel_not_yet_clicked(pair, rounds):
         assert click.positive == (missed.max() > excess.max())
         assert [click.y, click.x] == np.argwhere(deepest == deepest.max())[0].tolist()
         assert truth[click.y, click.x] == click.positive != mask[click.y, click.x]
-        assert (click.x, click.y) not in clicked
+        assert (click.x, click.y) not in [(c.x, c.y) for c in clicked]
         assert click.index == len(clicked)
-        clicked.append((click.x, click.y))
+        clicked.append(click)
         missed[click.y, click.x] = excess[click.y, click.x] = 0
 
 
@@ -104,12 +104,12 @@ def test_equally_deep_errors_are_answered_with_a_negative_click():
 def test_ties_go_to_the_first_pixel_in_row_major_order():
     truth = np.zeros((5, 9), np.int8)
     truth[1:4, 1:8] = 1
-    assert next_click(truth, truth == 0, [Click(3, 2)])[:3] == (2, 2, True)
+    assert next_click(truth, truth == 0, [Click(3, 2)]) == Click(2, 2, True, 1)
 
 
 def test_earlier_click_outside_the_image_is_refused():
     truth = np.ones((3, 4), np.int8)
-    for outside in ((4, 0), (0, 3), (-1, 0)):
+    for outside in (Click(4, 0), Click(0, 3), Click(-1, 0)):
         with pytest.raises(ClickError, match="4×3"):
             next_click(truth, truth == 0, [outside])
 

@@ -145,4 +145,4 @@ def test_doctor_without_any_runtime(mfp, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = mfp("doctor")
     assert code == 1
-    assert "pip install 'mfp-engine[cpu]'" in out
+    assert "pip install onnxruntime" in out
