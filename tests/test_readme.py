@@ -1,0 +1,30 @@
+"""The README does what it says: its Python runs as printed, its commands exist."""
+
+import re
+import shutil
+from pathlib import Path
+
+from mfp.engine import cli
+from mfp.engine.sample import PATH as SAMPLE
+
+README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+
+
+def test_the_ten_lines_of_python_run(exported, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(exported("hrnet18").path, "hrnet18.onnx")
+    shutil.copy(SAMPLE, "cat.jpg")
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names = {}
+    exec(block, names)
+    assert Path("cat_mask.png").is_file()
+    assert names["session"].finished == (names["mask"],)
+
+
+def test_the_commands_it_names_exist():
+    named = set(re.findall(r"^mfp (\w+)", README, re.MULTILINE))
+    assert named
+    assert named <= set(cli.COMMANDS)
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
+        assert f"\n{target}:" in makefile
