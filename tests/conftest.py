@@ -47,6 +47,19 @@ def clicks_of():
 
 
 @pytest.fixture(scope="session")
+def golden_inputs():
+    """``golden_inputs(pcg64, batch, height, width)``: the arrays that the recorded logits were computed on."""
+
+    def make(pcg64, batch, height, width):
+        g = np.random.Generator(np.random.PCG64(int(pcg64)))
+        arrays = [g.random((batch, channels, height, width), dtype=np.float32) for channels in (3, 1, 1, 2)]
+        arrays[3] = (arrays[3] > 0.97).astype(np.float32)
+        return arrays
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def golden_module():
     """``golden_module(backbone)``: the PyTorch network with the weights that the ground truth was made with."""
     modules = {}

@@ -40,22 +40,6 @@ HRNET_SMALL = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """On a busy machine two threads wait for each other far longer than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def inputs(height, width, pcg64=0):
-    g = np.random.Generator(np.random.PCG64(pcg64))
-    arrays = [g.random((1, channels, height, width), dtype=np.float32) for channels in (3, 1, 1, 2)]
-    arrays[3] = (arrays[3] > 0.97).astype(np.float32)
-    return [torch.from_numpy(array) for array in arrays]
-
-
 def wrapped(config):
     params = {name: {"type": "builtin", "value": value, "specified": True} for name, value in config["params"].items()}
     return {"class": config["class"], "params": params}
@@ -84,10 +68,10 @@ def same_weights(one, two):
 
 
 @pytest.mark.parametrize("size", [224, 448])
-def test_authors_file_gives_the_releases_logits(size):
+def test_authors_file_gives_the_releases_logits(size, golden_tensors):
     golden = np.load(GOLDEN / f"core_vit_small_{size}.npz")
     network = checkpoint.load(VIT_SMALL, size=(size, size))
-    logits = network(*inputs(size, size, int(golden["pcg64"]))).numpy()
+    logits = network(*golden_tensors(golden["pcg64"], 1, size, size)).numpy()
     assert np.abs(logits[..., ::4, ::4] - golden["logits_stride4"]).max() < 1e-4 * golden["std"]
     assert logits.mean() == pytest.approx(golden["mean"], abs=1e-5)
     assert logits.std() == pytest.approx(golden["std"], abs=1e-5)
@@ -120,13 +104,14 @@ def test_pickle_protocols(tiny, tmp_path, protocol):
     assert same_weights(checkpoint.load(tmp_path / "tiny.pth"), tiny)
 
 
-def test_round_trip_of_a_small_hrnet(tmp_path):
+def test_round_trip_of_a_small_hrnet(tmp_path, golden_tensors):
     original = models.build(HRNET_SMALL)
     seed_weights(original)
     torch.save({"state_dict": original.state_dict(), "config": wrapped(HRNET_SMALL)}, tmp_path / "small.pth")
     network = checkpoint.load(tmp_path / "small.pth")
     assert same_weights(network, original)
-    assert torch.equal(network(*inputs(70, 90)), original(*inputs(70, 90)))
+    tensors = golden_tensors(0, 1, 70, 90)
+    assert torch.equal(network(*tensors), original(*tensors))
 
 
 def test_stages_of_a_list(tiny, tmp_path):

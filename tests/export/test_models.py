@@ -1,6 +1,5 @@
 """The PyTorch networks against the authors' release (spec section 2, tests/golden)."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -22,47 +21,20 @@ TINY_VIT = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """On a busy machine two threads wait for each other far longer than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def golden_recipe():
-    module_spec = importlib.util.spec_from_file_location("recipe", GOLDEN / "recipe.py")
-    recipe = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(recipe)
-    return recipe
-
-
-def golden_inputs(pcg64, batch, height, width):
-    g = np.random.Generator(np.random.PCG64(int(pcg64)))
-    arrays = [g.random((batch, channels, height, width), dtype=np.float32) for channels in (3, 1, 1, 2)]
-    arrays[3] = (arrays[3] > 0.97).astype(np.float32)
-    return [torch.from_numpy(array) for array in arrays]
-
-
 def vit_config(**trunk):
     params = {**TINY_VIT, "backbone_params": {**TINY_VIT["backbone_params"], **trunk}}
     return {"class": "isegm.model.is_plainvit_model_prevMod.PlainVitModel_prevMod", "params": params}
 
 
 @pytest.fixture(scope="module", params=["resnet34", "hrnet18", "vit_b"])
-def release(request):
+def release(request, golden_module):
     """(layout, network built from the layout's configuration with the golden weights), one at a time."""
-    layout = json.loads((GOLDEN / f"layout_{request.param}.json").read_text())
-    config = {"class": layout["config"]["class_"], "params": layout["config"]["params"]}
-    network = models.build(config)
-    tensor = golden_recipe().tensor
-    state = {name: torch.from_numpy(tensor(name, tuple(shape))) for name, shape, _ in layout["state_dict"]}
-    network.load_state_dict(state, strict=True)
-    output = network.get_submodule(layout["output_layer"])
-    output.weight.mul_(layout["output_scale"])
-    output.bias.mul_(layout["output_scale"]).add_(layout["output_shift"])
-    return layout, network
+    return json.loads((GOLDEN / f"layout_{request.param}.json").read_text()), golden_module(request.param)
+
+
+@pytest.fixture(scope="module", params=["resnet34", "hrnet18"])
+def convolutional(request, golden_module):
+    return request.param, golden_module(request.param)
 
 
 def assert_agrees(logits, golden):
@@ -83,7 +55,7 @@ def test_state_dict_is_the_releases(release):
     assert ours == theirs
 
 
-def test_logits_are_the_releases(release):
+def test_logits_are_the_releases(release, golden_tensors):
     layout, network = release
     golden = np.load(GOLDEN / f"core_{layout['backbone']}.npz")
     low = []
@@ -91,24 +63,22 @@ def test_logits_are_the_releases(release):
         lambda _module, _inputs, output: low.append(list(output.shape))
     )
     with torch.no_grad():
-        logits = network(*golden_inputs(golden["pcg64"], 2, *layout["input_size"])).numpy()
+        logits = network(*golden_tensors(golden["pcg64"], 2, *layout["input_size"])).numpy()
     handle.remove()
     assert low == [golden["low_shape"].tolist()]
     assert logits.shape == (2, 1, *layout["input_size"])
     assert_agrees(logits, golden)
 
 
-def test_logits_at_odd_sizes_are_the_releases(release):
-    layout, network = release
-    files = sorted(GOLDEN.glob(f"core_{layout['backbone']}_*x*.npz"))
-    if layout["backbone"] == "vit_b":
-        pytest.skip("a ViT takes multiples of 16; its other sizes: test_checkpoint.py")
+def test_logits_at_odd_sizes_are_the_releases(convolutional, golden_tensors):
+    backbone, network = convolutional
+    files = sorted(GOLDEN.glob(f"core_{backbone}_*x*.npz"))
     assert files
     for file in files:
         golden = np.load(file)
         height, width = map(int, file.stem.rsplit("_", 1)[1].split("x"))
         with torch.no_grad():
-            logits = network(*golden_inputs(golden["pcg64"], 1, height, width)).numpy()
+            logits = network(*golden_tensors(golden["pcg64"], 1, height, width)).numpy()
         assert logits.shape == (1, 1, height, width)
         assert_agrees(logits, golden)
 
@@ -128,13 +98,11 @@ def test_built_network_carries_what_export_needs(release):
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.trace")
-def test_trace_keeps_batch_height_and_width_open(release):
-    _, network = release
-    if not network.spec.any_size:
-        pytest.skip("built for one size")
+def test_trace_keeps_batch_height_and_width_open(convolutional, golden_tensors):
+    _, network = convolutional
     with torch.no_grad():
-        traced = torch.jit.trace(network, golden_inputs(1, 1, 64, 64), check_trace=False)
-        inputs = golden_inputs(2, 3, 97, 75)
+        traced = torch.jit.trace(network, golden_tensors(1, 1, 64, 64), check_trace=False)
+        inputs = golden_tensors(2, 3, 97, 75)
         torch.testing.assert_close(traced(*inputs), network(*inputs), rtol=1e-4, atol=1e-4)
 
 
@@ -251,10 +219,10 @@ def test_size_that_a_vit_cannot_have_is_refused(size):
         models.build(vit_config(), size=size)
 
 
-def test_vit_refuses_an_image_of_another_size():
+def test_vit_refuses_an_image_of_another_size(golden_tensors):
     network = models.build(vit_config(), size=(224, 240))
     with pytest.raises(OptionError, match=r"\(224, 240\).*\(448, 240\)"):
-        network(*golden_inputs(0, 1, 448, 240))
+        network(*golden_tensors(0, 1, 448, 240))
 
 
 def naive_trunk(backbone, image, coords, depth):

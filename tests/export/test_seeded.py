@@ -22,15 +22,6 @@ TINY_VIT = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """On a busy machine two threads wait for each other far longer than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def hrnet():
     return seeded("hrnet18", seed=0, size=(96, 128))
