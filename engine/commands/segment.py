@@ -74,10 +74,12 @@ def run(args: argparse.Namespace) -> int:
         console.print(f"[bold red]UNTRAINED WEIGHTS[/] ({network.info.weights}): the mask below means nothing.")
     session = Session(network, image, size=args.size, flip=args.flip, threshold=args.threshold)
     rows = []
-    for x, y, positive in clicks:
-        mask = session.click(x, y, positive)
-        assert session.timing is not None
-        rows.append((x, y, positive, mask.area, session.timing))
+    with console.status("") as status:
+        for number, (x, y, positive) in enumerate(clicks, 1):
+            status.update(f"click {number} of {len(clicks)} …")
+            mask = session.click(x, y, positive)
+            assert session.timing is not None
+            rows.append((x, y, positive, mask.area, session.timing))
 
     console.print(
         f"{args.photo.name}: {image.shape[1]}×{image.shape[0]} pixels; {network!r}, loaded in {loading:.2f} s"
