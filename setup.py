@@ -13,7 +13,7 @@ if match is None:
 VERSION = match.group(1)
 
 CPU = ["onnxruntime>=1.20"]
-EXPORT = ["torch>=2.6", *CPU]
+EXPORT = ["torch>=2.6"]  # compares what it writes in ONNX Runtime: install it with "cpu" or "gpu"
 
 
 class BuildPackages(build_py):
@@ -58,7 +58,7 @@ setup(
         # onnxruntime-gpu replaces onnxruntime: install one of the two extras, not both.
         "gpu": ["onnxruntime-gpu>=1.20", "cupy-cuda13x>=13.6", "tensorrt>=10.12"],
         "export": EXPORT,
-        "dev": [*EXPORT, "hypothesis>=6.100", "mypy>=1.13", "pillow>=10", "pytest>=8", "ruff>=0.8"],
+        "dev": [*CPU, *EXPORT, "hypothesis>=6.100", "mypy>=1.13", "pillow>=10", "pytest>=8", "ruff>=0.8"],
     },
     entry_points={"console_scripts": ["mfp = mfp.engine.cli:main"]},
     classifiers=[

@@ -46,7 +46,9 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
     module_name, summary = COMMANDS[name]
     module = import_module(module_name)
     parser = argparse.ArgumentParser(
-        prog=prog or f"mfp {name}", description=module.__doc__ or summary, formatter_class=_Formatter
+        prog=prog or f"mfp {name}",
+        description=module.__doc__ or summary,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
     arguments = parser.parse_args(argv)
@@ -59,10 +61,6 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
     except KeyboardInterrupt:
         print(f"\nmfp {name}: interrupted", file=sys.stderr)
         return 130
-
-
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps a module's paragraphs and shows defaults."""
 
 
 if __name__ == "__main__":

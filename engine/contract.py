@@ -16,6 +16,7 @@ INPUT_CHANNELS: Mapping[str, int] = {"image": 3, "prev_mask": 1, "modulated_mask
 OUTPUT = "logits"
 
 PREFIX = "mfp."  # of our keys in ONNX ``metadata_props``
+ONNX_FLOAT32 = 1  # onnx.TensorProto.FLOAT, without importing onnx
 DEFAULT_LONGER_SIDE = 400  # of networks of any size: the published protocol for convolutional backbones
 
 Size: TypeAlias = tuple[int, int]  # (H, W) in pixels
@@ -104,18 +105,27 @@ class NetworkInfo:
 _TEXT_DEFAULTS = {"backbone": "unknown", "precision": "fp32", "weights": "unknown", "exporter": "unknown"}
 
 
-def check_signature(file: str, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> Size | None:
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output: its shape, and whether it is float32."""
+
+    shape: Shape
+    is_float32: bool
+
+
+def check_signature(file: str, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Size | None:
     """Hold a network's tensors against the contract.
 
     Args:
         file: its name, for messages.
-        inputs, outputs: shape of each tensor by name.
+        inputs, outputs: each tensor by name.
 
     Returns:
         The fixed (H, W), or None where either is open.
 
     Raises:
-        NetworkError: for other names, channels or ranks, or a batch that is not open.
+        NetworkError: for other names, channels, ranks or types, a batch that is not open, or one side that is fixed
+            while the other is open.
     """
     if set(inputs) != set(INPUT_CHANNELS) or OUTPUT not in outputs:
         raise NetworkError(
@@ -123,8 +133,11 @@ def check_signature(file: str, inputs: Mapping[str, Shape], outputs: Mapping[str
             f"found the inputs {', '.join(inputs) or 'none'} and the outputs {', '.join(outputs) or 'none'}. "
             "Export one with: mfp export --backbone hrnet18"
         )
-    for name, channels in INPUT_CHANNELS.items():
-        shape = list(inputs[name])
+    tensors = {**inputs, OUTPUT: outputs[OUTPUT]}
+    for name, channels in {**INPUT_CHANNELS, OUTPUT: 1}.items():
+        shape = list(tensors[name].shape)
+        if not tensors[name].is_float32:
+            raise NetworkError(f"{file}: expected {name} in float32, whatever the precision inside. Export it again.")
         if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != channels):
             raise NetworkError(f"{file}: expected {name} as N×{channels}×H×W, found {_text(shape)}. Export it again.")
         if isinstance(shape[0], int):
@@ -132,20 +145,29 @@ def check_signature(file: str, inputs: Mapping[str, Shape], outputs: Mapping[str
                 f"{file}: the batch of {name} is fixed to {shape[0]}; a session needs it open (1, or 2 with flip). "
                 "Export it again."
             )
-    sizes = {tuple(shape[2:]) for shape in inputs.values()}
-    if len(sizes) > 1 and all(isinstance(side, int) for size in sizes for side in size):
+    sizes = {tuple(side if isinstance(side, int) else "any" for side in t.shape[2:]) for t in inputs.values()}
+    if len(sizes) > 1:
         raise NetworkError(f"{file}: the inputs differ in size ({', '.join(map(_text, sizes))}). Export it again.")
     height, width = sizes.pop()
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    if isinstance(height, int) and isinstance(width, int):
+        return height, width
+    if height != width:
+        raise NetworkError(
+            f"{file}: expected height and width both fixed or both open, found {height}×{width}. Export it again."
+        )
+    return None
 
 
-def tensor_shapes(values: Iterable[Any]) -> dict[str, Shape]:
-    """Name → shape of an ONNX graph's inputs or outputs."""
+def graph_tensors(values: Iterable[Any]) -> dict[str, Tensor]:
+    """By name, an ONNX graph's inputs or outputs."""
     return {
-        value.name: [
-            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?"
-            for dim in value.type.tensor_type.shape.dim
-        ]
+        value.name: Tensor(
+            [
+                dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?"
+                for dim in value.type.tensor_type.shape.dim
+            ],
+            value.type.tensor_type.elem_type == ONNX_FLOAT32,
+        )
         for value in values
     }
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from .devices import cuda_driver
-from .runtimes import INSTALL
+from .runtimes import INSTALL, REPAIR
 
 
 class Finding(NamedTuple):
@@ -20,7 +20,8 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-DRIVER_REMEDY = "install NVIDIA's driver (nvidia-smi must list a GPU)"
+# The package's name differs from system to system, so the way to it is named in place of one command.
+DRIVER_REMEDY = "install NVIDIA's driver (Debian, Ubuntu: apt install nvidia-driver; nvidia-smi must list a GPU)"
 CUDA_LIBRARIES_REMEDY = "pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 
@@ -36,6 +37,8 @@ def _onnxruntime() -> list[Finding]:
             Finding("onnxruntime", "cpu", False, problem, INSTALL["onnxruntime"]),
             Finding("onnxruntime", "cuda", False, problem, INSTALL["onnxruntime on CUDA"]),
         ]
+    if not hasattr(library, "InferenceSession"):  # what is left where one of the two packages was removed
+        return [Finding("onnxruntime", device, False, "damaged", REPAIR) for device in ("cpu", "cuda")]
     version = f"ONNX Runtime {library.__version__}"
     cpu = Finding("onnxruntime", "cpu", True, version)
     problem = _provider_problem(library, "CPUExecutionProvider")
@@ -57,14 +60,16 @@ def _torch() -> list[Finding]:
     version = f"PyTorch {library.__version__}"
     cpu = Finding("torch", "cpu", True, version)
     if library.version.cuda is None:
-        return [cpu, _without_cuda("torch", version, f"{INSTALL['torch']} (a build for CUDA)")]
+        return [cpu, _without_cuda("torch", version, INSTALL["torch on CUDA"])]
     gpus, problem = cuda_driver()
+    remedy = DRIVER_REMEDY
     if gpus:
+        remedy = INSTALL["torch on CUDA"]
         try:
             library.zeros(1, device="cuda").add_(1)
         except Exception as error:  # RuntimeError and its kin, depending on what is broken
             problem = str(error)
-    return [cpu, Finding("torch", "cuda", not problem, problem or version, DRIVER_REMEDY if problem else "")]
+    return [cpu, Finding("torch", "cuda", not problem, problem or version, remedy if problem else "")]
 
 
 def _without_cuda(runtime: str, version: str, install: str) -> Finding:

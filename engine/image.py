@@ -29,7 +29,7 @@ def as_rgb(image: Any) -> U8:
         raise ImageError(
             "expected an image in host memory, got one in GPU memory; copy it first (CuPy: .get(), torch: .cpu())"
         )
-    array = np.asarray(image)
+    array = _as_array(image, "an image")
     if array.dtype != np.uint8:
         raise ImageError(
             f"expected an image of uint8 values 0 to 255, got {array.dtype}; convert it first, for values in "
@@ -51,6 +51,15 @@ def as_rgb(image: Any) -> U8:
     return np.ascontiguousarray(array[:, :, :3])
 
 
+def _as_array(value: Any, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ImageError(
+            f"expected {what} that NumPy can read as an array, got {type(value).__name__} ({error})"
+        ) from None
+
+
 def as_initial_mask(mask: Any, height: int, width: int) -> NDArray[np.float32]:
     """A mask from the user as a map of 0 and 1 (spec section 1, "initial mask").
 
@@ -60,11 +69,13 @@ def as_initial_mask(mask: Any, height: int, width: int) -> NDArray[np.float32]:
     Raises:
         ImageError: for another size or other values.
     """
-    array = np.asarray(mask)
+    array = _as_array(mask, "an initial mask")
     if array.shape != (height, width):
         raise ImageError(
             f"expected an initial mask of the image's {height}×{width}, got {'×'.join(map(str, array.shape))}"
         )
+    if array.dtype.kind not in "buif":
+        raise ImageError(f"expected an initial mask of bool or numbers, got {array.dtype}")
     if array.dtype != np.bool_:
         top = 255 if array.max() > 1 else 1
         if not np.isin(array, (0, top)).all():
@@ -114,12 +125,21 @@ def write_png(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> Path:
     """
     import cv2
 
-    path = Path(path)
     _, encoded = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     # Not cv2.imwrite: it cannot open every Unicode path on Windows and only returns False where it fails.
+    return write_file(path, encoded.tobytes())
+
+
+def write_file(path: str | os.PathLike[str], data: bytes) -> Path:
+    """Write a file so that it appears complete or not at all.
+
+    Raises:
+        ImageError: it cannot be written there.
+    """
+    path = Path(path)
     partial = path.parent / f".{os.urandom(8).hex()}.tmp"
     try:
-        partial.write_bytes(encoded.tobytes())
+        partial.write_bytes(data)
         os.replace(partial, path)
     except OSError as error:
         with suppress(OSError):

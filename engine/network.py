@@ -77,6 +77,8 @@ def load_network(source: Any, runtime: str = "auto", device: str = "auto", threa
     if isinstance(source, (str, Path)):
         source = Path(source)
         suffix = source.suffix.lower()
+        if source.is_dir():
+            raise NetworkError(f"expected a network file, got a folder: {source}")
         if not source.is_file():
             raise NetworkError(
                 f"no such file: {source}. Export a network with: mfp export --backbone hrnet18 --output {source.name}"
@@ -89,8 +91,12 @@ def load_network(source: Any, runtime: str = "auto", device: str = "auto", threa
                 f"{source} runs on {natural}, not on {runtime}. "
                 + ("Export it first: mfp export" if natural == "torch" else "For PyTorch, pass the .pth checkpoint.")
             )
-    else:
+    elif hasattr(source, "forward") and hasattr(source, "spec"):
         natural = "torch"
+        if runtime not in ("auto", natural):
+            raise NetworkError(f"a PyTorch module runs on torch, not on {runtime}; export it first: mfp export")
+    else:
+        raise NetworkError(f"expected a path or a module of mfp.export.models, got {type(source).__name__}")
     module = import_module(f".runtimes.{_RUNTIMES[natural]}", __package__)
     network: Network = module.open(source, device, threads)
     return network

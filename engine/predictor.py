@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..kernels.resample import resize_bilinear
 from .errors import OptionError, SessionError
+from .image import as_rgb
 from .network import F32, Network
 from .session import Session
 
@@ -51,9 +52,9 @@ class Predictor:
         """
         if image_format not in ("RGB", "BGR"):
             raise OptionError(f'expected image_format "RGB" or "BGR", got {image_format!r}')
-        pixels = np.asarray(image)
-        if image_format == "BGR" and pixels.ndim == 3:
-            pixels = pixels[:, :, 2::-1]
+        pixels = as_rgb(image)
+        if image_format == "BGR":
+            pixels = pixels[:, :, ::-1]
         self._session = Session(self.network, pixels, **self._options)
         self._image = pixels.copy()
         self._mask_input = self._last_logits = None
@@ -107,14 +108,14 @@ class Predictor:
         score = np.float32(inside / union if union > 0 else 0.0)
         low = _logits(resize_bilinear(probability, LOGITS_SIZE, LOGITS_SIZE))[None]
         self._last_logits = low
-        return (_logits(probability) if return_logits else mask)[None], np.array([score]), low.copy()
+        return (_logits(probability) if return_logits else mask.copy())[None], np.array([score]), low.copy()
 
     def _continued(
         self, points: NDArray[np.float64], labels: NDArray[np.int64], mask_input: ArrayLike | None
     ) -> Session:
         """The present session where these points extend its clicks, else a new one."""
         assert self._session is not None
-        given = None if mask_input is None else np.asarray(mask_input, np.float32)
+        given = None if mask_input is None else _numbers(mask_input, "mask_input").astype(np.float32)
         known = self._last_logits is not None and given is not None and np.array_equal(given, self._last_logits)
         same_start = known or _same(given, self._mask_input)
         done = self._session.clicks
@@ -129,18 +130,28 @@ class Predictor:
         return self._session
 
 
+def _numbers(value: ArrayLike, name: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise OptionError(f"expected {name} as an array of numbers ({error})") from None
+    if array.dtype.kind not in "buif":
+        raise OptionError(f"expected {name} as an array of numbers, got {array.dtype}")
+    return array
+
+
 def _points(coords: ArrayLike | None, labels: ArrayLike | None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    points = np.asarray([] if coords is None else coords, np.float64)
+    points = _numbers([] if coords is None else coords, "point_coords").astype(np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
         raise OptionError(f"expected point_coords of shape (n, 2), n >= 1, got {points.shape}")
-    signs = np.ones(len(points), np.int64) if labels is None else np.asarray(labels)
+    signs = np.ones(len(points), np.int64) if labels is None else _numbers(labels, "point_labels")
     if signs.shape != (len(points),) or not np.isin(signs, (0, 1)).all():
         raise OptionError(f"expected point_labels of shape ({len(points)},) of 0 and 1, got {labels!r}")
     return points, signs.astype(np.int64)
 
 
 def _mask_from(logits: F32, height: int, width: int) -> NDArray[np.bool_]:
-    if logits.ndim != 3 or logits.shape[0] != 1:
+    if logits.shape != (1, LOGITS_SIZE, LOGITS_SIZE):
         raise OptionError(f"expected mask_input of shape (1, {LOGITS_SIZE}, {LOGITS_SIZE}), got {logits.shape}")
     return resize_bilinear(logits[0], height, width) > 0
 

@@ -32,7 +32,8 @@ def overlay(image: NDArray[np.uint8], mask: Mask, clicks: Sequence[Click] = ()) 
 
     picture: NDArray[np.uint8] = image.copy()
     inside = mask.array
-    picture[inside] = (image[inside] * (1 - OPACITY) + np.array(OBJECT) * OPACITY).astype(np.uint8)
+    tinted = cv2.addWeighted(image, 1 - OPACITY, np.full_like(image, OBJECT), OPACITY, 0)
+    np.copyto(picture, np.asarray(tinted, np.uint8), where=inside[:, :, None])
     line = max(1, round(max(image.shape[:2]) / 400))
     contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, contours, -1, OBJECT, line)

@@ -93,4 +93,4 @@ def _iou(a: Roi, b: Roi) -> float:
 def _interval_iou(a_min: int, a_max: int, b_min: int, b_max: int) -> float:
     intersection = max(0, min(a_max, b_max) - max(a_min, b_min) + 1)
     union = max(a_max, b_max) - min(a_min, b_min) + 1  # of intervals that meet; else the ratio is 0 all the same
-    return intersection / max(union, 1e-6)
+    return intersection / union

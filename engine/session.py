@@ -70,12 +70,12 @@ class Session:
         info = network.info
         n_early = info.n_early if n_early is None else n_early
         r_max = info.r_max if r_max is None else r_max
-        if not 0 < threshold < 1:
-            raise OptionError(f"expected a threshold between 0 and 1, got {threshold}")
-        if n_early < 0:
-            raise OptionError(f"expected n_early from 0, got {n_early}")
-        if not 0 < r_max < math.inf:
-            raise OptionError(f"expected a positive r_max in network pixels, got {r_max}")
+        if not _is_number(threshold) or not 0 < threshold < 1:
+            raise OptionError(f"expected a threshold between 0 and 1, got {threshold!r}")
+        if not isinstance(n_early, (int, np.integer)) or n_early < 0:
+            raise OptionError(f"expected a whole number from 0 for n_early, got {n_early!r}")
+        if not _is_number(r_max) or not 0 < r_max < math.inf:
+            raise OptionError(f"expected a positive r_max in network pixels, got {r_max!r}")
         if distance not in DISTANCES:
             raise OptionError(f'expected the distance "probability" or "rgb", got {distance!r}')
         pixels = as_rgb(image)
@@ -88,7 +88,7 @@ class Session:
         self._undone: list[_Step] = []
         self._finished: list[Mask] = []
         self._pipeline.start(self._initial)
-        self.timing: ClickTiming | None = None  #: of the newest click, in milliseconds
+        self.timing: ClickTiming | None = None  #: of the last call of :meth:`click`, in milliseconds
 
     def click(self, x: float, y: float, positive: bool = True) -> Mask:
         """Add a click and return the new mask. What was undone is forgotten.
@@ -196,7 +196,7 @@ class Session:
     def _checked(self, x: float, y: float, positive: bool) -> Click:
         try:
             x, y = float(x), float(y)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ClickError(f"expected numbers for a click's x and y, got {x!r} and {y!r}") from None
         if not (math.isfinite(x) and math.isfinite(y)):
             raise ClickError(f"expected finite coordinates, got x={x}, y={y}")
@@ -221,12 +221,16 @@ class Session:
             self._pipeline.paste(step.probability, step.roi)
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating))
+
+
 def _network_size(size: Size | int | None, info: NetworkInfo) -> Size | int:
     """The session's size, held against what the network takes."""
     if size is None:
         return info.size or DEFAULT_LONGER_SIDE
     sides = tuple(np.atleast_1d(np.asarray(size)).tolist())
-    if len(sides) not in (1, 2) or not all(isinstance(side, int) and side >= 1 for side in sides):
+    if len(sides) not in (1, 2) or not all(type(side) is int and side >= 1 for side in sides):
         raise OptionError(f"expected a size of (H, W) or one number, in pixels from 1, got {size!r}")
     if info.size is not None and sides != info.size:
         raise OptionError(

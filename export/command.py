@@ -24,13 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--size", type=_size, metavar="HxW|dynamic", help="default: the backbone's published size")
     parser.add_argument("--output", type=Path, metavar="FILE.onnx", help="default: BACKBONE.onnx")
-    parser.add_argument("--opset", type=int, default=17, help="ONNX operator set, 17 to 20")
-    parser.add_argument("--stage", type=int, default=-1, help="which click stage of a checkpoint that holds several")
-    parser.add_argument("--seed", type=int, default=0, help="of untrained weights")
+    parser.add_argument("--opset", type=int, default=17, help="ONNX operator set, 17 to 20 (default 17)")
+    parser.add_argument(
+        "--stage", type=int, default=-1, help="which click stage of a checkpoint that holds several (default: the last)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of untrained weights (default 0)")
 
 
 def run(args: argparse.Namespace) -> int:
     from rich.console import Console
+    from rich.markup import escape
 
     from .onnx_export import export_onnx
 
@@ -48,17 +51,15 @@ def run(args: argparse.Namespace) -> int:
         )
     if not report.info.trained:
         console.print(
-            f"[bold white on red] UNTRAINED WEIGHTS [/] {report.info.weights}: masks of this network mean nothing. "
-            "Pass the authors' file with --checkpoint for real ones."
+            f"[bold white on red] UNTRAINED WEIGHTS [/] {escape(report.info.weights)}: masks of this network mean "
+            "nothing. Pass the authors' file with --checkpoint for real ones."
         )
     for name, difference in report.differences.items():
         console.print(f"  against PyTorch, {name}: {difference:.1e} of the logits' standard deviation")
     megabytes = report.path.stat().st_size / 1e6
     size = "any size" if report.info.size is None else "{}×{}".format(*report.info.size)
-    console.print(
-        f"wrote {report.path}: {report.info.backbone}, {size}, {report.info.precision}, {megabytes:.1f} MB",
-        soft_wrap=True,
-    )
+    facts = f"{report.info.backbone}, {size}, {report.info.precision}, {megabytes:.1f} MB"
+    console.print(f"wrote {escape(str(report.path))}: {facts}", soft_wrap=True)
     return 0
 
 

@@ -69,10 +69,15 @@ def _resizes_to_scales(model: onnx.ModelProto) -> int:
     return changed
 
 
-def _scale(source: int, target: int) -> float:
-    """A scale from which every runtime computes ``target``: they take the floor of the product, in float32."""
-    exact = np.float32(target / source)
-    return float(exact) if int(np.floor(np.float32(source) * exact)) == target else (target + 0.25) / source
+def _scale(source: int, target: int) -> np.float32:
+    """The smallest float32 from ``target / source`` on whose product with ``source`` is not below ``target``.
+
+    Runtimes and shape inference take the floor of that product, some in float32, some in double.
+    """
+    scale = np.float32(target / source)
+    while min(float(np.float32(source) * scale), source * float(scale)) < target:
+        scale = np.nextafter(scale, np.float32(np.inf))
+    return scale
 
 
 def _spatial(value: onnx.ValueInfoProto) -> tuple[int, int] | None:

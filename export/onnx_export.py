@@ -7,13 +7,15 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from .. import __version__
-from ..engine.contract import INPUT_CHANNELS, OUTPUT, NetworkInfo, Size, check_signature, tensor_shapes
+from ..engine.contract import INPUT_CHANNELS, OUTPUT, NetworkInfo, Size, check_signature, graph_tensors
 from ..engine.errors import ExportError, OptionError, RuntimeMissingError
 from ..engine.network import Network, load_network
 from ..engine.runtimes import INSTALL
@@ -56,7 +58,7 @@ class ExportReport:
 
     @property
     def worst(self) -> float:
-        return max(self.differences.values())
+        return float(np.max(list(self.differences.values())))  # not max(): NaN must not get lost
 
 
 def export_onnx(
@@ -88,7 +90,7 @@ def export_onnx(
         OptionError: a size or opset that the backbone does not take.
         ExportError: the export failed or disagrees with PyTorch. No file is left then; an older one stays.
     """
-    fixed = size if isinstance(size, tuple) else None
+    fixed = None if size is None or size == "dynamic" else _checked_size(size)
     progress("building the network")
     module = _module(backbone, checkpoint, fixed, stage, seed)
     path = Path(output) if output is not None else Path(f"{module.spec.name}.onnx")
@@ -121,8 +123,8 @@ def export_module(
         raise OptionError(f"expected an opset from 17 (LayerNormalization) to 20 (the exporter's last), got {opset}")
     if path.suffix.lower() != ".onnx":
         raise OptionError(f"expected an output ending in .onnx, got {path}")
-    if not path.parent.is_dir():
-        raise OptionError(f"cannot write {path}: the folder {path.parent} does not exist")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise OptionError(f"cannot write {path}: expected a file's name in a folder that exists and is writable")
     info = NetworkInfo(
         backbone=spec.name,
         size=None if any_size else spec.size,
@@ -169,10 +171,13 @@ def compare(network: Network, reference: Network, sizes: tuple[Size, ...]) -> di
 
 
 def _module(backbone: str | None, checkpoint: str | Path | None, size: Size | None, stage: int, seed: int) -> Module:
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise RuntimeMissingError(f"exporting needs PyTorch; install it with: {INSTALL['torch']}") from None
+    for name in ("torch", "onnxruntime"):
+        try:
+            import_module(name)
+        except ImportError:
+            raise RuntimeMissingError(
+                f"exporting needs {name}, which is not installed; install it with: {INSTALL[name]}"
+            ) from None
     if checkpoint is not None:
         from .checkpoint import load
 
@@ -184,6 +189,16 @@ def _module(backbone: str | None, checkpoint: str | Path | None, size: Size | No
     from .seeded import seeded
 
     return seeded(backbone, seed=seed, size=size)
+
+
+def _checked_size(size: Any) -> Size:
+    try:
+        height, width = (index(side) for side in size)
+    except (TypeError, ValueError):
+        raise OptionError(f'expected a size of (H, W) in pixels or "dynamic", got {size!r}') from None
+    if min(height, width) < 1:
+        raise OptionError(f"expected a size of (H, W) in pixels from 1, got {size!r}")
+    return height, width
 
 
 def _trace(module: Module, path: Path, size: Size, any_size: bool, opset: int) -> None:
@@ -218,15 +233,15 @@ def _finish(path: Path, info: NetworkInfo) -> None:
 
     from .graph import clean, leftovers
 
-    model = clean(onnx.load(path))
-    onnx.helper.set_model_props(model, info.to_properties())
-    model.producer_name, model.producer_version = "mfp-engine", __version__
     try:
+        model = clean(onnx.load(path))
+        onnx.helper.set_model_props(model, info.to_properties())
+        model.producer_name, model.producer_version = "mfp-engine", __version__
         onnx.checker.check_model(model, full_check=True)
         model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-    except Exception as error:  # the checker's own classes, and plain ones from below
+    except Exception as error:  # ONNX Runtime's and the checker's own classes, and plain ones from below
         raise ExportError(f"the exported graph does not pass ONNX's checker: {error}") from error
     if left := leftovers(model):
         raise ExportError(f"the exported graph still holds {', '.join(left)}, which folding should have removed")
-    check_signature(path.name, tensor_shapes(model.graph.input), tensor_shapes(model.graph.output))
+    check_signature(path.name, graph_tensors(model.graph.input), graph_tensors(model.graph.output))
     onnx.save(model, path)

@@ -79,4 +79,6 @@ def test_exporting_without_torch_is_one_line():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == "mfp export: exporting needs PyTorch; install it with: pip install torch\n"
+    assert (
+        done.stderr == "mfp export: exporting needs torch, which is not installed; install it with: pip install torch\n"
+    )

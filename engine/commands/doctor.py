@@ -14,6 +14,7 @@ def run(args: argparse.Namespace) -> int:
     import platform
 
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from ... import __version__
@@ -26,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     findings = examine()
     for finding in findings:
         mark = "[green]usable[/]" if finding.usable else "[yellow]no[/]"
-        table.add_row(finding.runtime, finding.device, mark, finding.detail, finding.remedy)
+        table.add_row(finding.runtime, finding.device, mark, escape(finding.detail), escape(finding.remedy))
     console = Console()
     console.print(
         f"mfp-engine {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from pathlib import Path
 
-from ..contract import PREFIX, check_signature, tensor_shapes
+from ..contract import PREFIX, check_signature, graph_tensors
 from ..errors import NetworkError
 
 
@@ -19,11 +19,14 @@ def run(args: argparse.Namespace) -> int:
     import onnx
     from google.protobuf.message import DecodeError
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     path: Path = args.network
     if not path.is_file():
-        raise NetworkError(f"no such file: {path}")
+        raise NetworkError(
+            f"expected a network file, got a folder: {path}" if path.is_dir() else f"no such file: {path}"
+        )
     if path.suffix.lower() != ".onnx":
         raise NetworkError(
             f"{path}: expected an .onnx file. Export a checkpoint first: mfp export --checkpoint FILE.pth"
@@ -34,11 +37,11 @@ def run(args: argparse.Namespace) -> int:
         raise NetworkError(f"{path} is no ONNX file ({error}). Export one with: mfp export") from None
 
     weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = tensor_shapes(value for value in model.graph.input if value.name not in weights)
-    outputs = tensor_shapes(model.graph.output)
+    inputs = graph_tensors(value for value in model.graph.input if value.name not in weights)
+    outputs = graph_tensors(model.graph.output)
     size = check_signature(path.name, inputs, outputs)
 
-    facts = Table(title=str(path), show_header=False)
+    facts = Table(title=escape(str(path)), show_header=False)
     facts.add_row(
         "file",
         f"{path.stat().st_size / 1e6:.1f} MB, opset {model.opset_import[0].version}, ir {model.ir_version}",
@@ -47,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
     facts.add_row("parameters", f"{parameters / 1e6:.2f} M")
     facts.add_row("size", "any" if size is None else f"{size[0]}×{size[1]}")
     for item in model.metadata_props:
-        facts.add_row(item.key.removeprefix(PREFIX), item.value)
+        facts.add_row(escape(item.key.removeprefix(PREFIX)), escape(item.value))
     tensors = Table("tensor", "shape", title="contract (all float32)")
-    for name, shape in {**inputs, **outputs}.items():
-        tensors.add_row(name, " × ".join(str(side) for side in shape))
+    for name, tensor in {**inputs, **outputs}.items():
+        tensors.add_row(name, " × ".join(str(side) for side in tensor.shape))
     operators = Table("operator", "nodes", title="operators")
     for operator, count in Counter(node.op_type for node in model.graph.node).most_common():
         operators.add_row(operator, str(count))

@@ -10,13 +10,14 @@ writes cat_mask.png and cat_overlay.png and prints the time of every click.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..errors import ClickError
+from ..errors import ClickError, ImageError
 from .arguments import parse_size
 
 
@@ -34,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"a click that {what}; repeat as often as wanted",
         )
     parser.add_argument(
-        "--output", type=Path, default=Path(), metavar="FOLDER", help="where the files go; made if missing"
+        "--output",
+        type=Path,
+        default=Path(),
+        metavar="FOLDER",
+        help="where the files go, named after the photo; made if missing",
     )
     parser.add_argument(
         "--probability", action="store_true", help="also write the probability map as .npy, float32 H×W"
@@ -49,17 +54,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="network size, or longer side of the crop; of networks of any size",
     )
     parser.add_argument("--no-flip", dest="flip", action="store_false", help="skip the mirrored pass: twice as fast")
-    parser.add_argument("--threshold", type=float, default=0.5, help="probability above which a pixel is object")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda:0")
+    parser.add_argument(
+        "--threshold", type=float, default=0.5, help="probability above which a pixel is object (default 0.5)"
+    )
+    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda:0")
     parser.add_argument("--threads", type=int, help="CPU threads of one pass; default: all cores")
 
 
 def run(args: argparse.Namespace) -> int:
     from rich.console import Console
+    from rich.markup import escape
 
-    from ..image import read_image, write_png
+    from ..image import read_image
     from ..network import load_network
-    from ..render import overlay
     from ..session import Session
 
     clicks = getattr(args, "clicks", [])
@@ -67,11 +74,15 @@ def run(args: argparse.Namespace) -> int:
         raise ClickError("no clicks given: add at least one, for example --pos 240,130")
     console = Console()
     image = read_image(args.photo)
+    try:  # before the work, so that none of it is lost
+        args.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"cannot write to {args.output}: {error.strerror}; expected a folder or a new name") from None
     started = time.perf_counter()
     network = load_network(args.network, device=args.device, threads=args.threads)
     loading = time.perf_counter() - started
     if not network.info.trained:
-        console.print(f"[bold red]UNTRAINED WEIGHTS[/] ({network.info.weights}): the mask below means nothing.")
+        console.print(f"[bold red]UNTRAINED WEIGHTS[/] ({escape(network.info.weights)}): the mask below means nothing.")
     session = Session(network, image, size=args.size, flip=args.flip, threshold=args.threshold)
     rows = []
     with console.status("") as status:
@@ -82,28 +93,37 @@ def run(args: argparse.Namespace) -> int:
             rows.append((x, y, positive, mask.area, session.timing))
 
     console.print(
-        f"{args.photo.name}: {image.shape[1]}×{image.shape[0]} pixels; {network!r}, loaded in {loading:.2f} s"
+        escape(f"{args.photo.name}: {image.shape[1]}×{image.shape[0]} pixels; {network!r}, loaded in {loading:.2f} s")
     )
     console.print(_table(rows))
     console.print(_summary(rows))
-    args.output.mkdir(parents=True, exist_ok=True)
+    written = _write(args, image, session, rows)
+    console.print("wrote " + escape(", ".join(written)), soft_wrap=True)
+    return 0
+
+
+def _write(args: argparse.Namespace, image: Any, session: Any, rows: list[tuple[Any, ...]]) -> list[str]:
+    """Write what was asked for; returns the files' names."""
+    from ..image import write_file, write_png
+    from ..render import overlay
+
     stem = args.output / args.photo.stem
     mask = session.mask
     mask.save_png(f"{stem}_mask.png")
-    written = [
-        f"{stem}_mask.png",
-        str(write_png(f"{stem}_overlay.png", overlay(image, mask, session.clicks))),
-    ]
+    write_png(f"{stem}_overlay.png", overlay(image, mask, session.clicks))
+    written = [f"{stem}_mask.png", f"{stem}_overlay.png"]
     if args.probability:
         import numpy as np
 
-        np.save(f"{stem}_probability.npy", session.probability)
+        data = io.BytesIO()
+        np.save(data, session.probability)
+        write_file(f"{stem}_probability.npy", data.getvalue())
         written.append(f"{stem}_probability.npy")
     if args.json:
-        Path(f"{stem}.json").write_text(json.dumps(_record(args.photo, network, session, rows), indent=1), "utf-8")
+        record = _record(args.photo, session.network, session, rows)
+        write_file(f"{stem}.json", json.dumps(record, indent=1).encode())
         written.append(f"{stem}.json")
-    console.print("wrote " + ", ".join(written), soft_wrap=True)
-    return 0
+    return written
 
 
 def _table(rows: list[tuple[Any, ...]]) -> Any:

@@ -5,4 +5,6 @@ INSTALL = {
     "onnxruntime": "pip install onnxruntime",
     "onnxruntime on CUDA": "pip uninstall -y onnxruntime; pip install onnxruntime-gpu",
     "torch": "pip install torch",
+    "torch on CUDA": "pip uninstall -y torch; pip install torch",
 }
+REPAIR = "pip uninstall -y onnxruntime onnxruntime-gpu; pip install onnxruntime"

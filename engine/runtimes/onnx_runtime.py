@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..contract import INPUT_CHANNELS, OUTPUT, NetworkInfo, check_signature
+from ..contract import INPUT_CHANNELS, OUTPUT, NetworkInfo, Tensor, check_signature
 from ..devices import cuda_driver, cuda_index
 from ..errors import NetworkError, RuntimeMissingError
 from ..network import F32, Network
-from . import INSTALL
+from . import INSTALL, REPAIR
 
 
 class OnnxRuntimeNetwork(Network):
@@ -24,7 +24,10 @@ class OnnxRuntimeNetwork(Network):
 
     def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
         feeds = dict(zip(INPUT_CHANNELS, (image, prev_mask, modulated_mask, clicks), strict=True))
-        logits: F32 = self._session.run([OUTPUT], feeds)[0]
+        try:
+            logits: F32 = self._session.run([OUTPUT], feeds)[0]
+        except Exception as error:  # ONNX Runtime raises a dozen unrelated classes: out of memory, a size it refuses, …
+            raise NetworkError(f"ONNX Runtime could not run {self!r} on {image.shape}: {error}") from error
         return logits
 
 
@@ -35,32 +38,36 @@ def open(source: Path, device: str, threads: int | None) -> OnnxRuntimeNetwork:
     except ImportError:
         raise RuntimeMissingError(f"ONNX Runtime is not installed; install it with: {INSTALL['onnxruntime']}") from None
 
-    device = _choose_device(device, ort.get_available_providers())
+    if not hasattr(ort, "InferenceSession"):  # what is left where one of the two packages was removed over the other
+        raise RuntimeMissingError(f"ONNX Runtime is damaged; repair it with: {REPAIR}")
+    chosen = _choose_device(device, ort.get_available_providers())
     options = ort.SessionOptions()
     options.log_severity_level = 3  # its warnings are about its own optimiser; errors are raised
     if threads is not None:
         options.intra_op_num_threads = threads
     providers: list[Any] = ["CPUExecutionProvider"]
-    if device != "cpu":
-        providers.insert(0, ("CUDAExecutionProvider", {"device_id": cuda_index(device)}))
+    if chosen != "cpu":
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": cuda_index(chosen)}))
     try:
         session = ort.InferenceSession(str(source), options, providers=providers)
     except Exception as error:  # ONNX Runtime raises a dozen unrelated classes, all meaning "not this file"
         raise NetworkError(
             f"ONNX Runtime cannot load {source}: {error}. If the file is damaged, export it again with: mfp export"
         ) from error
-    if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
+    if chosen != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
+        if device == "auto":
+            return open(source, "cpu", threads)
         raise RuntimeMissingError(
             f"asked for {device}, but ONNX Runtime could not start its CUDA provider and fell back to the CPU; "
             "`mfp doctor` says what is missing, or pass device='cpu'"
         )
     size = check_signature(
         source.name,
-        {tensor.name: tensor.shape for tensor in session.get_inputs()},
-        {tensor.name: tensor.shape for tensor in session.get_outputs()},
+        {tensor.name: Tensor(tensor.shape, tensor.type == "tensor(float)") for tensor in session.get_inputs()},
+        {tensor.name: Tensor(tensor.shape, tensor.type == "tensor(float)") for tensor in session.get_outputs()},
     )
     properties = session.get_modelmeta().custom_metadata_map
-    return OnnxRuntimeNetwork(session, NetworkInfo.from_properties(properties, size), device)
+    return OnnxRuntimeNetwork(session, NetworkInfo.from_properties(properties, size), chosen)
 
 
 def _choose_device(device: str, providers: list[str]) -> str:

@@ -5,6 +5,7 @@ import re
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 from mfp import Mask, read_image
@@ -79,6 +80,35 @@ def test_segment_says_when_weights_are_untrained(mfp, exported, golden, tmp_path
     assert "UNTRAINED" in out
 
 
+@pytest.mark.parametrize("blocked", ["file", "file/folder", "/proc/nothing"])
+def test_an_output_that_cannot_be_written_is_said_before_the_work(mfp, golden, tmp_path, monkeypatch, blocked):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("text")
+    network = tmp_path / "not opened.onnx"
+    code, _, err = mfp("segment", golden("coffee.png"), "--pos", "9,9", "--network", network, "--output", blocked)
+    assert code == 2
+    assert "cannot write to" in err
+
+
+def test_names_with_brackets_are_no_markup(mfp, golden, tmp_path, monkeypatch):
+    folder = tmp_path / "o[bold]"
+    folder.mkdir()
+    photo = folder / "cat[red].png"
+    photo.write_bytes(golden("coffee.png").read_bytes())
+    model = onnx.load(golden("toy.onnx"))
+    onnx.helper.set_model_props(model, {"mfp.weights": "untrained [/x]", "mfp.backbone": "[bold]"})
+    onnx.save(model, folder / "toy.onnx")
+    code, out, err = mfp(
+        "segment", photo, "--pos", "9,9", "--network", folder / "toy.onnx", "--size", "64", "--output", folder
+    )
+    assert code == 0, err
+    assert "cat[red]_mask.png" in out
+    assert "untrained [/x]" in out
+    code, out, err = mfp("info", folder / "toy.onnx")
+    assert code == 0, err
+    assert "untrained [/x]" in out
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -127,13 +157,15 @@ def test_info_refuses_what_is_no_network(mfp, golden, tmp_path):
 
 
 def test_doctor_finds_the_cpu_and_explains_the_rest(mfp, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "400")
     code, out, _ = mfp("doctor")
     assert code == 0
     assert re.search(r"onnxruntime\W+cpu\W+usable", out)
     from mfp.engine.doctor import examine
 
+    text = re.sub(r"[\s│]+", "", out)
     for finding in examine():
+        assert re.sub(r"\s+", "", finding.remedy) in text
         assert finding.detail
         assert finding.usable or finding.remedy
 

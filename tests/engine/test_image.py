@@ -49,6 +49,7 @@ def test_what_is_accepted(image, expected):
         (np.zeros(5, np.uint8), "shape"),
         ("photo.jpg", "got <U9"),
         (None, "got object"),
+        ([[1, 2], [3]], "that NumPy can read"),
     ],
 )
 def test_what_is_refused(image, words):

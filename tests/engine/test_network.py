@@ -10,15 +10,17 @@ from mfp.engine.devices import cuda_driver
 from mfp.engine.errors import NetworkError, OptionError, RuntimeMissingError
 
 
-def write_network(path, names=None, channels=None, batch="batch", size=("height", "width"), properties=None):
+def write_network(
+    path, names=None, channels=None, batch="batch", size=("height", "width"), properties=None, dtype=TensorProto.FLOAT
+):
     """A real, runnable ONNX file that averages its inputs; arguments bend the contract."""
     names = names or [*INPUT_CHANNELS, "logits"]
     channels = channels or INPUT_CHANNELS.values()
     inputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, count, *size])
+        helper.make_tensor_value_info(name, dtype, [batch, count, *size])
         for name, count in zip(names[:-1], channels, strict=False)
     ]
-    output = helper.make_tensor_value_info(names[-1], TensorProto.FLOAT, [batch, 1, *size])
+    output = helper.make_tensor_value_info(names[-1], dtype, [batch, 1, *size])
     nodes = [helper.make_node("ReduceMean", [names[0]], [names[-1]], axes=[1], keepdims=1)]
     model = helper.make_model(
         helper.make_graph(nodes, "network", inputs, [output]), opset_imports=[helper.make_opsetid("", 13)], ir_version=8
@@ -60,6 +62,8 @@ def test_metadata_that_makes_no_sense(tmp_path, value):
         ),
         ({"channels": [3, 1, 1, 4]}, "expected clicks as N×2×H×W, found batch×4×height×width"),
         ({"batch": 1}, "the batch of image is fixed to 1"),
+        ({"dtype": TensorProto.FLOAT16}, "expected image in float32"),
+        ({"size": (320, "width")}, "both fixed or both open, found 320×any"),
     ],
 )
 def test_other_contracts_are_refused(tmp_path, change, words):
@@ -87,6 +91,11 @@ def test_a_file_that_is_cut_short(tmp_path, golden):
 def test_files_that_are_not_there_or_of_another_kind(tmp_path, golden):
     with pytest.raises(NetworkError, match=r"no such file: .*mfp export"):
         load_network(tmp_path / "hrnet18.onnx")
+    with pytest.raises(NetworkError, match="got a folder"):
+        load_network(tmp_path)
+    for source in (None, b"bytes", 3):
+        with pytest.raises(NetworkError, match="expected a path or a module"):
+            load_network(source)
     with pytest.raises(NetworkError, match=r"expected a file ending in \.onnx"):
         load_network(golden("astronaut.png"))
     with pytest.raises(NetworkError, match="runs on onnxruntime, not on torch"):

@@ -41,6 +41,7 @@ def test_shapes_and_agreement_with_a_session(predictor, toy, image):
         session.click(x, y, bool(label))
     assert masks.shape == (1, 100, 150)
     assert masks.dtype == bool
+    assert masks.flags.writeable  # tools for SAM edit them in place
     assert scores.shape == (1,)
     assert 0 <= scores[0] <= 1
     assert logits.shape == (1, 256, 256)
@@ -103,6 +104,9 @@ def test_before_an_image_is_set(toy):
         ({"point_coords": POINTS, "point_labels": [1, 0]}, r"shape \(3,\)"),
         ({"point_coords": POINTS, "point_labels": [1, 0, 2]}, "of 0 and 1"),
         ({"point_coords": POINTS, "mask_input": np.zeros((256, 256))}, "mask_input"),
+        ({"point_coords": POINTS, "mask_input": np.zeros((1, 8, 8))}, "mask_input"),
+        ({"point_coords": POINTS, "mask_input": "previous"}, "array of numbers"),
+        ({"point_coords": [[1, 2], [3]]}, "array of numbers"),
     ],
 )
 def test_arguments_that_are_refused(predictor, arguments, words):

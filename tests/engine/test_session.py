@@ -39,17 +39,18 @@ def test_toy_trajectories_are_the_releases(i, golden, toy, photograph, assert_tr
 
 
 call = st.one_of(
-    st.tuples(st.integers(0, 149), st.integers(0, 99), st.booleans()), st.sampled_from(["undo", "redo", "reset"])
+    st.tuples(st.integers(0, 599), st.integers(0, 399), st.booleans()), st.sampled_from(["undo", "redo", "reset"])
 )
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(call, min_size=1, max_size=9), st.booleans())
-def test_the_click_list_determines_every_bit(toy, small_photograph, calls, with_initial_mask):
-    initial = np.zeros((100, 150), bool)
+def test_the_click_list_determines_every_bit(toy, photograph, calls, with_initial_mask):
+    image = photograph("coffee")  # large enough for regions that are not the whole image
+    initial = np.zeros((400, 600), bool)
     initial[30:60, 40:90] = with_initial_mask
     options = {"size": SMALL, "initial_mask": initial if with_initial_mask else None}
-    session = Session(toy, small_photograph, **options)
+    session = Session(toy, image, **options)
     done, undone = [], []
     for step in calls:
         if step == "undo":
@@ -73,7 +74,7 @@ def test_the_click_list_determines_every_bit(toy, small_photograph, calls, with_
             done, undone = [*done, step], []
             session.click(*step)
         assert (session.can_undo, session.can_redo) == (bool(done), bool(undone))
-    replay = Session(toy, small_photograph, **options)
+    replay = Session(toy, image, **options)
     for step in done:
         replay.click(*step)
     assert [(c.x, c.y, c.positive) for c in session.clicks] == done
@@ -156,6 +157,59 @@ def test_initial_mask_starts_the_map_and_the_index(toy, small_photograph):
     assert session.mask.area == 0
 
 
+def test_the_first_region_follows_the_initial_mask(toy, photograph):
+    mask = np.zeros((512, 512), bool)
+    mask[100:200, 300:420] = True
+    session = Session(toy, photograph("astronaut"), size=SMALL, initial_mask=mask)
+    session.click(350, 150)
+    assert session.roi == (50, 250, 260, 460)  # 200 pixels high at least, around 149.5; 1.4 · 120 wide is less
+    probability = session.probability
+    session.click(450, 240, positive=False)
+    session.undo()
+    np.testing.assert_array_equal(session.probability, probability)
+
+
+def test_undo_keeps_what_earlier_regions_painted(toy, photograph):
+    """Spec section 1, step 9: outside its region a pass leaves the map as it was."""
+    mask = np.zeros((512, 512), bool)
+    mask[20:60, 20:60] = True
+    session = Session(toy, photograph("astronaut"), size=SMALL, initial_mask=mask)
+    maps, regions = [], set()
+    for x, y in [(40, 40), (450, 450), (300, 100)]:
+        session.click(x, y)
+        maps.append(session.probability)
+        regions.add(session.roi)
+    assert len(regions) > 1
+    for before in reversed(maps[:-1]):
+        session.undo()
+        np.testing.assert_array_equal(session.probability, before)
+    for after in maps[1:]:
+        session.redo()
+        np.testing.assert_array_equal(session.probability, after)
+
+
+def test_the_region_follows_one_half_whatever_the_threshold(golden, toy, photograph):
+    data = np.load(golden("trajectory_toy.npz"))
+    session = Session(toy, photograph(str(data["9_image"])), size=(448, 448), threshold=0.95)
+    assert len({tuple(row[3:7]) for row in data["9_clicks"]}) > 1
+    for row in data["9_clicks"]:
+        session.click(row[1], row[0], bool(row[2]))
+        assert session.roi == tuple(row[3:7])
+
+
+def test_the_mirrored_pass_sees_mirrored_colours(toy, photograph):
+    """At the network's size a mirrored photograph with mirrored clicks swaps the two passes, and mirrors the map."""
+    image = photograph("coffee")[:64, 100:164]
+    maps = []
+    for mirrored in (False, True):
+        session = Session(toy, image[:, ::-1] if mirrored else image, size=(64, 64), distance="rgb", r_max=20)
+        for x, y in [(20, 30), (45, 10)]:
+            session.click(63 - x if mirrored else x, y)
+        maps.append(session.probability)
+    np.testing.assert_allclose(maps[1], maps[0][:, ::-1], atol=1e-5)
+    assert np.abs(maps[1] - maps[0]).max() > 0.01
+
+
 def test_the_mask_is_where_the_probability_is_above_the_threshold(toy, small_photograph):
     sessions = [Session(toy, small_photograph, size=SMALL, threshold=t) for t in (0.3, 0.49, 0.7)]
     for session in sessions:
@@ -236,6 +290,7 @@ def test_the_callers_arrays_stay_apart(toy, small_photograph):
         (5, float("inf"), "finite"),
         ("left", 5, "expected numbers"),
         (None, 5, "expected numbers"),
+        (10**400, 5, "expected numbers"),
     ],
 )
 def test_clicks_that_are_refused(toy, small_photograph, x, y, words):
@@ -253,7 +308,10 @@ def test_clicks_that_are_refused(toy, small_photograph, x, y, words):
     [
         ({"threshold": 0}, "threshold between 0 and 1"),
         ({"threshold": float("nan")}, "threshold"),
+        ({"threshold": None}, "threshold"),
         ({"n_early": -1}, "n_early"),
+        ({"n_early": 2.5}, "n_early"),
+        ({"n_early": float("nan")}, "n_early"),
         ({"r_max": 0}, "r_max"),
         ({"r_max": float("inf")}, "r_max"),
         ({"distance": "lab"}, "distance"),
@@ -261,6 +319,7 @@ def test_clicks_that_are_refused(toy, small_photograph, x, y, words):
         ({"size": (64,) * 3}, "size"),
         ({"size": 64.5}, "size"),
         ({"size": "64"}, "size"),
+        ({"size": True}, "size"),
     ],
 )
 def test_options_that_are_refused(toy, small_photograph, options, words):
@@ -283,7 +342,15 @@ def test_a_fixed_network_takes_its_own_size_only(toy, small_photograph):
 
 
 @pytest.mark.parametrize(
-    "mask", [np.zeros((3, 3), bool), np.full((100, 150), 0.3), np.full((100, 150), 7), np.zeros((100, 150, 1))]
+    "mask",
+    [
+        "object",
+        [[1], [1, 0]],
+        np.zeros((3, 3), bool),
+        np.full((100, 150), 0.3),
+        np.full((100, 150), 7),
+        np.zeros((100, 150, 1)),
+    ],
 )
 def test_initial_masks_that_are_refused(toy, small_photograph, mask):
     with pytest.raises(ImageError, match="initial mask"):

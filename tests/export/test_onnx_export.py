@@ -5,13 +5,15 @@ import hashlib
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mfp import Session, load_network
 from mfp.engine import cli
 from mfp.engine.errors import ExportError, OptionError
 from mfp.export import onnx_export
 from mfp.export.checkpoint import load
-from mfp.export.graph import leftovers
+from mfp.export.graph import _scale, leftovers
 from mfp.export.onnx_export import export_module, export_onnx
 
 BACKBONES = ["resnet34", "hrnet18", "vit_b"]
@@ -68,6 +70,32 @@ def test_what_a_file_holds(exported, backbone, any_size):
         assert all(len(node.input) == 3 for node in resizes)
 
 
+@pytest.mark.parametrize(
+    ("backbone", "size"), [("hrnet18", (267, 400)), ("resnet34", [300, 400]), ("resnet34", (95, 101))]
+)
+def test_sizes_whose_pyramid_does_not_divide(tmp_path, backbone, size):
+    report = export_onnx(backbone, size=size, output=tmp_path / "a.onnx")
+    assert report.info.size == tuple(size)
+    assert report.worst <= 1e-4
+
+
+@pytest.mark.parametrize("size", [(240, 240), (336, 368), (720, 240)])
+def test_vit_sizes_with_odd_grids(tmp_path, golden, size):
+    assert (
+        export_onnx(checkpoint=golden("checkpoint_vit_small.pth"), size=size, output=tmp_path / "a.onnx").worst <= 2e-4
+    )
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_resize_scales_give_the_size_in_float32_and_in_double(source, target):
+    scale = _scale(source, target)
+    assert int(np.floor(np.float32(source) * scale)) == int(np.floor(source * float(scale))) == target
+
+
+def test_a_difference_that_is_no_number_counts():
+    assert np.isnan(onnx_export.ExportReport(None, None, {"random": 3e-5, "photograph": np.nan}).worst)
+
+
 @pytest.mark.parametrize("batch", [1, 2, 3])
 def test_the_batch_is_open(exported, batch):
     network = load_network(exported("hrnet18").path, device="cpu")
@@ -114,7 +142,7 @@ def test_a_disagreement_fails_and_leaves_no_file(tmp_path, golden, monkeypatch):
         model = onnx.load(draft)
         kernel = next(t for t in model.graph.initializer if t.name.endswith("conv_seg.weight"))
         kernel.CopyFrom(
-            onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(kernel) * np.float32(1.01), kernel.name)
+            onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(kernel) * np.float32(1.002), kernel.name)
         )
         onnx.save(model, draft)
 
@@ -131,10 +159,12 @@ def test_a_disagreement_fails_and_leaves_no_file(tmp_path, golden, monkeypatch):
         ({}, "expected a backbone"),
         ({"size": "dynamic"}, "cannot be exported with open height and width"),
         ({"size": (300, 300)}, "300"),
+        ({"size": "256x256"}, "expected a size"),
+        ({"size": 448}, "expected a size"),
         ({"opset": 16}, "opset from 17"),
         ({"opset": 21}, "opset from 17"),
         ({"output": "a.pt"}, "ending in .onnx"),
-        ({"output": "missing/a.onnx"}, "does not exist"),
+        ({"output": "missing/a.onnx"}, "cannot write"),
     ],
 )
 def test_options_that_are_refused(tmp_path, golden, monkeypatch, arguments, words):
