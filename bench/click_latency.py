@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,17 @@ def main(argv: list[str] | None = None) -> int:
     for backbone in args.backbone or backbone_names():
         with console.status(f"{backbone}: exporting and timing …"):
             results[backbone] = measure(backbone, args.clicks)
-    record = {"photograph": [HEIGHT, WIDTH], "flip": True, "machine": facts(), "results": results}
+    ceiling = matrix_product_gflops()
+    record = {
+        "photograph": [HEIGHT, WIDTH],
+        "flip": True,
+        "machine": facts(),
+        "matrix_product_gflops": ceiling,
+        "results": results,
+    }
     machine: Any = record["machine"]
     console.print(_table(results))
+    console.print(f"large float32 matrix product: {ceiling:.0f} GFLOP/s")
     console.print(f"{machine['processor']}, {machine['cores']} cores, {machine['versions']}", soft_wrap=True)
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +81,20 @@ def measure(backbone: str, clicks: int) -> dict[str, Any]:
                 assert session.timing is not None
                 samples[name].append({**asdict(session.timing), "total": session.timing.total})
     return {name: {"first": rows[0], "later": rows[1:]} for name, rows in samples.items()}
+
+
+def matrix_product_gflops(side: int = 2048, repeats: int = 20) -> float:
+    """The processor's ceiling in practice: median speed of a large float32 matrix product, in GFLOP/s."""
+    import torch
+
+    a, b = torch.rand(side, side), torch.rand(side, side)
+    torch.mm(a, b)
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        torch.mm(a, b)
+        seconds.append(time.perf_counter() - start)
+    return 2 * side**3 / float(np.median(seconds)) / 1e9
 
 
 def _session(network: Network, photograph: Any, size: tuple[int, int]) -> Session:

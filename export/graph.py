@@ -74,7 +74,7 @@ def _scale(source: int, target: int) -> np.float32:
 
     Runtimes and shape inference take the floor of that product, some in float32, some in double.
     """
-    scale = np.float32(target / source)
+    scale: np.float32 = np.float32(target / source)
     while min(float(np.float32(source) * scale), source * float(scale)) < target:
         scale = np.nextafter(scale, np.float32(np.inf))
     return scale

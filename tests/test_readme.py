@@ -13,11 +13,12 @@ README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 def test_the_ten_lines_of_python_run(exported, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(exported("hrnet18").path, "hrnet18.onnx")
-    shutil.copy(SAMPLE, "cat.jpg")
+    Path("engine").mkdir()
+    shutil.copy(SAMPLE, "engine/sample.jpg")
     (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names = {}
     exec(block, names)
-    assert Path("cat_mask.png").is_file()
+    assert Path("mask.png").is_file()
     assert names["session"].finished == (names["mask"],)
 
 

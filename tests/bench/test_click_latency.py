@@ -18,6 +18,7 @@ def test_a_run_records_both_runtimes_and_the_machine(tmp_path, capsys):
         assert [row["passes"] for row in result[runtime]["later"]] == [1, 1]
         assert all(0 < row["network"] < row["total"] for row in result[runtime]["later"])
     assert record["machine"]["cores"] >= 1
+    assert record["matrix_product_gflops"] > 0
     assert record["machine"]["versions"]["onnxruntime"]
     summary = click_latency.summary(result)
     assert summary["ratio"] == pytest.approx(summary["later_torch"] / summary["later"])
