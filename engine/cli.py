@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -54,10 +55,17 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
     arguments = parser.parse_args(argv)
     try:
         code: int = module.run(arguments)
+        sys.stdout.flush()
         return code
     except MfpError as error:
         print(f"mfp {name}: {error}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print(f"mfp {name}: not enough memory for a photograph or network of this size", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print(f"\nmfp {name}: interrupted", file=sys.stderr)
         return 130

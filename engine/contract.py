@@ -19,6 +19,9 @@ PREFIX = "mfp."  # of our keys in ONNX ``metadata_props``
 ONNX_FLOAT32 = 1  # onnx.TensorProto.FLOAT, without importing onnx
 DEFAULT_LONGER_SIDE = 400  # of networks of any size: the published protocol for convolutional backbones
 
+MAX_SIDE = 8192  # pixels of a network size: far above any use, below what ends in a lack of memory without a word
+MAX_TEXT = 200  # characters of a metadata text
+
 Size: TypeAlias = tuple[int, int]  # (H, W) in pixels
 Shape: TypeAlias = Sequence[int | str | None]  # a tensor's shape; what is no int is open
 
@@ -98,7 +101,7 @@ class NetworkInfo:
                 f"the file's metadata says n_early={found.get('n_early')!r} and r_max={found.get('r_max')!r}; "
                 "expected a whole number from 0 and a positive number. Export the network again."
             ) from None
-        texts = {key: found.get(key, default) for key, default in _TEXT_DEFAULTS.items()}
+        texts = {key: _clean(found.get(key, default)) for key, default in _TEXT_DEFAULTS.items()}
         return cls(size=size, n_early=n_early, r_max=r_max, **texts)
 
 
@@ -111,6 +114,11 @@ class Tensor:
 
     shape: Shape
     is_float32: bool
+
+
+def _clean(text: str) -> str:
+    """A file's text as it may be printed."""
+    return "".join(c for c in text[:MAX_TEXT] if c.isprintable())
 
 
 def check_signature(file: str, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Size | None:
@@ -150,6 +158,8 @@ def check_signature(file: str, inputs: Mapping[str, Tensor], outputs: Mapping[st
         raise NetworkError(f"{file}: the inputs differ in size ({', '.join(map(_text, sizes))}). Export it again.")
     height, width = sizes.pop()
     if isinstance(height, int) and isinstance(width, int):
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+            raise NetworkError(f"{file}: expected a size of 1 to {MAX_SIDE} pixels a side, found {height}×{width}.")
         return height, width
     if height != width:
         raise NetworkError(

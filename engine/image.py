@@ -99,6 +99,8 @@ def read_image(path: str | os.PathLike[str]) -> U8:
 
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():  # a pipe or device could be read for ever
+            raise ImageError(f"cannot read {path}: expected a file")
         data = path.read_bytes()  # not cv2.imread: it cannot open all Unicode paths on Windows, nor say why it failed
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror or error}") from None
@@ -106,13 +108,13 @@ def read_image(path: str | os.PathLike[str]) -> U8:
     if data:
         try:
             decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error as error:
-            raise ImageError(f"cannot decode {path}: {error.err or error}") from None
+        except (cv2.error, MemoryError) as error:  # OpenCV refuses more than 2^30 pixels, or has no memory for fewer
+            raise ImageError(f"cannot decode {path}: too large or damaged ({error})") from None
     if decoded is None:
         raise ImageError(
             f"{path} is no image that can be read ({len(data):,} bytes); expected JPEG, PNG, WebP, TIFF or BMP"
         )
-    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+    return np.ascontiguousarray(decoded[:, :, ::-1])
 
 
 def write_png(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> Path:

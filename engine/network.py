@@ -43,6 +43,17 @@ class Network(ABC):
             logits, float32 N×1×H×W.
         """
 
+    def _checked(self, logits: F32, image: F32) -> F32:
+        """What a runtime gave back, held against the contract: a wrong network must not end in a quiet mask."""
+        expected = (len(image), 1, *image.shape[2:])
+        if logits.dtype != np.float32 or logits.shape != expected:
+            raise NetworkError(
+                f"{self!r} gave logits of {logits.dtype} {logits.shape}, expected float32 {expected}. Export it again."
+            )
+        if not np.isfinite(logits).all():
+            raise NetworkError(f"{self!r} gave logits that are not finite: its weights are damaged, or overflow")
+        return logits
+
     def __repr__(self) -> str:
         size = "any size" if self.info.size is None else "{}×{}".format(*self.info.size)
         return f"<{type(self).__name__} {self.info.backbone} {size} {self.info.precision} on {self.device}>"
@@ -51,6 +62,9 @@ class Network(ABC):
 # runtime → module of runtimes/, each with open(source, device, threads) -> Network
 _RUNTIMES = {"onnxruntime": "onnx_runtime", "torch": "pytorch"}
 _RUNTIME_OF_SUFFIX = {".onnx": "onnxruntime", ".pth": "torch", ".pt": "torch"}
+
+
+MAX_THREADS = 1024
 
 
 def load_network(source: Any, runtime: str = "auto", device: str = "auto", threads: int | None = None) -> Network:
@@ -71,8 +85,8 @@ def load_network(source: Any, runtime: str = "auto", device: str = "auto", threa
     if runtime not in ("auto", *_RUNTIMES):
         raise OptionError(f'unknown runtime {runtime!r}; expected "auto" or one of {", ".join(_RUNTIMES)}')
     _check_device(device)
-    if threads is not None and threads < 1:
-        raise OptionError(f"expected a number of threads from 1, got {threads}")
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MAX_THREADS):
+        raise OptionError(f"expected a number of threads from 1 to {MAX_THREADS}, got {threads!r}")
 
     if isinstance(source, (str, Path)):
         source = Path(source)
@@ -103,6 +117,8 @@ def load_network(source: Any, runtime: str = "auto", device: str = "auto", threa
 
 
 def _check_device(device: str) -> None:
+    if not isinstance(device, str):
+        raise OptionError(f'expected a device like "auto", "cpu" or "cuda:0", got {device!r}')
     kind, _, number = device.partition(":")
     if device not in ("auto", "cpu") and not (kind == "cuda" and (number.isdecimal() or device == "cuda")):
         raise OptionError(f'unknown device {device!r}; expected "auto", "cpu" or "cuda:0"')

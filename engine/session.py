@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.clicks import Click
-from .contract import DEFAULT_LONGER_SIDE, NetworkInfo, Size
+from .contract import DEFAULT_LONGER_SIDE, MAX_SIDE, NetworkInfo, Size
 from .errors import ClickError, NothingToUndoError, OptionError, SessionError
 from .host import ClickTiming, HostPipeline
 from .image import as_initial_mask, as_rgb
@@ -230,8 +230,8 @@ def _network_size(size: Size | int | None, info: NetworkInfo) -> Size | int:
     if size is None:
         return info.size or DEFAULT_LONGER_SIDE
     sides = tuple(np.atleast_1d(np.asarray(size)).tolist())
-    if len(sides) not in (1, 2) or not all(type(side) is int and side >= 1 for side in sides):
-        raise OptionError(f"expected a size of (H, W) or one number, in pixels from 1, got {size!r}")
+    if len(sides) not in (1, 2) or not all(type(side) is int and 1 <= side <= MAX_SIDE for side in sides):
+        raise OptionError(f"expected a size of (H, W) or one number, in pixels from 1 to {MAX_SIDE}, got {size!r}")
     if info.size is not None and sides != info.size:
         raise OptionError(
             f"this network is fixed to {info.size[0]}×{info.size[1]}, got size={size!r}; leave the size out, or export "

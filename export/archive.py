@@ -14,6 +14,7 @@ import torch
 from ..engine.errors import CheckpointError
 from .safe_pickle import StorageRecord, TensorRecord, read_pickle
 
+MAX_PICKLE = 1 << 23  # bytes; the largest network's is 0.3 MB, and reading takes seconds a megabyte when it is hostile
 # First bytes of files that PyTorch wrote before 1.6: a pickle of the number 0x1950a86a20f9469cfc6c.
 LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 
@@ -24,6 +25,7 @@ class Archive:
     Attributes:
         contents: what its pickle holds (see ``read_pickle``), tensors as TensorRecord.
         sha256: of the file, in hexadecimal.
+        size: of the file, in bytes.
 
     Raises:
         CheckpointError: not such a file, damaged, or asking for anything that could run code.
@@ -31,6 +33,7 @@ class Archive:
 
     contents: Any
     sha256: str
+    size: int
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
@@ -41,6 +44,7 @@ class Archive:
             data = path.read_bytes()
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error}") from error
+        self.size = len(data)
         self.sha256 = hashlib.sha256(data).hexdigest()
         self._storages: dict[StorageRecord, torch.Tensor] = {}
         try:
@@ -116,6 +120,8 @@ def _open(data: bytes) -> tuple[zipfile.ZipFile, str]:
         raise CheckpointError("expected a PyTorch file; this archive is compressed or encrypted")
     if sum(entry.file_size for entry in entries) > len(data):
         raise CheckpointError("expected a PyTorch file; the entries of this archive overlap")
+    if any(f"/{e.filename}".endswith("/data.pkl") and e.file_size > MAX_PICKLE for e in entries):
+        raise CheckpointError(f"refused: expected at most {MAX_PICKLE:,} bytes of names and shapes, found more")
     roots = [name.removesuffix("data.pkl") for name in names if f"/{name}".endswith("/data.pkl")]
     if len(roots) != 1:
         raise CheckpointError(f"expected a PyTorch file with one 'data.pkl', found {len(roots)} in this archive")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import reprlib
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,8 +66,12 @@ def load(
         with torch.device("meta"):
             expected = models.build(asked, size).state_dict()
         _compare(state, expected)
+        # Before anything is allocated: every weight is really in the file, and not one storage under many names.
+        if 2 * sum(prod(record.shape) for record in state.values()) > archive.size:
+            raise CheckpointError(f"damaged: its weights claim more than the file's {archive.size:,} bytes hold")
+        tensors = {name: archive.tensor(record) for name, record in state.items()}
         network = models.build(asked, size)
-        network.load_state_dict({name: archive.tensor(record) for name, record in state.items()})
+        network.load_state_dict(tensors)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     network.weights = f"sha256:{archive.sha256}"
@@ -91,7 +96,9 @@ def _state(found: Any) -> dict[str, TensorRecord]:
             f"expected {{'state_dict': …, 'config': …}} or a dictionary of tensors, got one of {_some(found)}"
         )
     state = dict(found)
-    while all(name.startswith("module.") for name in state):  # DataParallel, once per wrapping
+    for _ in range(4):  # DataParallel, once per wrapping
+        if not all(name.startswith("module.") for name in state):
+            break
         state = {name.removeprefix("module."): item for name, item in state.items()}
     return state
 
@@ -133,7 +140,12 @@ def _compare(state: dict[str, TensorRecord], expected: Mapping[str, torch.Tensor
         raise CheckpointError(f"{len(wrong)} weights of another type than its network's{_some(wrong, ': ')}")
 
 
+def _printable(name: str) -> str:
+    """A name as it is where it is harmless, else quoted and cut: a file must not write to the terminal."""
+    return name if name.isprintable() and len(name) <= 120 else reprlib.repr(name)
+
+
 def _some(names: Sequence[object] | Mapping[Any, Any], before: str = "") -> str:
     """The first few of a list, for a message; empty for an empty list."""
-    shown = [name[:120] if isinstance(name, str) else reprlib.repr(name) for name in list(names)[:NAMED]]
+    shown = [_printable(name) if isinstance(name, str) else reprlib.repr(name) for name in list(names)[:NAMED]]
     return before + ", ".join(shown) + (", …" if len(names) > NAMED else "") if shown else ""

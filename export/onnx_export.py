@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .. import __version__
-from ..engine.contract import INPUT_CHANNELS, OUTPUT, NetworkInfo, Size, check_signature, graph_tensors
+from ..engine.contract import INPUT_CHANNELS, MAX_SIDE, OUTPUT, NetworkInfo, Size, check_signature, graph_tensors
 from ..engine.errors import ExportError, OptionError, RuntimeMissingError
 from ..engine.network import Network, load_network
 from ..engine.runtimes import INSTALL
@@ -29,6 +29,7 @@ DEFAULT_OPSET = 17
 # Largest difference allowed, in standard deviations of the logits. Two float32 implementations of the same network
 # differ by up to 8e-5 (ViT-B); a wrong resize or a dropped layer by 1e-2 and more.
 LIMIT = 5e-4
+SMALLEST_SIDE = 32  # pixels: one at the coarsest level of the convolutional backbones
 ODD_SIZES: tuple[Size, ...] = (
     (267, 400),
     (401, 333),
@@ -196,8 +197,8 @@ def _checked_size(size: Any) -> Size:
         height, width = (index(side) for side in size)
     except (TypeError, ValueError):
         raise OptionError(f'expected a size of (H, W) in pixels or "dynamic", got {size!r}') from None
-    if min(height, width) < 1:
-        raise OptionError(f"expected a size of (H, W) in pixels from 1, got {size!r}")
+    if not (SMALLEST_SIDE <= height <= MAX_SIDE and SMALLEST_SIDE <= width <= MAX_SIDE):
+        raise OptionError(f"expected a size of {SMALLEST_SIDE} to {MAX_SIDE} pixels a side, got {size!r}")
     return height, width
 
 

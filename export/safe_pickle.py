@@ -182,7 +182,8 @@ def _update(target: Any, items: Iterable[tuple[Any, Any]]) -> None:
         raise CheckpointError(f"damaged: its pickle sets items of a {type(target).__name__}")
     for key, value in items:
         # Hashing a nested tuple recurses: a small file could make it take hours or end the process.
-        if not isinstance(key, str | int | float | None):
+        # Integers beyond 2^61 - 1 can share one hash: a small file could make a dictionary take hours.
+        if not isinstance(key, str | None) and not (isinstance(key, int) and abs(key) < MAX_SIZE):
             raise CheckpointError(f"refused: its pickle has a dictionary with a {type(key).__name__} as key")
         target[key] = value
 

@@ -25,10 +25,10 @@ class OnnxRuntimeNetwork(Network):
     def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
         feeds = dict(zip(INPUT_CHANNELS, (image, prev_mask, modulated_mask, clicks), strict=True))
         try:
-            logits: F32 = self._session.run([OUTPUT], feeds)[0]
+            logits = self._session.run([OUTPUT], feeds)[0]
         except Exception as error:  # ONNX Runtime raises a dozen unrelated classes: out of memory, a size it refuses, …
             raise NetworkError(f"ONNX Runtime could not run {self!r} on {image.shape}: {error}") from error
-        return logits
+        return self._checked(logits, image)
 
 
 def open(source: Path, device: str, threads: int | None) -> OnnxRuntimeNetwork:
@@ -50,6 +50,11 @@ def open(source: Path, device: str, threads: int | None) -> OnnxRuntimeNetwork:
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": cuda_index(chosen)}))
     try:
         session = ort.InferenceSession(str(source), options, providers=providers)
+        inputs, outputs = (
+            {tensor.name: Tensor(tensor.shape, tensor.type == "tensor(float)") for tensor in tensors}
+            for tensors in (session.get_inputs(), session.get_outputs())
+        )
+        properties = session.get_modelmeta().custom_metadata_map
     except Exception as error:  # ONNX Runtime raises a dozen unrelated classes, all meaning "not this file"
         raise NetworkError(
             f"ONNX Runtime cannot load {source}: {error}. If the file is damaged, export it again with: mfp export"
@@ -61,12 +66,7 @@ def open(source: Path, device: str, threads: int | None) -> OnnxRuntimeNetwork:
             f"asked for {device}, but ONNX Runtime could not start its CUDA provider and fell back to the CPU; "
             "`mfp doctor` says what is missing, or pass device='cpu'"
         )
-    size = check_signature(
-        source.name,
-        {tensor.name: Tensor(tensor.shape, tensor.type == "tensor(float)") for tensor in session.get_inputs()},
-        {tensor.name: Tensor(tensor.shape, tensor.type == "tensor(float)") for tensor in session.get_outputs()},
-    )
-    properties = session.get_modelmeta().custom_metadata_map
+    size = check_signature(source.name, inputs, outputs)
     return OnnxRuntimeNetwork(session, NetworkInfo.from_properties(properties, size), chosen)
 
 

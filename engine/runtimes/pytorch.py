@@ -37,7 +37,7 @@ class TorchNetwork(Network):
         with torch.inference_mode():
             tensors = [torch.from_numpy(a).to(self.device) for a in (image, prev_mask, modulated_mask, clicks)]
             logits: F32 = self.module(*tensors).cpu().numpy()
-        return logits
+        return self._checked(logits, image)
 
 
 def open(source: Any, device: str, threads: int | None) -> TorchNetwork:
