@@ -232,9 +232,16 @@ def _are_sizes(*values: object) -> bool:
     return all(type(value) is int and 0 <= value < MAX_SIZE for value in values)
 
 
+def _empty_dictionary(*contents: object) -> dict[str, Any]:
+    """``torch.save`` fills it afterwards. From given contents it could be hashed or copied without end."""
+    if contents:
+        raise CheckpointError("refused: its pickle makes a dictionary from contents, which no PyTorch file does")
+    return {}
+
+
 INERT = Global(lambda *_: StandIn())
 KNOWN: dict[tuple[str, str], Global] = {
-    ("collections", "OrderedDict"): Global(dict),
+    ("collections", "OrderedDict"): Global(_empty_dictionary),
     # These give back what they get: a copy each time would let a small file fill the memory.
     ("builtins", "set"): Global(lambda items: items),
     ("__builtin__", "set"): Global(lambda items: items),

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -178,3 +180,10 @@ def test_doctor_without_any_runtime(mfp, monkeypatch):
     code, out, _ = mfp("doctor")
     assert code == 1
     assert "pip install onnxruntime" in out
+
+
+def test_a_reader_that_stops_early_is_no_error(golden):
+    command = f"{sys.executable} -m mfp.engine.cli info {golden('toy.onnx')} | head -n 2"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert "toy.onnx" in done.stdout
+    assert done.stderr == ""

@@ -1,10 +1,11 @@
 """Opening networks: what is accepted, and what each refusal says."""
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from mfp import load_network
+from mfp import Session, load_network
 from mfp.engine.contract import INPUT_CHANNELS, NetworkInfo
 from mfp.engine.devices import cuda_driver
 from mfp.engine.errors import NetworkError, OptionError, RuntimeMissingError
@@ -81,6 +82,31 @@ def test_damaged_files(tmp_path, data):
         load_network(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"), [("half", "gave logits of"), ("nan", "not finite"), ("batch", "gave logits")]
+)
+def test_networks_that_break_their_word_when_they_run(tmp_path, change, words):
+    """What no signature shows: the session says so, and keeps its clicks."""
+    path = write_network(tmp_path / "a.onnx")
+    model = onnx.load(path)
+    (node,) = model.graph.node
+    node.output[0] = "mean"
+    if change == "half":
+        scales = helper.make_tensor("scales", TensorProto.FLOAT, [4], [1, 1, 0.5, 0.5])
+        model.graph.initializer.append(scales)
+        last = helper.make_node("Resize", ["mean", "", "scales"], ["logits"])
+    else:
+        model.graph.initializer.append(helper.make_tensor("below", TensorProto.FLOAT, [], [-1.0]))
+        model.graph.node.append(helper.make_node("Mul", ["mean", "below"], ["negative"]))
+        last = helper.make_node("Sqrt", ["negative"], ["logits"])
+    model.graph.node.append(last)
+    onnx.save(model, path)
+    session = Session(load_network(path, device="cpu"), np.full((40, 60, 3), 99, np.uint8), size=(32, 48))
+    with pytest.raises(NetworkError, match=words):
+        session.click(5, 5)
+    assert session.clicks == []
+
+
 def test_a_file_that_is_cut_short(tmp_path, golden):
     path = tmp_path / "cut.onnx"
     path.write_bytes(golden("toy.onnx").read_bytes()[:3000])
@@ -105,7 +131,16 @@ def test_files_that_are_not_there_or_of_another_kind(tmp_path, golden):
 
 
 @pytest.mark.parametrize(
-    "options", [{"runtime": "tensorflow"}, {"device": "tpu"}, {"device": "cuda:x"}, {"threads": 0}]
+    "options",
+    [
+        {"runtime": "tensorflow"},
+        {"device": "tpu"},
+        {"device": "cuda:x"},
+        {"device": 0},
+        {"threads": 0},
+        {"threads": 10**9},
+        {"threads": "2"},
+    ],
 )
 def test_unknown_options(golden, options):
     with pytest.raises(OptionError, match=r"expected|unknown"):

@@ -191,6 +191,26 @@ def test_contradicting_backbone_names_both(tiny_file):
         checkpoint.load(tiny_file, backbone="hrnet18")
 
 
+def test_weights_that_are_not_in_the_file_allocate_nothing(tiny, tmp_path):
+    trunk = {**TINY_VIT["params"]["backbone_params"], "embed_dim": 4096, "depth": 16}
+    config = {**TINY_VIT, "params": {**TINY_VIT["params"], "backbone_params": trunk}}
+    with torch.device("meta"):
+        shapes = {name: tuple(tensor.shape) for name, tensor in models.build(config).state_dict().items()}
+    state = {name: Tensor(Storage(4), 0, shape, (0,) * len(shape)) for name, shape in shapes.items()}
+    path = write_archive(tmp_path / "x.pth", {"state_dict": state, "config": config}, FOUR)
+    with pytest.raises(CheckpointError, match="claim more than the file"):
+        checkpoint.load(path)
+
+
+def test_normalisation_keeps_its_signs(tiny, tmp_path):
+    for text, mean in (("([-0.5, .25, 1E-3], [0.5, 0.5, 0.5])", (-0.5, 0.25, 1e-3)),):
+        network = models.build({**TINY_VIT, "params": {**TINY_VIT["params"], "norm_mean_std": text}})
+        np.testing.assert_allclose(network.mean.flatten(), mean)
+    for value in (((1 << 2030, 1, 1), (1, 1, 1)), ((0, 0, 0), (1e-300, 1, 1)), ((1e300, 0, 0), (1, 1, 1))):
+        with pytest.raises(CheckpointError, match="norm_mean_std"):
+            models.build({**TINY_VIT, "params": {**TINY_VIT["params"], "norm_mean_std": value}})
+
+
 def test_hostile_configuration_allocates_nothing(tiny, tmp_path):
     trunk = {**TINY_VIT["params"]["backbone_params"], "embed_dim": 8192, "depth": 128, "mlp_ratio": 16}
     params = {**TINY_VIT["params"], "backbone_params": trunk}  # 200 billion weights
@@ -424,6 +444,9 @@ def test_error_names_the_global(tmp_path):
         b"\x80\x02(X\x07\x00\x00\x00storageNNNNtQ.",
         b"\x80\x02}))s.",  # tuple as a key
         b"\x80\x02}(NNNu.",  # a key without a value
+        b"\x80\x02ccollections\nOrderedDict\n]" + b")" + b"\x85" * 100_000 + b"N\x86a\x85R.",  # hashes what it is given
+        b"\x80\x02}(\x8a\x09\xff\xff\xff\xff\xff\xff\xff\x3f\x00Nu.",  # whole numbers can share one hash
+        b"\x80\x02" + b"]" * (1 << 23) + b".",  # more than any network's
         b"\x80\x02)Na.",  # append to a tuple
         b"\x80\x02]NNs.",  # item of a list
         b"\x80\x02\x82\x01.",  # extension registry
