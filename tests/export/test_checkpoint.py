@@ -195,8 +195,12 @@ def test_weights_that_are_not_in_the_file_allocate_nothing(tiny, tmp_path):
     trunk = {**TINY_VIT["params"]["backbone_params"], "embed_dim": 4096, "depth": 16}
     config = {**TINY_VIT, "params": {**TINY_VIT["params"], "backbone_params": trunk}}
     with torch.device("meta"):
-        shapes = {name: tuple(tensor.shape) for name, tensor in models.build(config).state_dict().items()}
-    state = {name: Tensor(Storage(4), 0, shape, (0,) * len(shape)) for name, shape in shapes.items()}
+        expected = models.build(config).state_dict()
+    floats, counts = Storage(4), Storage(4, kind=torch.LongStorage)
+    state = {
+        name: Tensor(floats if tensor.is_floating_point() else counts, 0, tuple(tensor.shape), (0,) * tensor.dim())
+        for name, tensor in expected.items()
+    }
     path = write_archive(tmp_path / "x.pth", {"state_dict": state, "config": config}, FOUR)
     with pytest.raises(CheckpointError, match="claim more than the file"):
         checkpoint.load(path)
