@@ -62,6 +62,7 @@ def golden_inputs():
 @pytest.fixture(scope="session")
 def golden_module():
     """``golden_module(backbone)``: the PyTorch network with the weights that the ground truth was made with."""
+    pytest.importorskip("torch")
     modules = {}
 
     def build(backbone):

@@ -5,13 +5,13 @@ import io
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from mfp import read_image
 from mfp.engine.errors import ImageError
 from mfp.engine.image import as_rgb, write_png
 
+torch = pytest.importorskip("torch")
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 GREY = RGB[:, :, 0]
 

@@ -150,6 +150,7 @@ def test_unknown_options(golden, options):
 def test_a_gpu_that_is_not_there_is_no_quiet_fall_back(golden):
     if cuda_driver()[0]:
         pytest.skip("this machine has a CUDA GPU")
+    pytest.importorskip("torch")
     for file in ("toy.onnx", "checkpoint_vit_small.pth"):
         with pytest.raises(RuntimeMissingError, match="cuda:0"):
             load_network(golden(file), device="cuda:0")
@@ -157,6 +158,7 @@ def test_a_gpu_that_is_not_there_is_no_quiet_fall_back(golden):
 
 
 def test_a_checkpoint_runs_on_pytorch(golden):
+    pytest.importorskip("torch")
     network = load_network(golden("checkpoint_vit_small.pth"))
     assert network.runtime == "torch"
     assert network.info.size == (224, 224)
