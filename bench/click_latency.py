@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..engine.network import Network, load_network
+from ..engine.network import load_network
 from ..engine.sample import sample_photograph
 from ..engine.session import Session
 from ..export.models import backbone_names
@@ -70,8 +70,8 @@ def measure(backbone: str, clicks: int) -> dict[str, Any]:
         networks = {"torch": load_network(module, device="cpu"), "onnxruntime": load_network(report.path, device="cpu")}
         photograph = cv2.resize(sample_photograph(), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
         for network in networks.values():  # warm-up
-            _session(network, photograph, module.spec.size).click(WIDTH / 2, HEIGHT / 2)
-        sessions = {name: _session(network, photograph, module.spec.size) for name, network in networks.items()}
+            Session(network, photograph, size=module.spec.size).click(WIDTH / 2, HEIGHT / 2)
+        sessions = {name: Session(network, photograph, size=module.spec.size) for name, network in networks.items()}
         samples: dict[str, list[dict[str, float]]] = {name: [] for name in networks}
         rng = np.random.default_rng(SEED)
         for number in range(clicks + 1):
@@ -95,10 +95,6 @@ def matrix_product_gflops(side: int = 2048, repeats: int = 20) -> float:
         torch.mm(a, b)
         seconds.append(time.perf_counter() - start)
     return 2 * side**3 / float(np.median(seconds)) / 1e9
-
-
-def _session(network: Network, photograph: Any, size: tuple[int, int]) -> Session:
-    return Session(network, photograph, size=size)
 
 
 def summary(result: dict[str, Any]) -> dict[str, float]:

@@ -26,5 +26,5 @@ def cuda_driver() -> tuple[int, str]:
 
 
 def cuda_index(device: str) -> int:
-    """``"cuda"`` and ``"cuda:0"`` → 0, and so on."""
+    """``"cuda:1"`` → 1; 0 where no number is given, as in ``"cuda"`` and ``"auto"``."""
     return int(device.partition(":")[2] or 0)

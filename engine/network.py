@@ -63,7 +63,6 @@ class Network(ABC):
 _RUNTIMES = {"onnxruntime": "onnx_runtime", "torch": "pytorch"}
 _RUNTIME_OF_SUFFIX = {".onnx": "onnxruntime", ".pth": "torch", ".pt": "torch"}
 
-
 MAX_THREADS = 1024
 
 

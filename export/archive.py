@@ -120,9 +120,9 @@ def _open(data: bytes) -> tuple[zipfile.ZipFile, str]:
         raise CheckpointError("expected a PyTorch file; this archive is compressed or encrypted")
     if sum(entry.file_size for entry in entries) > len(data):
         raise CheckpointError("expected a PyTorch file; the entries of this archive overlap")
-    if any(f"/{e.filename}".endswith("/data.pkl") and e.file_size > MAX_PICKLE for e in entries):
-        raise CheckpointError(f"refused: expected at most {MAX_PICKLE:,} bytes of names and shapes, found more")
     roots = [name.removesuffix("data.pkl") for name in names if f"/{name}".endswith("/data.pkl")]
     if len(roots) != 1:
         raise CheckpointError(f"expected a PyTorch file with one 'data.pkl', found {len(roots)} in this archive")
+    if archive.getinfo(f"{roots[0]}data.pkl").file_size > MAX_PICKLE:
+        raise CheckpointError(f"refused: expected at most {MAX_PICKLE:,} bytes of names and shapes, found more")
     return archive, roots[0]

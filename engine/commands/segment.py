@@ -120,7 +120,7 @@ def _write(args: argparse.Namespace, image: Any, session: Any, rows: list[tuple[
         write_file(f"{stem}_probability.npy", data.getvalue())
         written.append(f"{stem}_probability.npy")
     if args.json:
-        record = _record(args.photo, session.network, session, rows)
+        record = _record(args.photo, session, rows)
         write_file(f"{stem}.json", json.dumps(record, indent=1).encode())
         written.append(f"{stem}.json")
     return written
@@ -146,7 +146,8 @@ def _summary(rows: list[tuple[Any, ...]]) -> str:
     return text + (f"; later clicks: median {median(later):.1f} ms, slowest {max(later):.1f} ms" if later else "")
 
 
-def _record(photo: Path, network: Any, session: Any, rows: list[tuple[Any, ...]]) -> dict[str, Any]:
+def _record(photo: Path, session: Any, rows: list[tuple[Any, ...]]) -> dict[str, Any]:
+    network = session.network
     return {
         "photo": photo.name,
         "height": session.height,

@@ -74,12 +74,13 @@ def _choose_device(device: str, providers: list[str]) -> str:
     if device == "cpu":
         return device
     gpus, why = cuda_driver()
+    index = cuda_index(device)
     if "CUDAExecutionProvider" not in providers:
         why = f"this ONNX Runtime has no CUDA provider; change it with: {INSTALL['onnxruntime on CUDA']}"
-    elif cuda_index("cuda" if device == "auto" else device) >= gpus:
+    elif index >= gpus:
         why = why or f"the driver offers {gpus} GPU(s)"
     else:
-        return "cuda:0" if device == "auto" else f"cuda:{cuda_index(device)}"
+        return f"cuda:{index}"
     if device == "auto":
         return "cpu"
     raise RuntimeMissingError(f"asked for {device}: {why}. Pass device='cpu', or see `mfp doctor`.")
