@@ -12,8 +12,12 @@ from importlib import import_module
 # Each module offers add_arguments(parser) and run(args) -> exit code.
 COMMANDS = {
     "export": ("mfp.export.command", "write a network as an ONNX file"),
+    "convert": ("mfp.export.convert_command", "write an ONNX file in half precision"),
+    "build": ("mfp.engine.commands.build", "build a TensorRT plan from an ONNX file"),
     "segment": ("mfp.engine.commands.segment", "click on a photograph, get the mask"),
     "info": ("mfp.engine.commands.info", "show what a network file contains and promises"),
+    "compare": ("mfp.bench.compare_command", "run two networks on the same clicks and say how far apart they are"),
+    "cache": ("mfp.engine.commands.cache", "show or empty the cache of built TensorRT engines"),
     "doctor": (
         "mfp.engine.commands.doctor",
         "say which runtimes and devices work here, and what would change it",

@@ -16,6 +16,9 @@ INPUT_CHANNELS: Mapping[str, int] = {"image": 3, "prev_mask": 1, "modulated_mask
 OUTPUT = "logits"
 
 PREFIX = "mfp."  # of our keys in ONNX ``metadata_props``
+PRECISIONS = ("fp32", "fp16", "bf16")  # of the arithmetic inside; the tensors above are float32 in any
+MATRIX_OPERATORS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm"})  # ONNX operators that a precision is about
+
 ONNX_FLOAT32 = 1  # onnx.TensorProto.FLOAT, without importing onnx
 DEFAULT_LONGER_SIDE = 400  # of networks of any size: the published protocol for convolutional backbones
 

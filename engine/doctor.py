@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from .devices import cuda_driver
-from .runtimes import INSTALL, REPAIR
+from .errors import MfpError
+from .runtimes import INSTALL, REPAIR, one_line
 
 
 class Finding(NamedTuple):
@@ -23,74 +30,139 @@ class Finding(NamedTuple):
 # The package's name differs from system to system, so the way to it is named in place of one command.
 DRIVER_REMEDY = "install NVIDIA's driver (Debian, Ubuntu: apt install nvidia-driver; nvidia-smi must list a GPU)"
 CUDA_LIBRARIES_REMEDY = "pip install 'onnxruntime-gpu[cuda,cudnn]'"
+COMPILER_REMEDY = "install a C++ compiler (Debian, Ubuntu: apt install g++)"
+OLDEST_TENSORRT = (10, 12)  # the first whose networks may be strongly typed in every layer that we need
 
 
 def examine() -> list[Finding]:
-    """All runtimes that this version of the engine can use, tried out here; CPU before GPU."""
-    return [*_onnxruntime(), *_torch()]
+    """All runtimes that this version of the engine can use, tried out here, in the order of ``network.RUNTIMES``."""
+    return [*_onnxruntime(), *_openvino(), *_tensorrt("tensorrt"), *_tensorrt("tensorrt-rtx"), *_torch()]
 
 
 def _onnxruntime() -> list[Finding]:
+    from .runtimes.ort_providers import GPU_PROVIDERS, install_command
+
     library, problem = _import("onnxruntime")
-    if library is None:
-        return [
-            Finding("onnxruntime", "cpu", False, problem, INSTALL["onnxruntime"]),
-            Finding("onnxruntime", "cuda", False, problem, INSTALL["onnxruntime on CUDA"]),
-        ]
-    if not hasattr(library, "InferenceSession"):  # what is left where one of the two packages was removed
-        return [Finding("onnxruntime", device, False, "damaged", REPAIR) for device in ("cpu", "cuda")]
-    version = f"ONNX Runtime {library.__version__}"
-    cpu = Finding("onnxruntime", "cpu", True, version)
-    problem = _provider_problem(library, "CPUExecutionProvider")
+    if library is not None and not hasattr(library, "InferenceSession"):  # what is left where one package was removed
+        problem = "damaged"
     if problem:
-        cpu = Finding("onnxruntime", "cpu", False, problem, INSTALL["onnxruntime"])
-    if "CUDAExecutionProvider" not in library.get_available_providers():
-        return [cpu, _without_cuda("onnxruntime", version, INSTALL["onnxruntime on CUDA"])]
-    gpus, problem = cuda_driver()
-    remedy = DRIVER_REMEDY
-    if gpus:
-        problem, remedy = _provider_problem(library, "CUDAExecutionProvider"), CUDA_LIBRARIES_REMEDY
-    return [cpu, Finding("onnxruntime", "cuda", not problem, problem or version, remedy if problem else "")]
+        remedies = {"cpu": INSTALL["onnxruntime"], **{runtime: install_command(runtime) for runtime in GPU_PROVIDERS}}
+        if problem == "damaged":
+            remedies = dict.fromkeys(remedies, REPAIR)
+        on_cuda = [Finding(runtime, "cuda", False, problem, remedies[runtime]) for runtime in GPU_PROVIDERS]
+        return [Finding("onnxruntime", "cpu", False, problem, remedies["cpu"]), *on_cuda]
+    version = f"ONNX Runtime {library.__version__}"
+    problem = _problem(lambda: library.InferenceSession(_probe(), providers=["CPUExecutionProvider"]))
+    cpu = Finding("onnxruntime", "cpu", not problem, problem or version, INSTALL["onnxruntime"] if problem else "")
+    return [cpu, *(_onnxruntime_on_cuda(library, version, runtime) for runtime in GPU_PROVIDERS)]
+
+
+def _onnxruntime_on_cuda(library: Any, version: str, runtime: str) -> Finding:
+    from .runtimes.ort_providers import CUDA, GPU_PROVIDERS, gpu_session, install_command, missing_provider
+
+    if problem := missing_provider(library, runtime):
+        return _without_cuda(runtime, problem, install_command(runtime))
+    gpus, no_gpu = cuda_driver()
+    if not gpus:
+        return Finding(runtime, "cuda", False, f"{version}; {no_gpu}", DRIVER_REMEDY)
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            session = gpu_session(library, _probe(), library.SessionOptions(), runtime, "cuda:0", Path(folder))
+            session.run(None, {"x": [1.0]})
+
+    problem = _problem(run)
+    remedy = CUDA_LIBRARIES_REMEDY if GPU_PROVIDERS[runtime] == CUDA else install_command(runtime)
+    return Finding(runtime, "cuda", not problem, problem or version, remedy if problem else "")
+
+
+def _openvino() -> list[Finding]:
+    library, problem = _import("openvino")
+    if library is None:
+        return [Finding("openvino", "cpu", False, problem, INSTALL["openvino"])]
+    from .runtimes.openvino import core, has_bf16
+
+    problem = _problem(lambda: core().compile_model(core().read_model(_probe()), "CPU"))
+    if problem:
+        return [Finding("openvino", "cpu", False, problem, INSTALL["openvino"])]
+    bf16 = "fp32 and bf16" if has_bf16() else "fp32; this processor has no bf16"
+    return [Finding("openvino", "cpu", True, f"OpenVINO {library.__version__.partition('-')[0]}: {bf16}")]
+
+
+def _tensorrt(runtime: str) -> list[Finding]:
+    from .network import RUNTIMES
+
+    library, problem = _import(RUNTIMES[runtime].library)
+    remedy = INSTALL[runtime]
+    if library is not None:
+        version = f"{runtime} {library.__version__}"
+        gpus, no_gpu = cuda_driver()
+        numbers = tuple(int(number) for number in re.findall(r"\d+", library.__version__)[:2])
+        if runtime == "tensorrt" and numbers < OLDEST_TENSORRT:
+            oldest = ".".join(map(str, OLDEST_TENSORRT))
+            problem, remedy = f"{version} is too old, {oldest} is needed", f"pip install 'tensorrt>={oldest}'"
+        elif not gpus:
+            problem, remedy = f"{version} builds plans here, but runs none: {no_gpu}", DRIVER_REMEDY
+        elif problem := _problem(lambda: library.Runtime(library.Logger(library.Logger.ERROR)).max_threads):
+            problem = f"{version}: {problem}"
+        elif find_spec("cupy") is None:
+            problem, remedy = f"{version}, but CuPy is not installed", INSTALL["cupy"]
+    return [Finding(runtime, "cuda", not problem, problem or version, remedy if problem else "")]
 
 
 def _torch() -> list[Finding]:
+    runtimes = ("torch", "torch-compile")
     library, problem = _import("torch")
     if library is None:
-        return [Finding("torch", device, False, problem, INSTALL["torch"]) for device in ("cpu", "cuda")]
+        return [
+            Finding(name, device, False, problem, INSTALL["torch"]) for name in runtimes for device in ("cpu", "cuda")
+        ]
     version = f"PyTorch {library.__version__}"
-    cpu = Finding("torch", "cpu", True, version)
     if library.version.cuda is None:
-        return [cpu, _without_cuda("torch", version, INSTALL["torch on CUDA"])]
-    gpus, problem = cuda_driver()
-    remedy = DRIVER_REMEDY
-    if gpus:
-        remedy = INSTALL["torch on CUDA"]
-        try:
-            library.zeros(1, device="cuda").add_(1)
-        except Exception as error:  # RuntimeError and its kin, depending on what is broken
-            problem = str(error)
-    return [cpu, Finding("torch", "cuda", not problem, problem or version, remedy if problem else "")]
+        cuda = _without_cuda("torch", f"{version} was built without CUDA", INSTALL["torch on CUDA"])
+    else:
+        gpus, problem = cuda_driver()
+        remedy = INSTALL["torch on CUDA"] if gpus else DRIVER_REMEDY
+        problem = problem or _problem(lambda: library.zeros(1, device="cuda").add_(1))
+        cuda = Finding("torch", "cuda", not problem, problem or version, remedy if problem else "")
+    compiled = Finding("torch-compile", "cpu", True, version)
+    if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++", "cl")):
+        compiled = Finding("torch-compile", "cpu", False, f"{version} finds no C++ compiler", COMPILER_REMEDY)
+    compiled_cuda = cuda._replace(runtime="torch-compile")
+    if cuda.usable and find_spec("triton") is None:
+        compiled_cuda = Finding(
+            "torch-compile", "cuda", False, f"{version}, but Triton is not installed", "pip install triton"
+        )
+    return [Finding("torch", "cpu", True, version), cuda, compiled, compiled_cuda]
 
 
-def _without_cuda(runtime: str, version: str, install: str) -> Finding:
-    gpus, why = cuda_driver()
-    detail = f"{version} was built without CUDA" + (f"; {why}" if why else "")
-    return Finding(runtime, "cuda", False, detail, install if gpus else f"{DRIVER_REMEDY}, then: {install}")
+def _without_cuda(runtime: str, lack: str, install: str) -> Finding:
+    """A library that has no CUDA part; where the driver is missing too, that comes first."""
+    gpus, no_gpu = cuda_driver()
+    remedy = install if gpus else f"{DRIVER_REMEDY}, then: {install}"
+    return Finding(runtime, "cuda", False, f"{lack}; {no_gpu}" if no_gpu else lack, remedy)
 
 
-def _provider_problem(library: Any, provider: str) -> str:
-    """Empty where a network of one node runs on the provider. Listed is not yet usable: CUDA libraries load late."""
+def _probe() -> bytes:
+    """An ONNX network of one node, for providers that are listed and yet not usable: CUDA's libraries load late."""
     from onnx import TensorProto, helper
 
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
     graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "probe", ends[:1], ends[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _problem(attempt: Callable[[], Any]) -> str:
+    """Why it fails, empty where it does not."""
     try:
-        session = library.InferenceSession(model.SerializeToString(), providers=[provider])
-        session.run(None, {"x": [1.0]})
-    except Exception as error:  # ONNX Runtime raises a dozen unrelated classes
-        return f"does not run: {error}"
-    return "" if provider in session.get_providers() else f"{provider} does not start (its libraries do not load)"
+        attempt()
+    except MfpError as error:
+        return one_line(error)
+    except Exception as error:  # each library has unrelated classes of its own
+        return f"does not run: {one_line(error)}"
+    return ""
 
 
 def _import(name: str) -> tuple[Any, str]:
@@ -100,4 +172,4 @@ def _import(name: str) -> tuple[Any, str]:
     try:
         return import_module(name), ""
     except Exception as error:  # a broken binary package can raise anything
-        return None, f"installed, but does not load: {error}"
+        return None, f"installed, but does not load: {one_line(error)}"

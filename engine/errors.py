@@ -9,7 +9,10 @@
     │   └── NothingToUndoError   undo() or redo() with nothing left
     ├── OptionError           an option (size, threshold, …) out of its range
     ├── NetworkError          a file that is no MFP network, or does not keep its contract
-    │   └── CheckpointError   a .pth file that is refused
+    │   ├── CheckpointError   a .pth file that is refused
+    │   └── PlanError         a .plan file that is refused, or cannot be written
+    ├── CacheError            a folder that cannot serve as the engine cache
+    ├── BuildError            a network that TensorRT could not build, or not in the precision asked for
     ├── ExportError           a network that could not be exported, or whose export disagrees
     ├── RuntimeMissingError   a runtime or device that was asked for and is not usable here
     └── DatasetError          a data set that cannot be read or scored
@@ -50,6 +53,24 @@ class NetworkError(MfpError, ValueError):
 
 class CheckpointError(NetworkError):
     """A ``.pth`` file that is refused. Nothing in it was executed."""
+
+
+class PlanError(NetworkError):
+    """A ``.plan`` file that is refused, or that cannot be written.
+
+    Attributes:
+        reason: what is wrong with it, without its path and without the remedy; one line.
+    """
+
+    reason: str = ""
+
+
+class CacheError(MfpError, RuntimeError):
+    """A folder that cannot serve as the engine cache."""
+
+
+class BuildError(MfpError, RuntimeError):
+    """A network that TensorRT could not build, or not in the precision asked for; no plan is left."""
 
 
 class ExportError(MfpError, RuntimeError):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..engine.commands.arguments import parse_size
-from ..engine.contract import Size
+from ..engine.contract import PRECISIONS, Size
 from .models import backbone_names
 
 
@@ -23,6 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", type=Path, metavar="FILE.pth", help="the authors' file; opened without running code"
     )
     parser.add_argument("--size", type=_size, metavar="HxW|dynamic", help="default: the backbone's published size")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="fp32",
+        help="of convolutions and matrix products; fp16 is for TensorRT (default fp32)",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE.onnx", help="default: BACKBONE.onnx")
     parser.add_argument("--opset", type=int, default=17, help="ONNX operator set, 17 to 20 (default 17)")
     parser.add_argument(
@@ -35,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.markup import escape
 
+    from .convert import describe
     from .onnx_export import export_onnx
 
     console = Console()
@@ -43,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
             args.backbone,
             args.checkpoint,
             size=args.size,
+            precision=args.precision,
             output=args.output,
             opset=args.opset,
             stage=args.stage,
@@ -56,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         )
     for name, difference in report.differences.items():
         console.print(f"  against PyTorch, {name}: {difference:.1e} of the logits' standard deviation")
+    for line in describe(report.conversion) if report.conversion else ():
+        console.print(f"  {escape(line)}", soft_wrap=True)
     megabytes = report.path.stat().st_size / 1e6
     size = "any size" if report.info.size is None else "{}×{}".format(*report.info.size)
     facts = f"{report.info.backbone}, {size}, {report.info.precision}, {megabytes:.1f} MB"

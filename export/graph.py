@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
+
+from .. import __version__
+from ..engine.contract import check_signature, graph_tensors
+from ..engine.errors import ExportError
 
 LEFTOVERS = frozenset({"BatchNormalization", "Dropout", "Identity", "Constant"})  # what folding must have removed
 
@@ -17,10 +22,28 @@ def clean(model: onnx.ModelProto) -> onnx.ModelProto:
     model = _folded(model)
     if _resizes_to_scales(model):
         model = _folded(model)  # takes the shape arithmetic away that nothing reads any more
+    _drop_unread(model.graph)
     used = {node.domain for node in model.graph.node}
     for entry in [entry for entry in model.opset_import if entry.domain not in used]:
         model.opset_import.remove(entry)
     del model.graph.value_info[:]  # of the draft; shape inference writes it anew
+    return model
+
+
+def finished(model: onnx.ModelProto, properties: Mapping[str, str]) -> onnx.ModelProto:
+    """With metadata, and through ONNX's strictest checks.
+
+    Raises:
+        ExportError: they find something.
+    """
+    try:
+        onnx.helper.set_model_props(model, dict(properties))
+        model.producer_name, model.producer_version = "mfp-engine", __version__
+        onnx.checker.check_model(model, full_check=True)
+        model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except Exception as error:  # the checker's own classes
+        raise ExportError(f"the graph does not pass ONNX's checker: {error}") from error
+    check_signature("the graph", graph_tensors(model.graph.input), graph_tensors(model.graph.output))
     return model
 
 
@@ -42,6 +65,21 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
         options.log_severity_level = 3
         ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
         return onnx.load(target)
+
+
+def _drop_unread(graph: onnx.GraphProto) -> None:
+    """Remove nodes whose results nothing reads, which ONNX Runtime leaves in place."""
+    read = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):  # sorted topologically, so readers come first
+        if not read.isdisjoint(node.output):
+            kept.append(node)
+            read.update(node.input)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    weights = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(weights)
 
 
 def _resizes_to_scales(model: onnx.ModelProto) -> int:

@@ -101,6 +101,21 @@ def exported(golden_module, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def converted(exported):
+    """``converted(backbone)``: the report of its conversion to FP16, made once."""
+    reports = {}
+
+    def convert(backbone):
+        if backbone not in reports:
+            from mfp.export.convert import convert_onnx
+
+            reports[backbone] = convert_onnx(exported(backbone).path)
+        return reports[backbone]
+
+    return convert
+
+
+@pytest.fixture(scope="session")
 def assert_trajectory():
     """Replay recorded clicks and hold regions and maps against the record (tests/golden/README.md: agreement)."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 
-from ..contract import Size
+from ..contract import PRECISIONS, Size
 
 
 def parse_size(text: str) -> Size | int:
@@ -16,3 +16,13 @@ def parse_size(text: str) -> Size | int:
     if len(sides) not in (1, 2) or min(sides) < 1:
         raise ArgumentTypeError(f"expected HxW or one number, in pixels from 1, for example 320x480, got {text!r}")
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def add_network_options(parser: ArgumentParser) -> None:
+    """The options of :func:`mfp.engine.network.load_network`, under its names; it judges their values."""
+    parser.add_argument("--runtime", default="auto", help="auto (default), or one that `mfp doctor` lists")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda:0")
+    parser.add_argument(
+        "--precision", help=f"{', '.join(PRECISIONS)}; default: the file's own. torch and openvino can change it"
+    )
+    parser.add_argument("--threads", type=int, help="CPU threads of one pass; default: all cores")

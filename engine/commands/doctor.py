@@ -20,6 +20,7 @@ def run(args: argparse.Namespace) -> int:
     from ... import __version__
     from ..devices import cuda_driver
     from ..doctor import examine
+    from ..plans.gpu import gpu
     from ..runtimes import INSTALL
 
     gpus, why = cuda_driver()
@@ -33,6 +34,10 @@ def run(args: argparse.Namespace) -> int:
         f"mfp-engine {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     )
     console.print(f"CUDA GPUs: {gpus}" + (f" ({why})" if why else ""))
+    for index in range(gpus):
+        if found := gpu(index):
+            facts = f"compute capability {found.compute_capability}, driver for CUDA {found.cuda}"
+            console.print(f"  cuda:{index}: {escape(found.name)}, {facts}")
     console.print(table)
     usable = any(finding.usable for finding in findings)
     if not usable:

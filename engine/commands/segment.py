@@ -18,12 +18,12 @@ from statistics import median
 from typing import Any
 
 from ..errors import ClickError, ImageError
-from .arguments import parse_size
+from .arguments import add_network_options, parse_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path, help="JPEG, PNG, …")
-    parser.add_argument("--network", type=Path, required=True, help=".onnx file or .pth checkpoint")
+    parser.add_argument("--network", type=Path, required=True, help=".onnx or .plan file, or .pth checkpoint")
     for flag, positive, what in (("--pos", True, "adds to the object"), ("--neg", False, "removes from it")):
         parser.add_argument(
             flag,
@@ -57,8 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold", type=float, default=0.5, help="probability above which a pixel is object (default 0.5)"
     )
-    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda:0")
-    parser.add_argument("--threads", type=int, help="CPU threads of one pass; default: all cores")
+    add_network_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -79,8 +78,10 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise ImageError(f"cannot write to {args.output}: {error.strerror}; expected a folder or a new name") from None
     started = time.perf_counter()
-    network = load_network(args.network, device=args.device, threads=args.threads)
+    network = load_network(args.network, args.runtime, args.device, args.threads, args.precision)
     loading = time.perf_counter() - started
+    if network.choice:
+        console.print(escape(network.choice), soft_wrap=True)
     if not network.info.trained:
         console.print(f"[bold red]UNTRAINED WEIGHTS[/] ({escape(network.info.weights)}): the mask below means nothing.")
     session = Session(network, image, size=args.size, flip=args.flip, threshold=args.threshold)
@@ -157,6 +158,7 @@ def _record(photo: Path, session: Any, rows: list[tuple[Any, ...]]) -> dict[str,
             "weights": network.info.weights,
             "runtime": network.runtime,
             "device": network.device,
+            "precision": network.info.precision,
         },
         "clicks": [
             {"x": x, "y": y, "positive": positive, "area": area, "ms": round(timing.total, 3)}

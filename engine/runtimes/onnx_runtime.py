@@ -5,21 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..contract import INPUT_CHANNELS, OUTPUT, NetworkInfo, Tensor, check_signature
-from ..devices import cuda_driver, cuda_index
-from ..errors import NetworkError, RuntimeMissingError
-from ..network import F32, Network
-from . import INSTALL, REPAIR
+import numpy as np
+
+from ..contract import INPUT_CHANNELS, OUTPUT, PREFIX, NetworkInfo, Tensor, check_signature
+from ..devices import choose_device, cuda_index, device_arrays, wait_for_stream
+from ..errors import NetworkError, OptionError, RuntimeMissingError
+from ..network import F32, Network, Options, check_precision
+from ..onnx_file import read_properties
+from ..onnx_model import read_onnx
+from . import one_line
+from .half_on_cpu import widened
+from .ort_providers import CPU, engine_folder, gpu_session, library, usable_gpus
 
 
 class OnnxRuntimeNetwork(Network):
-    """An ONNX file on ONNX Runtime's CPU or CUDA provider."""
+    """An ONNX file on ONNX Runtime: CPU, CUDA, TensorRT or TensorRT for RTX."""
 
-    runtime = "onnxruntime"
-
-    def __init__(self, session: Any, info: NetworkInfo, device: str) -> None:
+    def __init__(self, session: Any, info: NetworkInfo, runtime: str, device: str) -> None:
         self._session = session
         self.info = info
+        self.runtime = runtime
         self.device = device
 
     def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
@@ -27,60 +32,83 @@ class OnnxRuntimeNetwork(Network):
         try:
             logits = self._session.run([OUTPUT], feeds)[0]
         except Exception as error:  # ONNX Runtime raises a dozen unrelated classes: out of memory, a size it refuses, …
-            raise NetworkError(f"ONNX Runtime could not run {self!r} on {image.shape}: {error}") from error
+            raise NetworkError(f"ONNX Runtime could not run {self!r} on {image.shape}: {one_line(error)}") from error
         return self._checked(logits, image)
 
+    def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
+        """As in :class:`Network`, but blocking: waits for ``stream``, and returns when ``logits`` is written.
 
-def open(source: Path, device: str, threads: int | None) -> OnnxRuntimeNetwork:
+        ONNX Runtime takes a stream when a session is made, and then that one alone. So the pass runs on the session's
+        own stream, and the order with the work on ``stream`` is kept by waiting, before and after.
+        """
+        if self.device == "cpu":
+            super().enqueue(image, prev_mask, modulated_mask, clicks, logits, stream)
+        arrays = device_arrays(image, prev_mask, modulated_mask, clicks, logits)
+        gpu = cuda_index(self.device)
+        wait_for_stream(stream, gpu)
+        try:
+            binding = self._session.io_binding()
+            for name, (pointer, shape) in arrays.items():
+                bind = binding.bind_output if name == OUTPUT else binding.bind_input
+                bind(name, "cuda", gpu, np.float32, shape, pointer)
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+        except Exception as error:
+            shape = arrays["image"].shape
+            raise NetworkError(f"ONNX Runtime could not run {self!r} on {shape}: {one_line(error)}") from error
+
+
+def open(source: Path, options: Options) -> OnnxRuntimeNetwork:
     """See :func:`mfp.engine.network.load_network`."""
-    try:
-        import onnxruntime as ort
-    except ImportError:
-        raise RuntimeMissingError(f"ONNX Runtime is not installed; install it with: {INSTALL['onnxruntime']}") from None
-
-    if not hasattr(ort, "InferenceSession"):  # what is left where one of the two packages was removed over the other
-        raise RuntimeMissingError(f"ONNX Runtime is damaged; repair it with: {REPAIR}")
-    chosen = _choose_device(device, ort.get_available_providers())
-    options = ort.SessionOptions()
-    options.log_severity_level = 3  # its warnings are about its own optimiser; errors are raised
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    providers: list[Any] = ["CPUExecutionProvider"]
-    if chosen != "cpu":
-        providers.insert(0, ("CUDAExecutionProvider", {"device_id": cuda_index(chosen)}))
-    try:
-        session = ort.InferenceSession(str(source), options, providers=providers)
-        inputs, outputs = (
-            {tensor.name: Tensor(tensor.shape, tensor.type == "tensor(float)") for tensor in tensors}
-            for tensors in (session.get_inputs(), session.get_outputs())
-        )
-        properties = session.get_modelmeta().custom_metadata_map
-    except Exception as error:  # ONNX Runtime raises a dozen unrelated classes, all meaning "not this file"
-        raise NetworkError(
-            f"ONNX Runtime cannot load {source}: {error}. If the file is damaged, export it again with: mfp export"
-        ) from error
-    if chosen != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
-        if device == "auto":
-            return open(source, "cpu", threads)
-        raise RuntimeMissingError(
-            f"asked for {device}, but ONNX Runtime could not start its CUDA provider and fell back to the CPU; "
-            "`mfp doctor` says what is missing, or pass device='cpu'"
-        )
+    also_on_cpu = options.runtime == "onnxruntime"
+    if options.device == "cpu" and not also_on_cpu:
+        raise OptionError(f"{options.runtime} runs on CUDA GPUs alone; on the CPU run onnxruntime or openvino")
+    ort = library()
+    device, why = choose_device(options.device, *usable_gpus(ort, options.runtime))
+    if device == "cpu" and not also_on_cpu:
+        raise RuntimeMissingError(f"{options.runtime} finds no GPU to run on: {why}. See `mfp doctor`.")
+    session = None
+    if device != "cpu":
+        folder = None if also_on_cpu else engine_folder(options.runtime, source)
+        try:
+            session = gpu_session(ort, str(source), _settings(ort, options), options.runtime, device, folder)
+        except Exception as error:  # RuntimeMissingError, or one of a dozen unrelated classes of ONNX Runtime
+            problem = f"{options.runtime} could not take the network to {device}: {one_line(error)}"
+            if options.device != "auto" or not also_on_cpu:
+                _cpu_session(ort, source, options)  # raises where it is the file that is at fault
+                raise RuntimeMissingError(f"{problem}. `mfp doctor` says what runs here.") from error
+            device, why = "cpu", problem
+    session = session or _cpu_session(ort, source, options)
+    inputs, outputs = (
+        {tensor.name: Tensor(tensor.shape, tensor.type == "tensor(float)") for tensor in tensors}
+        for tensors in (session.get_inputs(), session.get_outputs())
+    )
     size = check_signature(source.name, inputs, outputs)
-    return OnnxRuntimeNetwork(session, NetworkInfo.from_properties(properties, size), chosen)
+    info = NetworkInfo.from_properties(session.get_modelmeta().custom_metadata_map, size)
+    check_precision(source.name, info, options)
+    network = OnnxRuntimeNetwork(session, info, options.runtime, device)
+    network.choice = why
+    return network
 
 
-def _choose_device(device: str, providers: list[str]) -> str:
-    if device == "cpu":
-        return device
-    gpus, why = cuda_driver()
-    index = cuda_index(device)
-    if "CUDAExecutionProvider" not in providers:
-        why = f"this ONNX Runtime has no CUDA provider; change it with: {INSTALL['onnxruntime on CUDA']}"
-    elif index >= gpus:
-        why = why or f"the driver offers {gpus} GPU(s)"
-    else:
-        return f"cuda:{index}"
-    if device == "auto":
-        return "cpu"
-    raise RuntimeMissingError(f"asked for {device}: {why}. Pass device='cpu', or see `mfp doctor`.")
+def _settings(ort: Any, options: Options) -> Any:
+    settings = ort.SessionOptions()
+    settings.log_severity_level = 3  # its warnings are about its own optimiser; errors are raised
+    if options.threads is not None:
+        settings.intra_op_num_threads = options.threads
+    return settings
+
+
+def _cpu_session(ort: Any, source: Path, options: Options) -> Any:
+    try:
+        model: str | bytes = str(source)
+        if read_properties(source).get(PREFIX + "precision", "fp32") != "fp32":
+            model = widened(read_onnx(source)[0]).SerializeToString()
+        return ort.InferenceSession(model, _settings(ort, options), providers=[CPU], enable_fallback=0)
+    except NetworkError:
+        raise
+    except Exception as error:  # of a dozen unrelated classes, all meaning "not this file"
+        raise NetworkError(
+            f"ONNX Runtime cannot load {source}: {one_line(error)}. "
+            "If the file is damaged, export it again with: mfp export"
+        ) from error

@@ -2,61 +2,144 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..contract import NetworkInfo
-from ..devices import cuda_index
-from ..errors import OptionError, RuntimeMissingError
-from ..network import F32, Network
+from ..contract import OUTPUT, NetworkInfo
+from ..devices import choose_device, cuda_index, device_arrays
+from ..errors import NetworkError, OptionError, RuntimeMissingError
+from ..network import F32, Network, Options
 from . import INSTALL
 
 
 class TorchNetwork(Network):
-    """A PyTorch module that keeps the network contract, in evaluation mode."""
+    """A PyTorch module that keeps the network contract, in evaluation mode.
 
-    runtime = "torch"
+    In FP32 a GPU computes as PyTorch's own switches say; by default convolutions then round their inputs to TF32.
 
-    def __init__(self, module: Any, device: str) -> None:
-        self.module = module.eval().to(device)
+    Attributes:
+        module: the one that was given, or a copy of it where the device, the precision or the mode ask for a change.
+    """
+
+    def __init__(self, module: Any, options: Options, device: str) -> None:
+        import torch
+
+        self.runtime = options.runtime
         self.device = device
+        precision = options.precision or "fp32"
         spec = module.spec
         self.info = NetworkInfo(
             backbone=spec.name,
             size=None if spec.any_size else spec.size,
+            precision=precision,
             n_early=spec.n_early,
             r_max=spec.r_max,
             weights=module.weights,
             exporter="PyTorch",
         )
+        self._half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)
+        placed = all(tensor.device == torch.device(device) for tensor in module.state_dict().values())
+        if self._half is not None or module.training or not placed:
+            module = deepcopy(module)
+        self.module = module.eval().to(device)
+        if self._half is not None:
+            _halve(self.module, self._half)
+        self._run = torch.compile(self.module) if self.runtime == "torch-compile" else self.module
 
     def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
         import torch
 
         with torch.inference_mode():
             tensors = [torch.from_numpy(a).to(self.device) for a in (image, prev_mask, modulated_mask, clicks)]
-            logits: F32 = self.module(*tensors).cpu().numpy()
+            logits: F32 = self._pass(*tensors).cpu().numpy()
         return self._checked(logits, image)
 
+    def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
+        if self.device == "cpu":
+            super().enqueue(image, prev_mask, modulated_mask, clicks, logits, stream)
+        import torch
 
-def open(source: Any, device: str, threads: int | None) -> TorchNetwork:
+        given = {"image": image, "prev_mask": prev_mask, "modulated_mask": modulated_mask, "clicks": clicks}
+        arrays = device_arrays(**given, logits=logits)
+        tensors = {name: torch.as_tensor(array) for name, array in {**given, OUTPUT: logits}.items()}
+        for name, tensor in tensors.items():
+            if str(tensor.device) != self.device or tensor.data_ptr() != arrays[name].pointer:
+                raise OptionError(f"expected {name} on {self.device}, where the network is, got {tensor.device}")
+        # 0 and 1 are CUDA's names of the default stream, but PyTorch takes an odd number for a stream of its own pool.
+        is_default = stream in (0, 1)
+        queue = torch.cuda.default_stream(self.device) if is_default else torch.cuda.ExternalStream(stream, self.device)
+        with torch.inference_mode(), torch.cuda.stream(queue):
+            result = self._pass(*(tensors[name] for name in given))
+            if result.shape != tensors[OUTPUT].shape:
+                raise NetworkError(f"{self!r} gave logits of {tuple(result.shape)}, expected {arrays[OUTPUT].shape}")
+            tensors[OUTPUT].copy_(result)
+
+    def _pass(self, *tensors: Any) -> Any:
+        """One pass on tensors of the device; float32 logits."""
+        import torch
+
+        with ExitStack() as stack:
+            if self._half is not None:
+                stack.enter_context(torch.autocast(self.device.partition(":")[0], dtype=self._half))
+            try:
+                return self._run(*tensors).float()
+            except Exception as error:  # RuntimeError and its kin, depending on what is wrong
+                shape = tuple(tensors[0].shape)
+                if self.runtime == "torch-compile" and _is_of_compiler(error):
+                    raise RuntimeMissingError(
+                        f"torch.compile could not compile {self!r}: {_first_line(error)}. It needs a C++ compiler for "
+                        'the CPU and Triton for a GPU; runtime="torch" needs neither.'
+                    ) from error
+                raise NetworkError(f"PyTorch could not run {self!r} on {shape}: {_first_line(error)}") from error
+
+
+def _halve(module: Any, dtype: Any) -> None:
+    """Store the weights of convolutions and matrix products in half precision, for passes under autocast.
+
+    Autocast alone gives the same logits to the bit, but keeps FP32 weights and rounds them anew in every pass. A module
+    halved as a whole is as accurate on seeded networks, but computes the sums of its normalisations and softmax on
+    numbers that end at 65,504, which trained activations can pass; autocast takes those to FP32.
+    """
+    import torch
+
+    for part in module.modules():
+        if isinstance(part, (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)):
+            part.to(dtype)
+
+
+def _is_of_compiler(error: Exception) -> bool:
+    """Whether torch.compile itself failed, not the network on these arrays."""
+    from torch._dynamo.exc import TorchDynamoException, TorchRuntimeError
+
+    return isinstance(error, TorchDynamoException) and not isinstance(error, TorchRuntimeError)
+
+
+def _first_line(error: Exception) -> str:
+    """The rest is a trace of the compiler's own, or an advertisement of its switches."""
+    return str(error).partition("\n")[0]
+
+
+def open(source: Any, options: Options) -> TorchNetwork:
     """See :func:`mfp.engine.network.load_network`."""
     try:
         import torch
     except ImportError:
         raise RuntimeMissingError(f"PyTorch is not installed; install it with: {INSTALL['torch']}") from None
 
-    if device == "auto":
-        device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    elif device != "cpu" and cuda_index(device) >= torch.cuda.device_count():
-        raise RuntimeMissingError(
-            f"asked for {device}, but this PyTorch sees {torch.cuda.device_count()} CUDA GPU(s). "
-            "Pass device='cpu', or see `mfp doctor`."
-        )
-    if threads is not None:
+    if options.threads is not None:
         raise OptionError("PyTorch's threads are one setting a process: call torch.set_num_threads() instead")
+    why = "" if torch.version.cuda else "this PyTorch was built without CUDA"
+    device, why = choose_device(options.device, torch.cuda.device_count(), why or "PyTorch finds no CUDA GPU")
+    if options.precision == "bf16" and device != "cpu":
+        with torch.cuda.device(cuda_index(device)):
+            if not torch.cuda.is_bf16_supported(including_emulation=False):
+                raise RuntimeMissingError(f"{device} does not compute in BF16 (GPUs from 2020 on do); load in fp16")
     if isinstance(source, Path):
         # The one place where the engine reaches up, and by name: only export/ knows how a checkpoint becomes a module.
         source = import_module("mfp.export.checkpoint").load(source)
-    return TorchNetwork(source, device)
+    network = TorchNetwork(source, options, device)
+    network.choice = why
+    return network

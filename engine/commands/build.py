@@ -1,0 +1,122 @@
+"""Build a TensorRT plan from an ONNX file, and look into it.
+
+    mfp build hrnet18_fp16.onnx                                     # → hrnet18_fp16.plan
+    mfp build hrnet18_fp16.onnx --flavour tensorrt-rtx --compute-capability 8.6 8.9
+    mfp build any_size_fp16.onnx --sizes 64x64 320x480 640x640      # smallest, usual, largest
+
+The plan has the precision of its file: mfp convert makes FP16 files. TensorRT builds for the GPU it runs on; TensorRT
+for RTX builds without a GPU. `mfp segment --network FILE.onnx --runtime tensorrt` builds by itself and keeps the plan.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..contract import PRECISIONS, Size
+from ..plans.flavour import MODULES
+from .arguments import parse_size
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("network", type=Path, help=".onnx file")
+    parser.add_argument("--output", type=Path, metavar="FILE.plan", help="default: NETWORK.plan beside it")
+    parser.add_argument("--flavour", choices=["auto", *MODULES], default="auto", help="default: what is installed")
+    parser.add_argument("--precision", choices=PRECISIONS, help="refuse a file of another one")
+    parser.add_argument(
+        "--batches", type=int, nargs=3, default=[1, 2, 2], metavar="N", help="smallest, usual, largest (default 1 2 2)"
+    )
+    parser.add_argument(
+        "--sizes", type=_size, nargs=3, metavar="HxW", help="smallest, usual, largest; for files of any size"
+    )
+    parser.add_argument("--workspace", type=int, metavar="MIB", help="GPU memory the builder may use; default: all")
+    parser.add_argument("--level", type=int, help="optimisation level, 0 (fast build) to 5 (fast engine); default 3")
+    parser.add_argument("--timing-cache", type=Path, metavar="FILE", help="timings of earlier builds, read and written")
+    parser.add_argument(
+        "--version-compatible", action="store_true", help="also for later versions of the same major version"
+    )
+    parser.add_argument("--hardware-compatible", action="store_true", help="also for other GPUs, Ampere and later")
+    parser.add_argument(
+        "--compute-capability",
+        nargs="+",
+        default=[],
+        metavar="X.Y",
+        help="what TensorRT for RTX builds for; default: all from 8.0 on",
+    )
+    parser.add_argument("--gpu", type=int, default=0, metavar="N", help="which GPU to build on (default 0)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from ..plans.builder import BuildOptions, build_plan
+
+    options = BuildOptions(
+        batches=tuple(args.batches),
+        sizes=None if args.sizes is None else tuple(args.sizes),
+        workspace=args.workspace,
+        level=args.level,
+        version_compatible=args.version_compatible,
+        hardware_compatible=args.hardware_compatible,
+        compute_capabilities=tuple(args.compute_capability),
+    )
+    console = Console()
+    with build_progress(console) as progress:
+        report = build_plan(
+            args.network,
+            args.output,
+            flavour=args.flavour,
+            precision=args.precision,
+            options=options,
+            timing_cache=args.timing_cache,
+            device=args.gpu,
+            progress=progress,
+        )
+    for line in describe(report):
+        console.print(escape(line), soft_wrap=True)
+    return 0
+
+
+def describe(report: Any) -> list[str]:
+    """A build's report in lines, for people."""
+    facts, share = report.metadata, report.share
+    activations = facts["activation_bytes"]
+    return [
+        f"  {facts['flavour']} {facts['flavour_version']}, {facts['built_for']}, built in {facts['build_seconds']} s",
+        f"  {share.half} of {share.total} convolutions and matrix products in half precision ({share.source})",
+        f"  {facts['plan_bytes'] / 1e6:.1f} MB, {facts['plan_bytes'] / facts['fp32_weights_bytes']:.2f} of its weights "
+        "in FP32" + ("" if activations is None else f"; {activations / 1e6:.0f} MB of GPU memory for activations"),
+        f"wrote {report.path}: {facts['backbone']} {facts['precision']}",
+    ]
+
+
+def build_progress(console: Any) -> Any:
+    """A context whose value takes TensorRT's phases and draws them as a bar."""
+    from contextlib import contextmanager
+
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    @contextmanager
+    def bar() -> Any:
+        columns = BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task("parsing", total=None)
+            top = ""
+
+            def tell(phase: str, done: int, total: int) -> None:
+                nonlocal top
+                top = top or phase  # phases are nested; the first one lasts until the end
+                if phase == top:
+                    progress.update(task, completed=done, total=total)
+                progress.update(task, description=phase)
+
+            yield tell
+
+    return bar()
+
+
+def _size(text: str) -> Size:
+    size = parse_size(text)
+    return (size, size) if isinstance(size, int) else size

@@ -1,0 +1,40 @@
+"""Reading ONNX files without a runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .contract import NetworkInfo, check_signature, graph_tensors
+from .errors import NetworkError
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def read_onnx(path: Path) -> tuple[onnx.ModelProto, NetworkInfo]:
+    """An ONNX file and what it says of itself, held against the contract.
+
+    Raises:
+        NetworkError: no such file, no ONNX file, weights in other files, or it does not keep the contract.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+    from onnx.external_data_helper import uses_external_data
+
+    if not path.is_file():
+        raise NetworkError(
+            f"expected a network file, got a folder: {path}" if path.is_dir() else f"no such file: {path}"
+        )
+    try:
+        model = onnx.load(path, load_external_data=False)
+        next(entry for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    except (DecodeError, OSError, StopIteration, TypeError, UnicodeDecodeError) as error:
+        raise NetworkError(f"{path} is no ONNX file ({error}). Export one with: mfp export") from None
+    if any(uses_external_data(tensor) for tensor in model.graph.initializer):
+        raise NetworkError(f"{path} keeps weights in other files; expected one file with all. Export it again.")
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = graph_tensors(value for value in model.graph.input if value.name not in weights)
+    size = check_signature(path.name, inputs, graph_tensors(model.graph.output))
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    return model, NetworkInfo.from_properties(properties, size)

@@ -1,0 +1,228 @@
+"""Builds TensorRT plans from ONNX files, and looks into each before it is believed.
+
+One strongly typed path serves TensorRT from 10.12 on and TensorRT for RTX: precision is what the ONNX file says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ..contract import MAX_SIDE, PRECISIONS, Size
+from ..devices import cuda_driver
+from ..errors import BuildError, OptionError, RuntimeMissingError
+from .compiler import Compiler, Model, Progress, read_model
+from .container import read_metadata, write_plan
+from .flavour import COMPUTE_CAPABILITIES, Flavour, open_flavour
+from .gpu import Gpu, gpu
+from .layers import Share
+
+REQUIRED_SHARE = 0.95  # of the layers that the file says are half
+
+# Of files of any size: the published protocol has 400 pixels for the longer side; the session's smallest crops and
+# somewhat larger ones fit as well.
+ANY_SIZES: tuple[Size, Size, Size] = ((32, 32), (400, 400), (512, 512))
+MAX_BATCH = 64
+LEVELS = range(6)
+MAX_WORKSPACE = 1 << 20  # MiB
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How a plan is built. All of it goes into the plan's metadata and into the cache's key.
+
+    Attributes:
+        batches: smallest, usual and largest batch. A session needs 1, or 2 with flip.
+        sizes: smallest, usual and largest (H, W) in pixels, for files of any size; None: 32×32, 400×400, 512×512.
+        workspace: MiB of GPU memory that the builder may use; None: all.
+        level: optimisation level 0 (fastest build) to 5 (fastest engine); None: TensorRT's own, 3.
+        version_compatible: the plan also loads in later versions of the same major version (TensorRT). It carries
+            code for the host and loads only where the environment variable MFP_TRUST_PLANS is 1.
+        hardware_compatible: the plan also runs on other GPUs, from Ampere on (TensorRT; plans of TensorRT for RTX
+            run on several anyway).
+        compute_capabilities: what to build for, for example ``("8.6", "8.9")``; TensorRT for RTX only. Empty: all
+            from 8.0 on.
+    """
+
+    batches: tuple[int, int, int] = (1, 2, 2)
+    sizes: tuple[Size, Size, Size] | None = None
+    workspace: int | None = None
+    level: int | None = None
+    version_compatible: bool = False
+    hardware_compatible: bool = False
+    compute_capabilities: tuple[str, ...] = ()
+
+
+DEFAULTS = BuildOptions()
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What was built.
+
+    Attributes:
+        path: of the plan file.
+        metadata: what it says of itself.
+        share: of convolutions and matrix products in half precision.
+    """
+
+    path: Path
+    metadata: dict[str, Any]
+    share: Share
+
+
+def build_plan(
+    model: str | Path,
+    output: str | Path | None = None,
+    *,
+    flavour: str = "auto",
+    precision: str | None = None,
+    options: BuildOptions = DEFAULTS,
+    timing_cache: str | Path | None = None,
+    device: int = 0,
+    key: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Build a plan file.
+
+    Args:
+        model: ``.onnx`` file; its precision is the plan's.
+        output: path of the plan file; None: MODEL.plan beside it.
+        flavour: ``"tensorrt"``, ``"tensorrt-rtx"``, or ``"auto"``: what is installed, TensorRT first.
+        precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``: refuse a file of another one. None: any.
+        options: see :class:`BuildOptions`.
+        timing_cache: file with the timings of earlier builds, read and written (TensorRT; it makes builds faster).
+        device: number of the GPU to build on; TensorRT for RTX needs none.
+        key: of the engine cache, kept in the metadata.
+        progress: told of TensorRT's phases.
+
+    Raises:
+        NetworkError: the file is no MFP network.
+        OptionError: options that do not fit the file or the flavour.
+        RuntimeMissingError: no such TensorRT here, or TensorRT finds no GPU.
+        BuildError: TensorRT refuses the file, or the engine is not in the precision asked for. No file is left.
+        KeyboardInterrupt: passed on from ``progress``; the build is cancelled.
+    """
+    tensorrt = open_flavour(flavour)
+    file = read_model(model)
+    path = Path(output) if output is not None else file.path.with_suffix(".plan")
+    check_options(file, precision, options, tensorrt)
+    if path.suffix.lower() != ".plan" or path.is_dir() or not path.parent.is_dir():
+        raise OptionError(f"cannot write {path}: expected a name ending in .plan in a folder that exists")
+    target = gpu(device)
+    purpose = built_for(tensorrt, options, target)
+    compiler = Compiler(tensorrt, file, profile_of(file, options), progress)
+    started = time.perf_counter()
+    plan = compiler.compile(options, None if timing_cache is None else Path(timing_cache))
+    seconds = time.perf_counter() - started
+    share = compiler.half_share(plan)
+    _demand_precision(file, share)
+    metadata = {
+        "source": str(file.path),
+        "onnx_sha256": file.sha256,
+        "backbone": file.info.backbone,
+        "precision": file.info.precision,
+        "network": file.info.to_properties(),
+        "flavour": tensorrt.name,
+        "flavour_version": tensorrt.version,
+        "built_for": purpose,
+        "gpu": None if target is None else asdict(target),
+        "options": asdict(options),
+        "profile": compiler.profile,
+        "half_layers": share.half,
+        "matrix_layers": share.total,
+        "counted_in": share.source,
+        "fp32_weights_bytes": file.fp32_bytes,
+        "activation_bytes": compiler.activation_bytes,
+        "build_seconds": round(seconds, 2),
+        "built": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "key": dict(key or {}),
+    }
+    write_plan(path, metadata, plan)
+    return BuildReport(path, read_metadata(path), share)
+
+
+def profile_of(file: Model, options: BuildOptions) -> tuple[tuple[int, int, int], ...]:
+    """Smallest, usual and largest (batch, H, W)."""
+    sizes = options.sizes or ANY_SIZES if file.info.size is None else (file.info.size,) * 3
+    return tuple((batch, *size) for batch, size in zip(options.batches, sizes, strict=True))
+
+
+def built_for(flavour: Flavour, options: BuildOptions, target: Gpu | None) -> str:
+    """What a plan runs on, in words.
+
+    Raises:
+        RuntimeMissingError: TensorRT has no GPU to build on.
+    """
+    if flavour.is_rtx:
+        chosen = options.compute_capabilities
+        return f"compute capability {', '.join(chosen)}" if chosen else "compute capability 8.0 and later"
+    if target is None:
+        raise RuntimeMissingError(
+            f"TensorRT builds a plan on the GPU that runs it: {cuda_driver()[1] or 'there is no such GPU'}. "
+            "TensorRT for RTX builds without one: mfp build --flavour tensorrt-rtx"
+        )
+    return "GPUs from Ampere on" if options.hardware_compatible else f"{target.name} ({target.compute_capability})"
+
+
+def check_options(file: Model, precision: str | None, options: BuildOptions, flavour: Flavour) -> None:
+    """Refuse, before the work, what does not fit the file or the flavour.
+
+    Raises:
+        OptionError: saying what is expected.
+    """
+    if precision not in (None, *PRECISIONS):
+        raise OptionError(f"expected a precision of {', '.join(PRECISIONS)}, got {precision!r}")
+    if precision not in (None, file.info.precision):
+        convert = f"mfp convert {file.path} --precision {precision}" if precision != "fp32" else "mfp export"
+        raise OptionError(
+            f"{file.path} is {file.info.precision}, asked for {precision}: a plan has its file's precision. "
+            f"Make such a file with: {convert}"
+        )
+    if not _rising(options.batches, MAX_BATCH):
+        raise OptionError(f"expected three rising batches from 1 to {MAX_BATCH}, got {options.batches}")
+    if options.sizes is not None:
+        if file.info.size is not None:
+            raise OptionError(
+                f"{file.path} is fixed to {file.info.size[0]}×{file.info.size[1]}; sizes are for files of any size "
+                "(mfp export --size dynamic)"
+            )
+        if not all(_rising(sides, MAX_SIDE) for sides in zip(*options.sizes, strict=True)):
+            raise OptionError(f"expected three rising sizes (H, W) from 1 to {MAX_SIDE}, got {options.sizes}")
+    if options.level is not None and options.level not in LEVELS:
+        raise OptionError(f"expected an optimisation level from 0 to {LEVELS[-1]}, got {options.level}")
+    if options.workspace is not None and not 1 <= options.workspace <= MAX_WORKSPACE:
+        raise OptionError(f"expected a workspace limit of 1 to {MAX_WORKSPACE} MiB, got {options.workspace}")
+    if unknown := set(options.compute_capabilities) - set(COMPUTE_CAPABILITIES):
+        raise OptionError(
+            f"TensorRT for RTX does not build for compute capability {', '.join(sorted(unknown))}; "
+            f"expected some of {', '.join(COMPUTE_CAPABILITIES)}"
+        )
+    if options.compute_capabilities and not flavour.is_rtx:
+        raise OptionError("compute capabilities are for TensorRT for RTX; TensorRT builds for the GPU it runs on")
+    if flavour.is_rtx and (options.hardware_compatible or options.version_compatible):
+        raise OptionError(
+            "version and hardware compatibility are for TensorRT: a plan of TensorRT for RTX runs on several GPUs "
+            "anyway, and always needs the version it was built with"
+        )
+
+
+def _rising(values: tuple[int, ...], largest: int) -> bool:
+    return len(values) == 3 and 1 <= values[0] <= values[1] <= values[2] <= largest
+
+
+def _demand_precision(file: Model, share: Share) -> None:
+    """Fail where the file says half and the engine does not."""
+    if file.info.precision == "fp32":
+        return
+    asked = sum(file.matrix_nodes.values())
+    if not asked or share.half < REQUIRED_SHARE * asked * share.total / len(file.matrix_nodes):
+        raise BuildError(
+            f"asked for {file.info.precision} and not got: {share.half} of {share.total} convolutions and matrix "
+            f"products of the engine run in half precision ({share.source}), {asked} of {len(file.matrix_nodes)} do in "
+            f"{file.path}. No plan was written. Convert the FP32 file again with: mfp convert"
+        )

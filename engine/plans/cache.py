@@ -1,0 +1,273 @@
+"""The engine cache: what was built once is opened the next time.
+
+A folder of plan files (:mod:`.container`), one a key. The key is a mapping of everything that an engine depends on.
+Its hash names the file, and the builder stores the mapping itself in the metadata, under ``key``: an entry proves
+whose it is.
+
+Beside an entry may lie ``ENTRY.runtime-cache`` (what TensorRT for RTX compiled at first use), drafts named
+``ENTRY.….plan`` and ``ENTRY.….tmp`` (a build at work, or one that was killed) and ``ENTRY.lock``. Locks are empty and
+never removed: a lock file that is removed while somebody waits for it no longer keeps two apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import CacheError, OptionError, PlanError
+from .container import SCHEMA, read_metadata, read_plan
+
+DEFAULT_LIMIT = 10_000_000_000  # bytes
+
+# An entry, and what may lie beside it but its lock.
+_NAME = re.compile(r"([A-Za-z0-9._-]+-[0-9a-f]{24}\.plan)(\.runtime-cache|(\..*)?\.tmp|\.[0-9a-f]{8}\.plan)?")
+_LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.IGNORECASE)
+_STALE = 24 * 3600  # seconds after which a draft is nobody's
+_OPENING = 10  # seconds for which an entry that was just handed out is kept: somebody is about to read it
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the cache holds for one key.
+
+    Attributes:
+        path: the plan file; missing where a build was killed or is at work.
+        files: it and its companions.
+        size: of all of them, in bytes.
+        last_used: seconds since the epoch.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    size: int
+    last_used: float
+
+
+def cache_key(parts: Mapping[str, Any]) -> str:
+    """SHA-256, hexadecimal, of the parts (JSON values by name, in any order) and of our metadata's schema."""
+    return hashlib.sha256(_canonical({"schema": SCHEMA, "parts": dict(parts)})).hexdigest()
+
+
+class EngineCache:
+    """Built engines in a folder, least recently used ones removed when they pass a limit. Safe between processes.
+
+    Args:
+        folder: default: environment variable MFP_CACHE_DIR, else ``$XDG_CACHE_HOME/mfp-engine``, else
+            ``~/.cache/mfp-engine``. Made when the first engine is built.
+        limit: bytes that all entries may take together. Default: MFP_CACHE_LIMIT (``"10G"``, ``"500M"`` or bytes;
+            powers of 1000), else 10 GB. The newest entry stays, however large.
+
+    Raises:
+        OptionError: a limit that is no number from 0.
+        CacheError: no folder is given, and there is no home directory.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None, limit: int | None = None) -> None:
+        self.folder = _default_folder() if folder is None else Path(folder)
+        self.limit = _default_limit() if limit is None else limit
+        if not (isinstance(self.limit, int) and self.limit >= 0):
+            raise OptionError(f"expected a cache limit in whole bytes, from 0, got {self.limit!r}")
+
+    def path(self, parts: Mapping[str, Any]) -> Path:
+        """Where the engine of this key lies, or would."""
+        words = [str(parts[name]) for name in ("backbone", "precision") if name in parts]
+        prefix = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(words)).strip(".-")[:40] or "engine"
+        return self.folder / f"{prefix}-{cache_key(parts)[:24]}.plan"
+
+    def get(self, parts: Mapping[str, Any], build: Callable[[Path], None], say: Callable[[str], None]) -> Path:
+        """The plan file of this key, built if there is none that can be used.
+
+        Args:
+            parts: the key, JSON values by name; ``backbone`` and ``precision`` appear in the file's name.
+            build: writes the plan file to the path it is given, with ``parts`` in its metadata under ``key``.
+            say: is told in one line why something is built, or that another process builds it already.
+
+        Raises:
+            CacheError: the folder cannot be used, or the disk is full.
+            Exception: whatever ``build`` raised; nothing of its work is left.
+        """
+        path = self.path(parts)
+        if self._fault(path, parts) is None:
+            return path
+        with self._errors():
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with self._lock(path, lambda: say(f"waiting for {path.stem}, which another process builds")):
+            fault = self._fault(path, parts)  # again: who held the lock may have built it
+            if fault is None:
+                return path
+            say(f"building {path.stem}: {fault}")
+            self._build(path, parts, build)
+        self._trim(keep=path)
+        return path
+
+    def entries(self) -> list[Entry]:
+        """What the folder holds, last used first. Files that are not the cache's are left out.
+
+        Raises:
+            CacheError: the folder cannot be read.
+        """
+        groups: dict[str, list[tuple[Path, os.stat_result]]] = {}
+        with self._errors(), suppress(FileNotFoundError):
+            for file in self.folder.iterdir():
+                match = _NAME.fullmatch(file.name)
+                with suppress(FileNotFoundError):  # removed by another process just now
+                    if match and file.is_file():
+                        groups.setdefault(match[1], []).append((file, file.stat()))
+        entries = []
+        for name, files in groups.items():
+            used = {file.name: stat.st_mtime for file, stat in files}
+            size = sum(stat.st_size for _, stat in files)
+            last_used = used.get(name, max(used.values()))
+            entries.append(Entry(self.folder / name, tuple(file for file, _ in files), size, last_used))
+        return sorted(entries, key=lambda entry: entry.last_used, reverse=True)
+
+    def remove(self, entry: Entry) -> int:
+        """Remove an entry and its companions; one that is being built, or held open on Windows, stays.
+
+        Returns:
+            the bytes freed.
+
+        Raises:
+            CacheError: the folder cannot be written.
+        """
+        return self._remove(entry.path, entry.files)
+
+    def _fault(self, path: Path, parts: Mapping[str, Any]) -> str | None:
+        """Why the entry cannot be used; None where it can, which then counts as a use."""
+        with self._errors():
+            if not path.exists():
+                return "not in the cache yet"
+        with suppress(OSError):  # a cache that may only be read serves as well
+            os.utime(path)  # before the check, so that nobody removes it meanwhile
+        try:
+            metadata, _ = read_plan(path)
+        except PlanError as error:
+            return f"the one in the cache {error.reason}"
+        return None if _is_for(metadata, parts) else "the one in the cache was built for another key"
+
+    def _build(self, path: Path, parts: Mapping[str, Any], build: Callable[[Path], None]) -> None:
+        """Build under the lock. The file appears complete or not at all."""
+        for entry in self.entries():
+            if entry.path == path:  # damaged, or left by a build that was killed; a runtime cache is void with it
+                _unlink(entry.files)
+        draft = path.with_name(f"{path.name}.{os.urandom(4).hex()}.plan")
+        try:
+            build(draft)
+            if not _is_for(read_metadata(draft), parts):
+                raise CacheError(f'the builder of {path.name} did not store its key in the metadata, under "key"')
+            with self._errors():
+                os.utime(draft)  # used from now on, however long the build went on after writing it
+                os.replace(draft, path)
+        except PlanError as error:
+            if isinstance(error.__cause__, OSError):  # the fault of the folder, not of the network
+                raise self._error(error.__cause__.strerror or str(error)) from error
+            raise
+        finally:
+            _unlink(draft.parent.glob(f"{draft.name}*"))
+
+    def _trim(self, keep: Path) -> None:
+        """Remove what killed builds left, then the least recently used entries until the rest is within the limit."""
+        with suppress(CacheError):  # the engine is there: tidying up can wait
+            now, entries = time.time(), self.entries()
+            total = sum(entry.size for entry in entries)
+            for entry in entries:
+                drafts = {*entry.files} - {entry.path, Path(f"{entry.path}.runtime-cache")}
+                if stale := [file for file in drafts if _is_stale(file, now)]:
+                    total -= self._remove(entry.path, stale)
+            for entry in reversed(entries):
+                if total <= self.limit:
+                    break
+                if entry.path != keep and not 0 <= now - entry.last_used < _OPENING:
+                    total -= self._remove(entry.path, entry.files)
+
+    def _remove(self, path: Path, files: Iterable[Path]) -> int:
+        with self._lock(path) as held:
+            return _unlink(files) if held else 0
+
+    @contextmanager
+    def _lock(self, path: Path, before_waiting: Callable[[], None] | None = None) -> Iterator[bool]:
+        """Hold the entry's lock, which the system releases when its holder dies.
+
+        Where another holds it, waits for it, or yields False where ``before_waiting`` is None.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(f"{path}.lock")
+        with self._errors(), suppress(Timeout):
+            lock.acquire(blocking=False)
+        try:
+            if not lock.is_locked and before_waiting is not None:
+                before_waiting()
+                with self._errors():
+                    lock.acquire()
+            yield lock.is_locked
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._error(error.strerror or str(error)) from error
+
+    def _error(self, what: str) -> CacheError:
+        return CacheError(
+            f"the engine cache cannot use {self.folder} ({what}). Expected a folder that can be written, with room for "
+            "the engine; the environment variable MFP_CACHE_DIR names another one"
+        )
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _is_for(metadata: Mapping[str, Any], parts: Mapping[str, Any]) -> bool:
+    return _canonical(metadata.get("key")) == _canonical(dict(parts))
+
+
+def _unlink(files: Iterable[Path]) -> int:
+    """Remove files; those that cannot be (on Windows: open ones) stay. Returns the bytes freed."""
+    freed = 0
+    for file in files:
+        with suppress(OSError):
+            size = file.stat().st_size
+            file.unlink()
+            freed += size
+    return freed
+
+
+def _is_stale(file: Path, now: float) -> bool:
+    try:
+        return now - file.stat().st_mtime > _STALE
+    except OSError:
+        return False
+
+
+def _default_folder() -> Path:
+    chosen, base = os.environ.get("MFP_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        if chosen:
+            return Path(chosen).expanduser().absolute()
+        return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "mfp-engine"
+    except RuntimeError:
+        raise CacheError(
+            "there is no home directory to keep built engines in; name a folder in the environment variable "
+            "MFP_CACHE_DIR"
+        ) from None
+
+
+def _default_limit() -> int:
+    text = os.environ.get("MFP_CACHE_LIMIT", "").strip()
+    match = _LIMIT.fullmatch(text)
+    if text and not match:
+        raise OptionError(f'MFP_CACHE_LIMIT: expected a size such as "10G", "500M" or bytes, got {text!r}')
+    return int(float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " ")) if match else DEFAULT_LIMIT

@@ -1,0 +1,246 @@
+"""Drives TensorRT's builder: parser, profile, progress, errors in words, a look into the result."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..contract import INPUT_CHANNELS, MATRIX_OPERATORS, NetworkInfo
+from ..devices import cuda_driver
+from ..errors import BuildError, OptionError
+from ..onnx_model import read_onnx
+from .container import replace_file
+from .flavour import Flavour
+from .layers import HEADING, Share, share_of_layers, share_of_network
+
+if TYPE_CHECKING:
+    from .builder import BuildOptions
+
+Progress = Callable[[str, int, int], None]  # (phase, steps done, steps in all)
+
+_ACTIVATIONS = re.compile(r"Total Activation Memory: (\d+) bytes")
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is needed of an ONNX file besides its graph.
+
+    Attributes:
+        path, sha256, info: of the file.
+        matrix_nodes: convolutions and matrix products by name, and whether the file has them in half precision.
+        inputs: of each node, by its name.
+        fp32_bytes: of its weights, were they all FP32.
+    """
+
+    path: Path
+    sha256: str
+    info: NetworkInfo
+    matrix_nodes: dict[str, bool]
+    inputs: dict[str, tuple[str, ...]]
+    fp32_bytes: int
+
+
+def read_model(path: str | Path) -> Model:
+    """Read and check an ONNX file.
+
+    Raises:
+        NetworkError: it is no MFP network, or keeps its weights in other files.
+    """
+    import onnx
+
+    path = Path(path)
+    proto, info = read_onnx(path)
+    half_types = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+    half_weights = {tensor.name for tensor in proto.graph.initializer if tensor.data_type in half_types}
+    inferred = onnx.shape_inference.infer_shapes(proto)
+    half = half_weights | {v.name for v in inferred.graph.value_info if v.type.tensor_type.elem_type in half_types}
+    return Model(
+        path,
+        hashlib.sha256(path.read_bytes()).hexdigest(),
+        info,
+        {n.name: n.input[0] in half for n in proto.graph.node if n.op_type in MATRIX_OPERATORS},
+        {n.name: tuple(n.input) for n in proto.graph.node},
+        4 * sum(prod(tensor.dims) for tensor in proto.graph.initializer),
+    )
+
+
+class Compiler:
+    """One build of one file.
+
+    Args:
+        flavour: the TensorRT to build with.
+        model: the file.
+        profile: smallest, usual and largest (batch, H, W).
+        progress: told of TensorRT's phases.
+
+    Raises:
+        BuildError: TensorRT's parser refuses the file.
+    """
+
+    def __init__(
+        self,
+        flavour: Flavour,
+        model: Model,
+        profile: tuple[tuple[int, int, int], ...],
+        progress: Progress | None = None,
+    ) -> None:
+        trt = flavour.trt
+        self.profile = profile
+        self.activation_bytes: int | None = None  #: GPU memory of one execution, where the builder says it
+        self._flavour, self._trt, self._model, self._progress = flavour, trt, model, progress
+        self._complaints: list[str] = []
+        self._layers = ""
+        self._interrupt: BaseException | None = None
+        self._logger = flavour.logger(self._hear)
+        self._builder = trt.Builder(self._logger)
+        if self._builder is None:
+            raise BuildError(f"{flavour.name} cannot start its builder: {self._complaint()}")
+        # TensorRT 11 knows no other networks, 10 has to be told
+        flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        self._network = self._builder.create_network(flags)
+        parser = trt.OnnxParser(self._network, self._logger)
+        if not parser.parse_from_file(str(model.path)):
+            raise BuildError(self._refusal([parser.get_error(i) for i in range(parser.num_errors)]))
+
+    def compile(self, options: BuildOptions, timing_cache: Path | None) -> memoryview:
+        """Build. Returns the serialised plan.
+
+        Raises:
+            BuildError: TensorRT gives no engine.
+            OptionError: the timing cache cannot be read or written.
+        """
+        trt = self._trt
+        config = self._builder.create_builder_config()
+        # its layers' names and types are what share_of_layers reads
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+        if options.workspace is not None:
+            config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace << 20)
+        if options.level is not None:
+            config.builder_optimization_level = options.level
+        if options.version_compatible:
+            config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+        if options.hardware_compatible:
+            config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+        self._set_targets(config, options.compute_capabilities)
+        config.add_optimization_profile(self._profile())
+        if self._progress is not None:
+            config.progress_monitor = _monitor(trt, self._progress, self._stop)
+        timings = self._timing_cache(config, timing_cache)
+        plan = self._builder.build_serialized_network(self._network, config)
+        if self._interrupt is not None:
+            raise self._interrupt
+        if plan is None:
+            raise BuildError(f"{self._flavour.name} could not build {self._model.path}: {self._complaint()}")
+        if timing_cache is not None:
+            try:
+                replace_file(timing_cache, memoryview(timings.serialize()))
+            except OSError as error:
+                raise OptionError(f"cannot write the timing cache {timing_cache}: {error.strerror}") from None
+        return memoryview(plan)
+
+    def half_share(self, plan: memoryview) -> Share:
+        """How many convolutions and matrix products of the engine run in half precision.
+
+        By the inspector where the engine can be opened, else by the builder's log, else by the parsed network.
+        """
+        names, share = self._model.matrix_nodes, None
+        runtime = self._trt.Runtime(self._logger) if cuda_driver()[0] else None
+        engine = runtime.deserialize_cuda_engine(plan) if runtime is not None else None
+        if engine is not None:
+            inspector = engine.create_engine_inspector()
+            text = inspector.get_engine_information(self._trt.LayerInformationFormat.ONELINE)
+            share = share_of_layers(text, names, "inspector")
+            self.activation_bytes = engine.device_memory_size_v2
+        return share or share_of_layers(self._layers, names, "build log") or share_of_network(self._network, self._trt)
+
+    def _set_targets(self, config: Any, capabilities: tuple[str, ...]) -> None:
+        if not capabilities:
+            return
+        config.num_compute_capabilities = len(capabilities)
+        for i, capability in enumerate(capabilities):
+            target = getattr(self._trt.ComputeCapability, f"SM{capability.replace('.', '')}")
+            if not config.set_compute_capability(target, i) or config.get_compute_capability(i) != target:
+                raise BuildError(f"{self._flavour.name} does not build for compute capability {capability}")
+
+    def _profile(self) -> Any:
+        profile = self._builder.create_optimization_profile()
+        for name, channels in INPUT_CHANNELS.items():
+            profile.set_shape(name, *((batch, channels, *size) for batch, *size in self.profile))
+        return profile
+
+    def _timing_cache(self, config: Any, file: Path | None) -> Any:
+        if file is None:
+            return None
+        try:
+            stored = file.read_bytes() if file.exists() else b""
+        except OSError as error:
+            raise OptionError(f"cannot read the timing cache {file}: {error.strerror}") from None
+        cache = config.create_timing_cache(stored)
+        if cache is None or not config.set_timing_cache(cache, False):
+            raise OptionError(
+                f"{self._flavour.name} refuses the timing cache {file}: {self._complaint()}. It belongs to another GPU "
+                "or version, or is damaged: name another file, or remove it"
+            )
+        return cache
+
+    def _hear(self, severity: str, message: str) -> None:
+        if severity in ("internal_error", "error"):
+            self._complaints.append(message)
+        elif message.startswith(HEADING):
+            self._layers = message
+        elif found := _ACTIVATIONS.search(message):
+            self.activation_bytes = int(found[1])
+
+    def _complaint(self) -> str:
+        return "; ".join(self._complaints[-3:]) or "it does not say why"
+
+    def _refusal(self, errors: list[Any]) -> str:
+        """The parser's errors with node, operator and inputs."""
+        lines = []
+        for error in errors:
+            text = error.desc()
+            if error.node_operator():
+                inputs = ", ".join(filter(None, self._model.inputs.get(error.node_name(), ()))) or "none"
+                text = f"{error.node_operator()} {error.node_name()!r} with the inputs {inputs}: {text}"
+            lines.append(text)
+        reasons = "; ".join(lines) or self._complaint()
+        return f"{self._flavour.name} {self._flavour.version} cannot read {self._model.path}: {reasons}"
+
+    def _stop(self, interrupt: BaseException) -> None:
+        self._interrupt = interrupt
+
+
+def _monitor(trt: Any, progress: Progress, stop: Callable[[BaseException], None]) -> Any:
+    """TensorRT's progress monitor. An exception must not pass through C++: it stops the build and is raised after."""
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self._steps: dict[str, int] = {}
+            self._going = True
+
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            self._steps[phase] = steps
+            self._tell(phase, 0)
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            self._tell(phase, step + 1)
+            return self._going
+
+        def phase_finish(self, phase: str) -> None:
+            self._tell(phase, self._steps[phase])
+
+        def _tell(self, phase: str, done: int) -> None:
+            try:
+                progress(phase, done, self._steps[phase])
+            except BaseException as error:
+                self._going = False
+                stop(error)
+
+    return Monitor()
+

@@ -1,0 +1,79 @@
+"""The two members of the TensorRT family: TensorRT and TensorRT for RTX. Their Python modules have one API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from ..errors import OptionError, RuntimeMissingError
+from ..runtimes import INSTALL
+
+MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # "auto" takes the first that is installed
+
+# What TensorRT for RTX can be told to build for. By default a plan runs on all of them from 8.0 on.
+COMPUTE_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
+
+Hear = Callable[[str, str], None]  # (severity in lower case, message)
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """An installed TensorRT.
+
+    Attributes:
+        name: ``"tensorrt"`` or ``"tensorrt-rtx"``.
+        trt: its Python module.
+    """
+
+    name: str
+    trt: Any
+
+    @property
+    def version(self) -> str:
+        return str(self.trt.__version__)
+
+    @property
+    def is_rtx(self) -> bool:
+        return self.name == "tensorrt-rtx"
+
+    def logger(self, hear: Hear) -> Any:
+        """A logger of the module, which hands every message on."""
+
+        class Logger(self.trt.ILogger):  # type: ignore[misc,name-defined]
+            def __init__(self) -> None:
+                super().__init__()
+
+            def log(self, severity: Any, message: str) -> None:
+                hear(severity.name.lower(), message)
+
+        return Logger()
+
+
+def open_flavour(name: str = "auto") -> Flavour:
+    """Import one of the two.
+
+    Args:
+        name: ``"tensorrt"``, ``"tensorrt-rtx"``, or ``"auto"``: the first of them that is installed.
+
+    Raises:
+        OptionError: an unknown name.
+        RuntimeMissingError: it is not installed, or cannot be loaded.
+    """
+    if name not in ("auto", *MODULES):
+        raise OptionError(f'unknown flavour {name!r}; expected "auto" or one of {", ".join(MODULES)}')
+    wanted = list(MODULES) if name == "auto" else [name]
+    damage = ""
+    for candidate in wanted:
+        try:
+            return Flavour(candidate, import_module(MODULES[candidate]))
+        except ModuleNotFoundError as error:
+            if error.name != MODULES[candidate]:  # it is there, a part of it is not
+                damage = f" ({candidate}: {error})"
+        except (ImportError, OSError, RuntimeError) as error:  # libraries that are missing or do not fit
+            damage = f" ({candidate}: {error})"
+    raise RuntimeMissingError(
+        f"{' and '.join(wanted)} {'are' if len(wanted) > 1 else 'is'} not usable here{damage}; install with: "
+        + " or ".join(INSTALL[candidate] for candidate in wanted)
+    )

@@ -1,0 +1,41 @@
+"""What a GPU is, as far as a plan depends on it. Asks the driver itself: no CUDA package is needed."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+from ..devices import LIBRARY, cuda_driver
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU as its driver describes it.
+
+    Attributes:
+        name: of the product.
+        compute_capability: such as ``"9.0"``.
+        cuda: newest CUDA version that the driver runs, such as ``"13.0"``.
+    """
+
+    name: str
+    compute_capability: str
+    cuda: str
+
+
+def gpu(index: int) -> Gpu | None:
+    """The GPU of this number, counted from 0; None where the driver offers no such GPU."""
+    if index >= cuda_driver()[0]:
+        return None
+    driver = ctypes.CDLL(LIBRARY)
+    device, version, name = ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(256)
+    driver.cuDeviceGet(ctypes.byref(device), index)
+    driver.cuDeviceGetName(name, len(name), device)
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    capability = []
+    for attribute in (75, 76):  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, …_MINOR
+        value = ctypes.c_int()
+        driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        capability.append(str(value.value))
+    major, minor = divmod(version.value // 10, 100)
+    return Gpu(name.value.decode("utf-8", "replace"), ".".join(capability), f"{major}.{minor}")

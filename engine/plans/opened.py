@@ -1,0 +1,132 @@
+"""A plan opened on a GPU, and the file beside it in which TensorRT for RTX keeps what it compiled for this GPU."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..contract import NetworkInfo, Tensor, check_signature
+from ..errors import NetworkError, PlanError
+from .container import read_plan, replace_file
+from .flavour import MODULES, open_flavour
+from .gpu import gpu
+
+TRUST = "MFP_TRUST_PLANS"  # environment variable: "1" lets version-compatible plans run their host code
+
+
+class OpenedPlan:
+    """A plan that TensorRT has loaded. Shared by threads; each makes its own execution context.
+
+    Args:
+        path: of the plan file.
+        device: number of the GPU, which must be the current one.
+
+    Raises:
+        PlanError: damaged, or made for another version or GPU.
+        NetworkError: it does not keep the contract.
+        RuntimeMissingError: the TensorRT it was built with is not installed.
+    """
+
+    def __init__(self, path: Path, device: int) -> None:
+        metadata, plan = read_plan(path)
+        self.path, self.metadata = path, metadata
+        flavour = metadata.get("flavour")
+        if flavour not in MODULES:
+            raise PlanError(f"{path} does not say which TensorRT it is for. Build it again with: mfp build MODEL.onnx")
+        self.flavour = open_flavour(flavour)
+        self._complaints: list[str] = []
+        # TensorRT's objects do not keep the logger and the runtime they were made with alive
+        self._logger = self.flavour.logger(self._hear)
+        self._runtime = self.flavour.trt.Runtime(self._logger)
+        # a version-compatible plan carries code that runs on the host: not from whoever sends a file
+        self._runtime.engine_host_code_allowed = os.environ.get(TRUST) == "1"
+        self.engine = self._runtime.deserialize_cuda_engine(plan)
+        if self.engine is None:
+            raise PlanError(self._refusal(device))
+        self.info = self._checked_info()
+        self._config: Any = None
+        self._runtime_cache: Any = None
+        if self.flavour.is_rtx:
+            self._open_runtime_cache()
+
+    @property
+    def profile(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Smallest and largest (batch, H, W) that the plan takes."""
+        low, _, high = (tuple(shape) for shape in self.engine.get_tensor_profile_shape("image", 0))
+        return (low[0], *low[2:]), (high[0], *high[2:])
+
+    def new_context(self) -> Any:
+        """An execution context, for one thread.
+
+        Raises:
+            NetworkError: TensorRT gives none, for lack of memory for example.
+        """
+        engine = self.engine
+        context = engine.create_execution_context(*([self._config] if self._config is not None else []))
+        if context is None:
+            raise NetworkError(f"TensorRT cannot start {self.path}: {self.complaint()}")
+        return context
+
+    def complaint(self) -> str:
+        """The last errors that TensorRT reported."""
+        return "; ".join(self._complaints[-3:]) or "it does not say why"
+
+    def save_runtime_cache(self) -> None:
+        """Write what TensorRT for RTX compiled, so that the next start need not. A folder that is not writable is fine:
+        then it is compiled again."""
+        if self._runtime_cache is not None:
+            with suppress(OSError):
+                replace_file(self._runtime_cache_file, memoryview(self._runtime_cache.serialize()))
+
+    @property
+    def _runtime_cache_file(self) -> Path:
+        return self.path.with_name(self.path.name + ".runtime-cache")
+
+    def _open_runtime_cache(self) -> None:
+        self._config = self.engine.create_runtime_config()
+        self._runtime_cache = self._config.create_runtime_cache()
+        with suppress(OSError):
+            # refused, and compiled anew, where it belongs to another GPU, driver or version: TensorRT checks that
+            self._runtime_cache.deserialize(self._runtime_cache_file.read_bytes())
+        self._config.set_runtime_cache(self._runtime_cache)
+
+    def _checked_info(self) -> NetworkInfo:
+        trt, engine = self.flavour.trt, self.engine
+        tensors: dict[bool, dict[str, Tensor]] = {True: {}, False: {}}
+        for i in range(engine.num_io_tensors):
+            name = engine.get_tensor_name(i)
+            shape = [side if side >= 0 else None for side in engine.get_tensor_shape(name)]
+            is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+            tensors[is_input][name] = Tensor(shape, engine.get_tensor_dtype(name) == trt.DataType.FLOAT)
+        size = check_signature(self.path.name, tensors[True], tensors[False])
+        properties = self.metadata.get("network")
+        return NetworkInfo.from_properties(properties if isinstance(properties, dict) else {}, size)
+
+    def _hear(self, severity: str, message: str) -> None:
+        if severity in ("internal_error", "error"):
+            self._complaints.append(message)
+
+    def _refusal(self, device: int) -> str:
+        """Why TensorRT did not take the plan: what differs from where it was built, else TensorRT's own words."""
+        built, here = self.metadata.get("flavour_version"), self.flavour.version
+        built_on, this = self.metadata.get("gpu"), gpu(device)
+        capability = built_on.get("compute_capability") if isinstance(built_on, dict) else None
+        reasons = []
+        if built != here:
+            reasons.append(f"it was built with {self.flavour.name} {built}, here is {here}")
+        if this is not None and not self.flavour.is_rtx and capability != this.compute_capability:
+            reasons.append(f"it was built on compute capability {capability}, this GPU has {this.compute_capability}")
+        if this is not None and self.flavour.is_rtx:
+            reasons.append(f"it was built for {self.metadata.get('built_for')}, this GPU has {this.compute_capability}")
+        options = self.metadata.get("options")
+        if isinstance(options, dict) and options.get("version_compatible") and os.environ.get(TRUST) != "1":
+            reasons.append(
+                f"it is version-compatible and so carries code for the host, which runs only where {TRUST}=1 is set; "
+                "set it for plans that you built yourself"
+            )
+        return (
+            f"{self.flavour.name} does not take {self.path}: {'; '.join([*reasons, self.complaint()])}. "
+            f"Build it here with: mfp build {self.metadata.get('source', 'MODEL.onnx')} --flavour {self.flavour.name}"
+        )

@@ -1,0 +1,122 @@
+"""Networks on OpenVINO, on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..contract import INPUT_CHANNELS, OUTPUT, NetworkInfo, Tensor, check_signature
+from ..errors import NetworkError, OptionError, RuntimeMissingError
+from ..network import F32, Network, Options
+from ..onnx_file import read_properties
+from . import INSTALL, one_line
+
+DEVICE = "CPU"
+
+
+class OpenVinoNetwork(Network):
+    """An FP32 ONNX file on OpenVINO's CPU plug-in, computed in FP32 or BF16."""
+
+    runtime = "openvino"
+    device = "cpu"
+
+    def __init__(self, compiled: Any, info: NetworkInfo) -> None:
+        self._compiled = compiled
+        self._idle: list[Any] = []  # requests: one serves one pass at a time, so as many as passes ever met
+        self.info = info
+
+    def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
+        feeds = dict(zip(INPUT_CHANNELS, (image, prev_mask, modulated_mask, clicks), strict=True))
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        try:
+            logits: F32 = request.infer(feeds, share_inputs=True)[OUTPUT]
+        except Exception as error:  # RuntimeError, TypeError, ValueError: a size it refuses, out of memory, …
+            raise NetworkError(f"OpenVINO could not run {self!r} on {image.shape}: {one_line(error)}") from error
+        finally:
+            self._idle.append(request)
+        return self._checked(logits, image)
+
+
+def open(source: Path, options: Options) -> OpenVinoNetwork:
+    """See :func:`mfp.engine.network.load_network`."""
+    if options.device.startswith("cuda"):
+        raise OptionError(f"OpenVINO runs on the CPU here, asked for {options.device}; on a GPU run onnxruntime")
+    try:
+        import openvino
+        from openvino import properties
+        from openvino.properties import hint
+    except ImportError:
+        raise RuntimeMissingError(f"OpenVINO is not installed; install it with: {INSTALL['openvino']}") from None
+
+    try:
+        model = core().read_model(source)
+        inputs, outputs = (
+            {
+                tensor.any_name: Tensor(
+                    [side.get_length() if side.is_static else "?" for side in tensor.partial_shape],
+                    tensor.element_type == openvino.Type.f32,
+                )
+                for tensor in tensors
+            }
+            for tensors in (model.inputs, model.outputs)
+        )
+    except Exception as error:  # RuntimeError and its kin, all meaning "not this file"
+        raise NetworkError(
+            f"OpenVINO cannot load {source}: {one_line(error)}. "
+            "If the file is damaged, export it again with: mfp export"
+        ) from error
+    size = check_signature(source.name, inputs, outputs)
+    info = NetworkInfo.from_properties(read_properties(source), size)
+    info = replace(info, precision=_precision(source.name, info, options))
+
+    # Compiled once for all sizes that the file leaves open: measured, a shape that is fixed is no faster.
+    settings = {
+        hint.performance_mode(): hint.PerformanceMode.LATENCY,
+        # Never left to its default, which is BF16 where the processor has it.
+        hint.inference_precision(): openvino.Type.bf16 if info.precision == "bf16" else openvino.Type.f32,
+    }
+    if options.threads is not None:
+        settings[properties.inference_num_threads()] = options.threads
+    try:
+        compiled = core().compile_model(model, DEVICE, settings)
+    except Exception as error:
+        raise NetworkError(f"OpenVINO cannot compile {source} for the CPU: {one_line(error)}") from error
+    return OpenVinoNetwork(compiled, info)
+
+
+@cache
+def core() -> Any:
+    """OpenVINO's own state, one a process: making it loads the plug-ins."""
+    import openvino
+
+    return openvino.Core()
+
+
+def has_bf16() -> bool:
+    """Whether this processor computes in BF16."""
+    return "BF16" in core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+
+
+def _precision(file: str, info: NetworkInfo, options: Options) -> str:
+    """The precision to run in."""
+    if info.precision != "fp32":
+        raise OptionError(
+            f"{file} is {info.precision}; OpenVINO takes an fp32 file and computes it in fp32 or bf16. Load the file "
+            "that this one was converted from, or run this one on onnxruntime"
+        )
+    precision = options.precision or "fp32"
+    if precision == "fp16":
+        raise OptionError(
+            f"OpenVINO computes in fp32 or bf16 on a CPU; for fp16 run onnxruntime on a file of "
+            f"mfp convert {file} --precision fp16"
+        )
+    if precision == "bf16" and not has_bf16():
+        raise RuntimeMissingError(
+            "this processor has no BF16 instructions (AVX-512 BF16 or AMX); load the network in fp32"
+        )
+    return precision

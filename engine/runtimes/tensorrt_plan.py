@@ -1,0 +1,123 @@
+"""Networks on TensorRT and on TensorRT for RTX: plans, and ONNX files through the engine cache."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..contract import INPUT_CHANNELS, OUTPUT
+from ..devices import choose_device, cuda_driver, cuda_index, device_arrays
+from ..errors import NetworkError, OptionError, RuntimeMissingError
+from ..network import F32, PLAN, Network, Options, check_precision
+from ..plans.cached import cached_plan
+from ..plans.opened import OpenedPlan
+from . import INSTALL
+
+
+class TensorRTNetwork(Network):
+    """A plan on a GPU. The engine is shared; every thread has an execution context and a stream of its own."""
+
+    def __init__(self, plan: OpenedPlan, gpu: int) -> None:
+        self.runtime, self.device, self.info = plan.flavour.name, f"cuda:{gpu}", plan.info
+        self._plan, self._gpu = plan, gpu
+        self._thread = threading.local()
+
+    def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
+        import cupy
+
+        use_gpu(self._gpu)
+        given = dict(zip(INPUT_CHANNELS, (image, prev_mask, modulated_mask, clicks), strict=True))
+        buffers = self._buffers(image.shape)
+        stream = self._thread.stream
+        with stream:
+            for name, array in given.items():
+                buffers[name].set(np.ascontiguousarray(array), stream=stream)
+            self._execute({name: buffer.data.ptr for name, buffer in buffers.items()}, image.shape, stream.ptr)
+            logits: F32 = cupy.asnumpy(buffers[OUTPUT], stream=stream)
+        return self._checked(logits, image)
+
+    def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
+        arrays = device_arrays(image, prev_mask, modulated_mask, clicks, logits)
+        self._execute({name: array.pointer for name, array in arrays.items()}, arrays["image"].shape, stream)
+
+    def _buffers(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """This thread's arrays on the GPU, kept while the shape stays."""
+        import cupy
+
+        mine = self._thread
+        if getattr(mine, "buffers_shape", None) != shape:
+            if not hasattr(mine, "stream"):
+                mine.stream = cupy.cuda.Stream(non_blocking=True)
+            mine.buffers = {
+                name: cupy.empty((shape[0], channels, *shape[2:]), cupy.float32)
+                for name, channels in {**INPUT_CHANNELS, OUTPUT: 1}.items()
+            }
+            mine.buffers_shape = shape
+        buffers: dict[str, Any] = mine.buffers
+        return buffers
+
+    def _execute(self, addresses: dict[str, int], shape: tuple[int, ...], stream: int) -> None:
+        mine = self._thread
+        if not hasattr(mine, "context"):
+            mine.context, mine.shape = self._plan.new_context(), None
+        first = mine.shape != shape
+        if first:  # shapes are set once: setting them costs as much as a small kernel
+            self._check_shape(shape)
+            for name, channels in INPUT_CHANNELS.items():
+                mine.context.set_input_shape(name, (shape[0], channels, *shape[2:]))
+            mine.shape = shape
+        for name, address in addresses.items():
+            mine.context.set_tensor_address(name, address)
+        if not mine.context.execute_async_v3(stream):
+            raise NetworkError(f"TensorRT could not run {self!r} on {shape}: {self._plan.complaint()}")
+        if first:
+            self._plan.save_runtime_cache()
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        smallest, largest = self._plan.profile
+        sides = (shape[0], *shape[2:])
+        if not all(low <= side <= high for low, side, high in zip(smallest, sides, largest, strict=True)):
+            raise OptionError(
+                f"this plan takes (batch, height, width) from {smallest} to {largest}, got {sides}. Build one for "
+                f"more: mfp build {self._plan.metadata.get('source', 'MODEL.onnx')} --batches … --sizes …"
+            )
+
+
+def open(source: Path, options: Options) -> TensorRTNetwork:
+    """See :func:`mfp.engine.network.load_network`."""
+    if options.threads is not None:
+        raise OptionError("a number of threads is for CPUs, TensorRT runs on a GPU: leave it out")
+    device, _ = choose_device("cuda" if options.device == "auto" else options.device, *cuda_driver())
+    if device == "cpu":
+        raise RuntimeMissingError("TensorRT runs on NVIDIA GPUs only; on the CPU use runtime='onnxruntime'")
+    index = cuda_index(device)
+    use_gpu(index)
+    path = source
+    if source.suffix.lower() != PLAN:
+        flavour = "tensorrt-rtx" if options.runtime == "tensorrt-rtx" else "auto"
+        path = cached_plan(source, flavour=flavour, device=index)
+    plan = OpenedPlan(path, index)
+    check_precision(source.name, plan.info, options)
+    network = TensorRTNetwork(plan, index)
+    if network.runtime == "tensorrt" and options.runtime == "tensorrt-rtx":
+        raise NetworkError(f"{source} is a plan of tensorrt, not of tensorrt-rtx; load it with runtime='auto'")
+    return network
+
+
+def use_gpu(index: int) -> None:
+    """Make a GPU current in this thread, unless it is: an application's own context of it stays current.
+
+    Raises:
+        RuntimeMissingError: CuPy is not installed.
+    """
+    try:
+        import cupy
+    except ImportError:
+        raise RuntimeMissingError(
+            f"TensorRT's networks take their memory from CuPy, which is not installed: {INSTALL['cupy']}"
+        ) from None
+    if cupy.cuda.runtime.getDevice() != index:
+        cupy.cuda.runtime.setDevice(index)

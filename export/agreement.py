@@ -1,0 +1,57 @@
+"""How far one network may be from another, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..engine.contract import NetworkInfo, Size
+from ..engine.errors import ExportError
+from ..engine.network import Network
+from . import check_inputs
+
+# Largest difference allowed, in standard deviations of the logits, by the precision of the file. Two float32
+# implementations of the same network differ by up to 8e-5 (ViT-B), FP16 by up to 0.03 and BF16 by up to 0.25;
+# a wrong resize, a dropped layer or an overflow by far more.
+LIMITS = {"fp32": 5e-4, "fp16": 0.1, "bf16": 0.8}
+
+# Where files of any size are compared as well.
+ODD_SIZES: tuple[Size, ...] = ((267, 400), (401, 333), (233, 311))
+
+Progress = Callable[[str], None]
+
+
+def silent(step: str) -> None:
+    """The progress of a caller who does not want to know."""
+
+
+def compare(network: Network, reference: Network, sizes: tuple[Size, ...]) -> dict[str, float]:
+    """Largest difference of the logits, in standard deviations of the reference's, on random and photographic input."""
+    differences = {}
+    for height, width in sizes:
+        for kind, make in (("random", check_inputs.random_inputs), ("photograph", check_inputs.photograph_inputs)):
+            inputs = make(height, width)
+            expected, found = reference(*inputs), network(*inputs)
+            differences[f"{kind} {height}×{width}"] = float(np.abs(found - expected).max() / expected.std())
+    return differences
+
+
+def worst(differences: dict[str, float]) -> float:
+    """The largest of them; NaN where one is NaN."""
+    return float(np.max(list(differences.values())))
+
+
+def demand(info: NetworkInfo, differences: dict[str, float], reference: str) -> None:
+    """Refuse a file that is too far from its reference.
+
+    Raises:
+        ExportError: also where a difference is no number.
+    """
+    limit = LIMITS[info.precision]
+    if not worst(differences) <= limit:
+        raise ExportError(
+            f"the {info.precision} file differs from {reference} by {worst(differences):.1e} of the logits' standard "
+            f"deviation, more than {limit:.0e}; nothing was written. "
+            + ("Try another --opset, or report this." if info.precision == "fp32" else "Use the FP32 file.")
+        )

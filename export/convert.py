@@ -1,0 +1,156 @@
+"""From an FP32 ONNX file to one in half precision, checked against it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from ..engine.contract import DEFAULT_LONGER_SIDE, MATRIX_OPERATORS, PREFIX, NetworkInfo
+from ..engine.errors import ExportError, OptionError
+from ..engine.network import load_network
+from ..engine.sample import sample_photograph
+from .agreement import Progress, compare, demand, silent, worst
+from .graph import finished
+from .half import ELEMENT_TYPES, half_nodes, prepared, to_half
+from .ranges import MARGIN, RangeReport, check_ranges
+
+BF16_OPSET = 22  # the first in which convolution and pooling are defined for bfloat16
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What was written and how well it agrees.
+
+    Attributes:
+        path: of the file.
+        info: its metadata.
+        ranges: the range check; None for BF16, whose range is that of FP32.
+        matrix_nodes, half_matrix_nodes: convolutions and matrix products, and those of them in half precision.
+        differences: largest difference to the FP32 file on each input, in standard deviations of the logits.
+    """
+
+    path: Path
+    info: NetworkInfo
+    ranges: RangeReport | None
+    matrix_nodes: int
+    half_matrix_nodes: int
+    differences: dict[str, float]
+
+    @property
+    def worst(self) -> float:
+        return worst(self.differences)
+
+
+def convert_onnx(
+    source: str | Path,
+    output: str | Path | None = None,
+    *,
+    precision: str = "fp16",
+    photographs: Sequence[NDArray[np.uint8]] = (),
+    progress: Progress = silent,
+) -> ConversionReport:
+    """Write an FP32 network in half precision; inputs and outputs stay float32.
+
+    Args:
+        source: an ``.onnx`` file in FP32.
+        output: path of the new file; None: ``SOURCE_fp16.onnx`` beside it.
+        precision: ``"fp16"`` or ``"bf16"``.
+        photographs: H×W×3 uint8 RGB, for the range check besides the packaged one; best are some that look like
+            those the network will see.
+        progress: called with a word on each step as it begins.
+
+    Raises:
+        NetworkError: the source is no MFP network.
+        OptionError: an unknown precision, or an output that cannot be written.
+        ExportError: the source is not FP32, or the result is too far from it. No file is left then.
+    """
+    source = Path(source)
+    path = Path(output) if output is not None else source.with_name(f"{source.stem}_{precision}.onnx")
+    if precision not in ELEMENT_TYPES:
+        raise OptionError(f"expected a precision of {' or '.join(ELEMENT_TYPES)} to convert to, got {precision!r}")
+    check_output(path)
+    if path.resolve() == source.resolve():
+        raise OptionError(f"expected another name for the converted file than its source's, got {path}")
+    progress("loading")
+    reference = load_network(source, runtime="onnxruntime", device="cpu")
+    model = prepared(onnx.load(source))
+    ranges = None
+    if precision == "fp16":
+        ranges = check_ranges(model, reference.info, [*_default_photographs(), *photographs], progress)
+    progress("converting")
+    kept = ranges.kept if ranges else {}
+    matrix = [node.name for node in model.graph.node if node.op_type in MATRIX_OPERATORS]
+    half = half_nodes(model, kept).intersection(matrix)
+    if not half:
+        raise ExportError(
+            f"{source}: none of its {len(matrix)} convolutions and matrix products can be {precision}; nothing was "
+            "written. " + (f"The range check says: {next(iter(kept.values()))}" if kept else "Is this an MFP network?")
+        )
+    info = replace(reference.info, precision=precision)
+    properties = {entry.key: entry.value for entry in model.metadata_props} | info.to_properties()
+    if ranges:
+        properties[PREFIX + "kept_fp32"] = json.dumps(ranges.kept)
+        properties[PREFIX + "headroom"] = f"{ranges.headroom:.1f}"
+    converted = to_half(_of_opset(model, BF16_OPSET) if precision == "bf16" else model, precision, kept)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mfp-convert-") as folder:
+        draft = Path(folder) / path.name
+        onnx.save(finished(converted, properties), draft)
+        progress("comparing with FP32")
+        size = info.size or (DEFAULT_LONGER_SIDE * 3 // 4, DEFAULT_LONGER_SIDE)
+        differences = compare(load_network(draft, runtime="onnxruntime", device="cpu"), reference, (size,))
+        demand(info, differences, "its FP32 source")
+        os.replace(draft, path)
+    return ConversionReport(path, info, ranges, len(matrix), len(half), differences)
+
+
+def describe(report: ConversionReport) -> Iterable[str]:
+    """The report in lines, for people."""
+    share = report.half_matrix_nodes / report.matrix_nodes
+    yield (
+        f"{report.info.precision}: {report.half_matrix_nodes} of {report.matrix_nodes} convolutions and matrix "
+        f"products ({share:.1%})"
+    )
+    if report.ranges:
+        headroom = "no limit" if math.isinf(report.ranges.headroom) else f"a factor {report.ranges.headroom:.1f}"
+        yield f"range check, {report.ranges.passes} passes: headroom {headroom} below 65,504 (at least {MARGIN:g})"
+        if report.ranges.kept:
+            yield f"kept in fp32 because of their range: {len(report.ranges.kept)} nodes"
+            yield from (f"  {node}: {reason}" for node, reason in report.ranges.kept.items())
+    for name, difference in report.differences.items():
+        yield f"against fp32, {name}: {difference:.1e} of the logits' standard deviation"
+
+
+def check_output(path: Path) -> None:
+    """Refuse, before the work, a name that cannot be written.
+
+    Raises:
+        OptionError: no ``.onnx`` name, a folder, or in a folder that is not there or not writable.
+    """
+    if path.suffix.lower() != ".onnx":
+        raise OptionError(f"expected an output ending in .onnx, got {path}")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise OptionError(f"cannot write {path}: expected a file's name in a folder that exists and is writable")
+
+
+def _default_photographs() -> Iterable[NDArray[np.uint8]]:
+    """The packaged photograph, whole and its middle, where the face is."""
+    photograph = sample_photograph()
+    height, width = photograph.shape[:2]
+    yield photograph
+    yield photograph[height // 8 : height * 5 // 8, width // 4 : width * 3 // 4]
+
+
+def _of_opset(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
+    try:
+        return prepared(onnx.version_converter.convert_version(model, version))
+    except Exception as error:  # the converter's own C++ classes
+        raise ExportError(f"ONNX cannot bring the graph to opset {version}, which bf16 needs: {error}") from error

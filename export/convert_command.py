@@ -1,0 +1,52 @@
+"""Write an FP32 ONNX network in half precision, and measure how far that is from FP32.
+
+    mfp convert hrnet18.onnx                              # → hrnet18_fp16.onnx, for TensorRT
+    mfp convert hrnet18.onnx --images my_photographs/     # checks the range on photographs like yours
+
+Convolutions and matrix products become half; normalisations, softmax, reductions and whatever the range check finds too
+large (or too small) for FP16 stay FP32, and the list is printed. Inputs and outputs stay float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..engine.contract import PRECISIONS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("network", type=Path, help="FP32 .onnx file")
+    parser.add_argument("--precision", choices=PRECISIONS[1:], default="fp16", help="default: fp16")
+    parser.add_argument("--output", type=Path, metavar="FILE.onnx", help="default: NETWORK_fp16.onnx beside it")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="PHOTO",
+        help="photographs for the range check, besides the packaged one",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from ..engine.image import read_image
+    from .convert import convert_onnx, describe
+
+    console = Console()
+    photographs = [read_image(path) for path in args.images]
+    with console.status("") as status:
+        report = convert_onnx(
+            args.network,
+            args.output,
+            precision=args.precision,
+            photographs=photographs,
+            progress=lambda step: status.update(f"{escape(step)} …"),
+        )
+    for line in describe(report):
+        console.print(f"  {escape(line)}", soft_wrap=True)
+    console.print(f"wrote {escape(str(report.path))}: {report.path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
+    return 0

@@ -1,0 +1,179 @@
+"""Rewrites an FP32 ONNX graph so that its convolutions and matrix products run in half precision.
+
+The result is strongly typed: what the graph says is what TensorRT builds, no builder flag is involved. Inputs and
+outputs stay float32. Half become:
+
+- convolutions and matrix products;
+- what moves or combines their results (:data:`FOLLOWERS`), where an input of it is half already;
+- nothing else: normalisations, softmax and reductions stay FP32, as does everything between the last convolution and
+  the output, and every node that the caller names (see :mod:`mfp.export.ranges`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from ..engine.contract import MATRIX_OPERATORS
+from ..engine.errors import ExportError
+
+ELEMENT_TYPES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+_COMBINE = {
+    "Add",
+    "Clip",
+    "Div",
+    "Erf",
+    "Gelu",
+    "LeakyRelu",
+    "Max",
+    "Min",
+    "Mul",
+    "Neg",
+    "PRelu",
+    "Relu",
+    "Sub",
+    "Where",
+}
+_MOVE = {"Concat", "Expand", "Flatten", "Gather", "Identity", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Tile"}
+_POOL = {"AveragePool", "MaxPool", "Resize"}
+FOLLOWERS = frozenset(_COMBINE | _MOVE | _POOL | {"Transpose", "Unsqueeze"})
+_READ_ANY_TYPE = frozenset({"Shape", "Size"})
+
+
+def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that the other functions here take: types inferred, a unique name for every node.
+
+    Raises:
+        ExportError: the graph has control flow, or is in half precision already.
+    """
+    model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    taken: set[str] = set()
+    for i, node in enumerate(model.graph.node):
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            raise ExportError(f"expected a graph without control flow, found {node.op_type} {node.name!r}")
+        if not node.name or node.name in taken:
+            node.name = f"{node.op_type}_{i}"
+        taken.add(node.name)
+    types = {value.type.tensor_type.elem_type for value in model.graph.value_info}
+    if types & set(ELEMENT_TYPES.values()):
+        raise ExportError("expected an FP32 network, found one in half precision. Convert the FP32 file.")
+    return model
+
+
+def float_tensors(model: onnx.ModelProto) -> set[str]:
+    """Names of all float32 tensors of a prepared graph: inputs, weights, what nodes give."""
+    values = [*model.graph.value_info, *model.graph.input, *model.graph.output]
+    return {value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT} | {
+        tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT
+    }
+
+
+def data_inputs(node: onnx.NodeProto) -> list[str]:
+    """The leading inputs of a node that share its type; a resize's scales, after the first, are always float32."""
+    return list(node.input[:1] if node.op_type == "Resize" else node.input)
+
+
+def half_nodes(model: onnx.ModelProto, keep_fp32: Collection[str] = ()) -> set[str]:
+    """Names of the nodes that become half.
+
+    Args:
+        model: from :func:`prepared`.
+        keep_fp32: names of nodes that stay FP32 whatever they are.
+    """
+    floats = float_tensors(model)
+    kept = set(keep_fp32) | _tail(model)
+    half: set[str] = set()
+    half_tensors: set[str] = set()
+    for node in model.graph.node:  # sorted topologically, so what a node follows is decided before it
+        if node.name in kept or node.output[0] not in floats:
+            continue
+        follows = node.op_type in FOLLOWERS and not half_tensors.isdisjoint(data_inputs(node))
+        if node.op_type in MATRIX_OPERATORS or follows:
+            half.add(node.name)
+            half_tensors.update(node.output)
+    return half
+
+
+def to_half(model: onnx.ModelProto, precision: str, keep_fp32: Collection[str] = ()) -> onnx.ModelProto:
+    """The graph in half precision; one cast a tensor and direction.
+
+    Args:
+        model: from :func:`prepared`; stays as it is.
+        precision: ``"fp16"`` or ``"bf16"``.
+        keep_fp32: names of nodes that stay FP32.
+    """
+    element = ELEMENT_TYPES[precision]
+    half, floats = half_nodes(model, keep_fp32), float_tensors(model)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    graph_outputs = {value.name for value in model.graph.output}
+    nodes: list[onnx.NodeProto] = []
+    given_half: set[str] = set()  # tensors
+    added: dict[str, onnx.TensorProto] = {}  # half copies of weights
+    casts: set[str] = set()
+
+    def in_type(name: str, as_half: bool) -> str:
+        """The name under which a float tensor is there in this type."""
+        if as_half == (name in given_half):
+            return name
+        other = f"{name}_{precision if as_half else 'fp32'}"
+        if name in weights:
+            added.setdefault(other, _half_weight(weights[name], element, other))
+        elif other not in casts:
+            casts.add(other)
+            to = element if as_half else TensorProto.FLOAT
+            nodes.append(helper.make_node("Cast", [name], [other], f"{other}/Cast", to=to))
+        return other
+
+    for original in model.graph.node:
+        node = onnx.NodeProto()
+        node.CopyFrom(original)
+        as_half = node.name in half
+        if node.op_type not in _READ_ANY_TYPE:
+            for i, name in enumerate(data_inputs(node)):
+                if name in floats:
+                    node.input[i] = in_type(name, as_half)
+        nodes.append(node)
+        for i, name in enumerate(node.output if as_half else ()):
+            if name in graph_outputs:  # what leaves the network is float32
+                node.output[i] = f"{name}_{precision}"
+                casts.add(node.output[i])  # what half nodes read of it
+                nodes.append(helper.make_node("Cast", [node.output[i]], [name], f"{name}/Cast", to=TensorProto.FLOAT))
+            else:
+                given_half.add(name)
+
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    read = {name for node in nodes for name in node.input}
+    for field, values in (
+        (result.graph.node, nodes),
+        (result.graph.initializer, [t for t in (*weights.values(), *added.values()) if t.name in read]),
+        (result.graph.value_info, []),
+    ):
+        del field[:]
+        field.extend(values)
+    return result
+
+
+def _tail(model: onnx.ModelProto) -> set[str]:
+    """The nodes between the last matrix operators and the outputs, such as the final resize."""
+    producer = {name: node for node in model.graph.node for name in node.output}
+    names = [value.name for value in model.graph.output]
+    tail: set[str] = set()
+    while names:
+        node = producer.get(names.pop())
+        if node is not None and node.op_type not in MATRIX_OPERATORS and node.name not in tail:
+            tail.add(node.name)
+            names.extend(node.input)
+    return tail
+
+
+def _half_weight(tensor: onnx.TensorProto, element: int, name: str) -> onnx.TensorProto:
+    values = numpy_helper.to_array(tensor)
+    with np.errstate(over="ignore"):  # what FP16 cannot hold is the range check's to find
+        half = values.astype(helper.tensor_dtype_to_np_dtype(element))
+    return onnx.TensorProto(
+        name=name, data_type=element, dims=tensor.dims, raw_data=np.ascontiguousarray(half).tobytes()
+    )
