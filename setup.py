@@ -13,6 +13,9 @@ if match is None:
 VERSION = match.group(1)
 
 CPU = ["onnxruntime>=1.20"]
+OPENVINO = ["openvino>=2025.0"]
+RTX = ["tensorrt-rtx>=1.4"]  # builds without a GPU; running needs CuPy as well
+CUPY = ["cupy-cuda13x>=13.6"]
 EXPORT = ["torch>=2.6"]  # compares what it writes in ONNX Runtime: install it with "cpu" or "gpu"
 
 
@@ -40,6 +43,7 @@ setup(
         "mfp.bench",
         "mfp.engine",
         "mfp.engine.commands",
+        "mfp.engine.plans",
         "mfp.engine.runtimes",
         "mfp.export",
         "mfp.export.models",
@@ -47,6 +51,7 @@ setup(
     ],
     package_data={"mfp": ["py.typed"], "mfp.engine": ["sample.jpg"]},
     install_requires=[
+        "filelock>=3.24",
         "numpy>=1.26",
         "onnx>=1.17",
         "opencv-python-headless>=4.10",
@@ -55,10 +60,22 @@ setup(
     ],
     extras_require={
         "cpu": CPU,
+        "openvino": OPENVINO,
         # onnxruntime-gpu replaces onnxruntime: install one of the two extras, not both.
-        "gpu": ["onnxruntime-gpu>=1.20", "cupy-cuda13x>=13.6", "tensorrt>=10.12"],
+        "gpu": ["onnxruntime-gpu>=1.20", *CUPY, "tensorrt>=10.12"],
+        "rtx": [*RTX, *CUPY],
         "export": EXPORT,
-        "dev": [*CPU, *EXPORT, "hypothesis>=6.100", "mypy>=1.13", "pillow>=10", "pytest>=8", "ruff>=0.8"],
+        "dev": [
+            *CPU,
+            *EXPORT,
+            *OPENVINO,
+            *RTX,
+            "hypothesis>=6.100",
+            "mypy>=1.13",
+            "pillow>=10",
+            "pytest>=8",
+            "ruff>=0.8",
+        ],
     },
     entry_points={"console_scripts": ["mfp = mfp.engine.cli:main"]},
     classifiers=[

@@ -10,13 +10,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("mfp-engine", "numpy", "onnxruntime", "opencv-python-headless", "torch")
+PACKAGES = ("mfp-engine", "numpy", "onnxruntime", "opencv-python-headless", "openvino", "torch")
+HALF_PRECISION = ("amx_bf16", "amx_fp16", "avx512_bf16", "avx512_fp16")  # instructions that make it fast
 
 
 def facts() -> dict[str, Any]:
-    """Processor, cores, versions, commit and date, as JSON values."""
+    """Processor, its instructions for half precision, cores, versions, commit and date, as JSON values."""
     return {
-        "processor": _processor(),
+        "processor": _cpuinfo("model name") or platform.processor() or "unknown",
+        "half_precision": sorted(set(HALF_PRECISION) & set(_cpuinfo("flags").split())),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -26,12 +28,13 @@ def facts() -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def _cpuinfo(key: str) -> str:
+    """What Linux says of the first core; empty elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor() or "unknown"
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 def _version(name: str) -> str | None:

@@ -203,11 +203,15 @@ def check_precision(file: str, info: NetworkInfo, options: Options) -> None:
     Raises:
         OptionError: saying how to make such a file.
     """
-    if options.precision not in (None, info.precision):
-        raise OptionError(
-            f"{file} is {info.precision}, and on {options.runtime} the file decides; asked for {options.precision}. "
-            + (f"Make such a file with: mfp convert {file} --precision {options.precision}")
-        )
+    if options.precision in (None, info.precision):
+        return
+    remedy = "Load the fp32 file that it was made from"
+    if options.precision != "fp32":
+        origin = file if info.precision == "fp32" and file.endswith(".onnx") else "FILE.onnx"
+        remedy = f"Make such a file with: mfp convert {origin} --precision {options.precision}"
+    raise OptionError(
+        f"{file} is {info.precision}, which {options.runtime} does not change; asked for {options.precision}. {remedy}"
+    )
 
 
 def _source_and_kind(source: Any) -> tuple[Any, str]:

@@ -85,7 +85,7 @@ def convert_onnx(
     model = prepared(onnx.load(source))
     ranges = None
     if precision == "fp16":
-        ranges = check_ranges(model, reference.info, [*_default_photographs(), *photographs], progress)
+        ranges = check_ranges(model, reference.info, [sample_photograph(), *photographs], progress)
     progress("converting")
     kept = ranges.kept if ranges else {}
     matrix = [node.name for node in model.graph.node if node.op_type in MATRIX_OPERATORS]
@@ -139,14 +139,6 @@ def check_output(path: Path) -> None:
         raise OptionError(f"expected an output ending in .onnx, got {path}")
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise OptionError(f"cannot write {path}: expected a file's name in a folder that exists and is writable")
-
-
-def _default_photographs() -> Iterable[NDArray[np.uint8]]:
-    """The packaged photograph, whole and its middle, where the face is."""
-    photograph = sample_photograph()
-    height, width = photograph.shape[:2]
-    yield photograph
-    yield photograph[height // 8 : height * 5 // 8, width // 4 : width * 3 // 4]
 
 
 def _of_opset(model: onnx.ModelProto, version: int) -> onnx.ModelProto:

@@ -71,6 +71,7 @@ class RangeRecorder(Network):
         options = ort.SessionOptions()
         # fused nodes have no tensors between them to look at
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.enable_mem_pattern = False  # planned memory is laid out twice, which costs more than the passes
         options.log_severity_level = 3
         watched = _watched(model, self._tensors).SerializeToString()
         self._session = ort.InferenceSession(watched, options, providers=["CPUExecutionProvider"])
@@ -114,7 +115,8 @@ def check_ranges(
             session.click(rng.uniform(0, session.width), rng.uniform(0, session.height), positive=click % 3 != 2)
     progress("range check, extreme inputs")
     for inputs in extreme_inputs(*(info.size or (DEFAULT_LONGER_SIDE, DEFAULT_LONGER_SIDE))):
-        recorder(*inputs)
+        for one in zip(*inputs, strict=True):  # of the batch, as in the sessions: another shape takes other memory
+            recorder(*(array[None] for array in one))
 
     weights = {tensor.name: _weight_range(tensor) for tensor in model.graph.initializer}
     candidates = half_nodes(model)

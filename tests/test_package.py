@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ["kernels", "engine", "export", "bench"]  # each may import those before it
-HEAVY = {"torch", "tensorrt", "cupy", "onnx", "onnxruntime", "cv2", "rich", "pycocotools"}
+HEAVY = {"torch", "tensorrt", "tensorrt_rtx", "openvino", "cupy", "onnx", "onnxruntime", "cv2", "rich", "pycocotools"}
 
 
 def imported_rooms(path):
@@ -57,7 +57,8 @@ def test_the_public_names_are_there_without_torch():
 
 def test_a_missing_runtime_is_named_with_its_remedy(golden):
     code = (
-        "import sys; sys.modules['torch'] = sys.modules['onnxruntime'] = None\n"
+        "import sys\n"
+        "for name in ('torch', 'onnxruntime', 'openvino'): sys.modules[name] = None\n"
         "from mfp.engine.errors import RuntimeMissingError\n"
         "from mfp import load_network\n"
         f"for file in ({str(golden('toy.onnx'))!r}, {str(golden('checkpoint_vit_small.pth'))!r}):\n"

@@ -95,7 +95,7 @@ def build_plan(
         flavour: ``"tensorrt"``, ``"tensorrt-rtx"``, or ``"auto"``: what is installed, TensorRT first.
         precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``: refuse a file of another one. None: any.
         options: see :class:`BuildOptions`.
-        timing_cache: file with the timings of earlier builds, read and written (TensorRT; it makes builds faster).
+        timing_cache: file with the timings of earlier builds, read and written; TensorRT only.
         device: number of the GPU to build on; TensorRT for RTX needs none.
         key: of the engine cache, kept in the metadata.
         progress: told of TensorRT's phases.
@@ -111,6 +111,8 @@ def build_plan(
     file = read_model(model)
     path = Path(output) if output is not None else file.path.with_suffix(".plan")
     check_options(file, precision, options, tensorrt)
+    if timing_cache is not None and tensorrt.is_rtx:
+        raise OptionError("a timing cache is for TensorRT: TensorRT for RTX times nothing when it builds")
     if path.suffix.lower() != ".plan" or path.is_dir() or not path.parent.is_dir():
         raise OptionError(f"cannot write {path}: expected a name ending in .plan in a folder that exists")
     target = gpu(device)

@@ -69,6 +69,20 @@ def test_the_three_backbones(converted, backbone):
     )
 
 
+@pytest.mark.parametrize("backbone", ["resnet34", "hrnet18"])
+def test_trajectories_in_fp16_are_the_releases(converted, golden, photograph, backbone):
+    """Recorded sessions of the release, four clicks each; every tensor rounded as on a GPU."""
+    data = np.load(golden(f"trajectory_{backbone}.npz"))
+    network = load_network(converted(backbone).path, device="cpu")
+    session = Session(network, photograph(str(data["image"])), size=tuple(data["target_size"].tolist()))
+    for row, expected in zip(data["clicks"], data["prob_stride8"], strict=True):
+        session.click(row[1], row[0], bool(row[2]))
+        assert session.roi == tuple(row[3:7].astype(int))
+        difference = np.abs(session.probability[::8, ::8] - expected)
+        assert np.percentile(difference, 99) < 5e-3
+        assert difference.max() < 2e-2
+
+
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_the_boundary_is_float32_and_the_kept_operators_are(small, tmp_path, precision):
     report = convert_onnx(small, tmp_path / "half.onnx", precision=precision)
@@ -91,12 +105,10 @@ def test_the_boundary_is_float32_and_the_kept_operators_are(small, tmp_path, pre
     assert report.worst <= LIMITS[precision]
 
 
-def test_sessions_in_fp16_are_those_in_fp32(converted, exported, photograph):
-    """Real masks, errors fed back through the probability map for five clicks."""
-    sessions = [
-        Session(load_network(path, device="cpu"), photograph("astronaut"), flip=False)
-        for path in (exported("resnet34").path, converted("resnet34").path)
-    ]
+def test_sessions_in_fp16_are_those_in_fp32(small, tmp_path, photograph):
+    """Errors fed back through the probability map for five clicks."""
+    half = convert_onnx(small, tmp_path / "half.onnx").path
+    sessions = [Session(load_network(path, device="cpu"), photograph("astronaut")) for path in (small, half)]
     for x, y, positive in ((240, 130, True), (30, 200, False), (300, 330, True), (60, 100, False), (150, 420, True)):
         expected, found = (np.asarray(session.click(x, y, positive)) for session in sessions)
         assert (expected & found).sum() >= 0.99 * (expected | found).sum()
