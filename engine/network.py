@@ -122,7 +122,6 @@ class Runtime:
 MODULE = "module"  # in place of a file's ending: a PyTorch module
 PLAN = ".plan"
 
-# Of the runtimes that open a file, "auto" takes the first that is installed and listed in AUTO.
 RUNTIMES = {
     "onnxruntime": Runtime("onnx_runtime", (".onnx",), "onnxruntime"),
     "onnxruntime-tensorrt": Runtime("onnx_runtime", (".onnx",), "onnxruntime"),
@@ -133,7 +132,7 @@ RUNTIMES = {
     "torch": Runtime("pytorch", (".pth", ".pt", MODULE), "torch"),
     "torch-compile": Runtime("pytorch", (".pth", ".pt", MODULE), "torch"),
 }
-AUTO = ("onnxruntime", "openvino", "torch")
+AUTO = ("onnxruntime", "openvino", "torch")  # "auto" is the first of these that opens the file and is installed
 
 MAX_THREADS = 1024
 
@@ -182,11 +181,8 @@ def load_network(
             f"{'a PyTorch module' if kind == MODULE else source} runs on {', '.join(able)}, not on {runtime}. "
             + ("Export it first: mfp export" if "torch" in able else "PyTorch takes the .pth checkpoint.")
         )
-    why = ""
-    if runtime == "auto" and kind != PLAN:
-        chosen, why = _choose_runtime(able, device)
-    else:
-        chosen = runtime
+    by_us = runtime == "auto" and kind != PLAN  # a plan chooses by itself
+    chosen, why = _choose_runtime(able, device) if by_us else (runtime, "")
     module = import_module(f".runtimes.{RUNTIMES[able[0] if chosen == 'auto' else chosen].module}", __package__)
     open_network: Callable[[Any, Options], Network] = module.open
     network = open_network(source, Options(chosen, device, threads, precision))

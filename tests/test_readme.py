@@ -4,6 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 from mfp.engine import cli
 from mfp.engine.sample import PATH as SAMPLE
 
@@ -15,11 +17,23 @@ def test_the_ten_lines_of_python_run(exported, tmp_path, monkeypatch):
     shutil.copy(exported("hrnet18").path, "hrnet18.onnx")
     Path("engine").mkdir()
     shutil.copy(SAMPLE, "engine/sample.jpg")
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    block = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
     names = {}
     exec(block, names)
     assert Path("mask.png").is_file()
     assert names["session"].finished == (names["mask"],)
+
+
+def test_the_lines_about_runtimes_run(exported, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("openvino")
+    from mfp.engine.runtimes.openvino import has_bf16
+
+    if not has_bf16():
+        pytest.skip("this processor has no BF16")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(exported("hrnet18").path, "hrnet18.onnx")
+    exec(re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1], {})
+    assert capsys.readouterr().out == "bf16 openvino cpu\n"
 
 
 def test_the_commands_it_names_exist():

@@ -86,7 +86,8 @@ def describe(report: Any) -> list[str]:
     return [
         f"  {facts['flavour']} {facts['flavour_version']}, {facts['built_for']}, built in {facts['build_seconds']} s",
         f"  {share.half} of {share.total} convolutions and matrix products in half precision ({share.source})",
-        f"  {facts['plan_bytes'] / 1e6:.1f} MB; its weights in FP32 would be {facts['fp32_weights_bytes'] / 1e6:.1f} MB" + ("" if activations is None else f"; {activations / 1e6:.0f} MB of GPU memory for activations"),
+        f"  {facts['plan_bytes'] / 1e6:.1f} MB; its weights in FP32 would be {facts['fp32_weights_bytes'] / 1e6:.1f} MB"
+        + ("" if activations is None else f"; {activations / 1e6:.0f} MB of GPU memory for activations"),
         f"wrote {report.path}: {facts['backbone']} {facts['precision']}",
     ]
 

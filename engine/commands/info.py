@@ -53,7 +53,7 @@ def _show_onnx(path: Path) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    from ..onnx_model import read_onnx
+    from ..onnx_file import read_onnx
 
     model, info = read_onnx(path)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))

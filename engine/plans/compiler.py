@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..contract import INPUT_CHANNELS, MATRIX_OPERATORS, NetworkInfo
 from ..devices import cuda_driver
 from ..errors import BuildError, OptionError
-from ..onnx_model import read_onnx
+from ..onnx_file import read_onnx
 from .container import replace_file
 from .flavour import Flavour
 from .layers import HEADING, Share, share_of_layers, share_of_network
@@ -118,6 +118,7 @@ class Compiler:
         config = self._builder.create_builder_config()
         # its layers' names and types are what share_of_layers reads
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+        config.clear_flag(trt.BuilderFlag.TF32)  # FP32 layers with inputs rounded to 10 bits; for that there is FP16
         if options.workspace is not None:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace << 20)
         if options.level is not None:
@@ -218,7 +219,7 @@ class Compiler:
 def _monitor(trt: Any, progress: Progress, stop: Callable[[BaseException], None]) -> Any:
     """TensorRT's progress monitor. An exception must not pass through C++: it stops the build and is raised after."""
 
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc,name-defined]
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self._steps: dict[str, int] = {}
@@ -243,4 +244,3 @@ def _monitor(trt: Any, progress: Progress, stop: Callable[[BaseException], None]
                 stop(error)
 
     return Monitor()
-

@@ -11,8 +11,7 @@ from ..contract import INPUT_CHANNELS, OUTPUT, PREFIX, NetworkInfo, Tensor, chec
 from ..devices import choose_device, cuda_index, device_arrays, wait_for_stream
 from ..errors import NetworkError, OptionError, RuntimeMissingError
 from ..network import F32, Network, Options, check_precision
-from ..onnx_file import read_properties
-from ..onnx_model import read_onnx
+from ..onnx_file import read_onnx, read_properties
 from . import one_line
 from .half_on_cpu import widened
 from .ort_providers import CPU, engine_folder, gpu_session, library, usable_gpus

@@ -69,8 +69,9 @@ class TorchNetwork(Network):
             if str(tensor.device) != self.device or tensor.data_ptr() != arrays[name].pointer:
                 raise OptionError(f"expected {name} on {self.device}, where the network is, got {tensor.device}")
         # 0 and 1 are CUDA's names of the default stream, but PyTorch takes an odd number for a stream of its own pool.
-        is_default = stream in (0, 1)
-        queue = torch.cuda.default_stream(self.device) if is_default else torch.cuda.ExternalStream(stream, self.device)
+        queue: torch.cuda.Stream = torch.cuda.default_stream(self.device)
+        if stream not in (0, 1):
+            queue = torch.cuda.ExternalStream(stream, self.device)  # type: ignore[no-untyped-call]
         with torch.inference_mode(), torch.cuda.stream(queue):
             result = self._pass(*(tensors[name] for name in given))
             if result.shape != tensors[OUTPUT].shape:

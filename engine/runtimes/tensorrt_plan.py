@@ -90,9 +90,9 @@ def open(source: Path, options: Options) -> TensorRTNetwork:
     """See :func:`mfp.engine.network.load_network`."""
     if options.threads is not None:
         raise OptionError("a number of threads is for CPUs, TensorRT runs on a GPU: leave it out")
+    if options.device == "cpu":
+        raise OptionError("TensorRT runs on CUDA GPUs alone; on the CPU run onnxruntime or openvino")
     device, _ = choose_device("cuda" if options.device == "auto" else options.device, *cuda_driver())
-    if device == "cpu":
-        raise RuntimeMissingError("TensorRT runs on NVIDIA GPUs only; on the CPU use runtime='onnxruntime'")
     index = cuda_index(device)
     use_gpu(index)
     path = source
