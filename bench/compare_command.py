@@ -16,19 +16,17 @@ import argparse
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.commands.arguments import parse_size
+from ..engine.commands.arguments import add_device_options, add_session_options
 from ..engine.errors import ImageError, OptionError
+from ..engine.image_files import image_files, readable_images
 
 if TYPE_CHECKING:
     from ..engine.network import Network
     from .compare import ClickDifference, Comparison
-
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}  # what a folder is searched for
 
 
 @dataclass(frozen=True)
@@ -82,15 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="take the first N images that can be read")
     parser.add_argument("--clicks", type=int, default=5, metavar="N", help="clicks an image (default 5)")
     parser.add_argument("--seed", type=int, default=0, help="of the clicks (default 0)")
-    parser.add_argument(
-        "--size",
-        type=parse_size,
-        metavar="HxW|L",
-        help="network size, or longer side of the crop; of networks of any size",
-    )
-    parser.add_argument("--no-flip", dest="flip", action="store_false", help="skip the mirrored pass: twice as fast")
-    parser.add_argument("--device", default="auto", help="of both networks: auto (default), cpu or cuda:0")
-    parser.add_argument("--threads", type=int, help="CPU threads of one pass of either; default: all cores")
+    add_session_options(parser)
+    add_device_options(parser)
     parser.add_argument("--min-iou", type=float, metavar="X", help="exit with 1 where a mask's IoU is below X (0 to 1)")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write compare.json and worst.png there")
 
@@ -100,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.markup import escape
 
     from ..engine.network import load_network
+    from ..engine.sample import PATH as SAMPLE
     from .compare import check_comparable, compare_networks, figure
 
     specs = parse_spec(args.reference), parse_spec(args.other)
@@ -107,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError(f"expected --min-iou from 0 to 1, got {args.min_iou:g}")
     if args.limit is not None and args.limit < 1:
         raise OptionError(f"expected --limit from 1, got {args.limit}")
-    files = image_files(args.images)
+    files = image_files(args.images or [SAMPLE])
     if args.output:  # before the work, so that none of it is lost
         try:
             args.output.mkdir(parents=True, exist_ok=True)
@@ -161,59 +153,6 @@ def run(args: argparse.Namespace) -> int:
     console.print("[green]passed[/]:" if lowest >= args.min_iou else "[bold red]failed[/]:", end=" ")
     console.print(f"lowest mask IoU {figure('mask_iou', lowest)}, demanded {args.min_iou:g}")
     return 0 if lowest >= args.min_iou else 1
-
-
-def image_files(paths: list[Path] | None) -> list[Path]:
-    """The files that ``--images`` names: files as they are, a folder's image files in order of name.
-
-    Raises:
-        ImageError: a path does not exist, or a folder holds no image files.
-    """
-    if not paths:
-        from ..engine.sample import PATH
-
-        return [PATH]
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            try:
-                entries = sorted(path.iterdir())
-            except OSError as error:
-                raise ImageError(f"cannot list {path}: {error.strerror}; expected a readable folder") from None
-            found = [f for f in entries if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
-            if not found:
-                raise ImageError(f"no image files in {path}; expected names ending in {', '.join(sorted(SUFFIXES))}")
-            files += found
-        elif path.exists():
-            files.append(path)
-        else:
-            raise ImageError(f"no such file or folder: {path}")
-    return files
-
-
-def readable_images(
-    files: list[Path], limit: int | None, skip: Callable[[Path, ImageError], None]
-) -> Iterator[tuple[str, Any]]:
-    """The first ``limit`` images that can be read, one at a time: pairs of path and H×W×3 uint8 RGB.
-
-    Raises:
-        ImageError: none can be read.
-    """
-    from ..engine.image import read_image
-
-    count = 0
-    for file in files:
-        if count == limit:
-            return
-        try:
-            image = read_image(file)
-        except ImageError as error:
-            skip(file, error)
-            continue
-        count += 1
-        yield str(file), image
-    if not count:
-        raise ImageError(f"none of {len(files)} image file(s) can be read")
 
 
 def _progress(console: Any) -> Any:

@@ -6,8 +6,9 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def convert_onnx(
     output: str | Path | None = None,
     *,
     precision: str = "fp16",
-    photographs: Sequence[NDArray[np.uint8]] = (),
+    photographs: Iterable[NDArray[np.uint8]] = (),
     progress: Progress = silent,
 ) -> ConversionReport:
     """Write an FP32 network in half precision; inputs and outputs stay float32.
@@ -85,7 +86,7 @@ def convert_onnx(
     model = prepared(onnx.load(source))
     ranges = None
     if precision == "fp16":
-        ranges = check_ranges(model, reference.info, [sample_photograph(), *photographs], progress)
+        ranges = check_ranges(model, reference.info, chain([sample_photograph()], photographs), progress)
     progress("converting")
     kept = ranges.kept if ranges else {}
     matrix = [node.name for node in model.graph.node if node.op_type in MATRIX_OPERATORS]

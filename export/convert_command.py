@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from ..engine.contract import PRECISIONS
+from ..engine.errors import ImageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         default=[],
-        metavar="PHOTO",
-        help="photographs for the range check, besides the packaged one",
+        metavar="PATH",
+        help="photographs, or folders of them, for the range check, besides the packaged one",
     )
 
 
@@ -33,17 +34,21 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.markup import escape
 
-    from ..engine.image import read_image
+    from ..engine.image_files import image_files, readable_images
     from .convert import convert_onnx, describe
 
     console = Console()
-    photographs = [read_image(path) for path in args.images]
+    files = image_files(args.images)
+
+    def skip(file: Path, why: ImageError) -> None:
+        console.print("[yellow]skipped:[/] " + escape(str(why)), soft_wrap=True)
+
     with console.status("") as status:
         report = convert_onnx(
             args.network,
             args.output,
             precision=args.precision,
-            photographs=photographs,
+            photographs=(image for _, image in readable_images(files, None, skip)) if files else (),
             progress=lambda step: status.update(f"{escape(step)} …"),
         )
     for line in describe(report):

@@ -21,8 +21,24 @@ def parse_size(text: str) -> Size | int:
 def add_network_options(parser: ArgumentParser) -> None:
     """The options of :func:`mfp.engine.network.load_network`, under its names; it judges their values."""
     parser.add_argument("--runtime", default="auto", help="auto (default), or one that `mfp doctor` lists")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda:0")
     parser.add_argument(
         "--precision", help=f"{', '.join(PRECISIONS)}; default: the file's own. torch and openvino can change it"
     )
+    add_device_options(parser)
+
+
+def add_device_options(parser: ArgumentParser) -> None:
+    """Where networks run."""
+    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda:0")
     parser.add_argument("--threads", type=int, help="CPU threads of one pass; default: all cores")
+
+
+def add_session_options(parser: ArgumentParser) -> None:
+    """Size and mirrored pass of a :class:`~mfp.engine.session.Session`."""
+    parser.add_argument(
+        "--size",
+        type=parse_size,
+        metavar="HxW|L",
+        help="network size, or longer side of the crop; of networks of any size",
+    )
+    parser.add_argument("--no-flip", dest="flip", action="store_false", help="skip the mirrored pass: twice as fast")

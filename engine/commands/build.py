@@ -11,12 +11,15 @@ for RTX builds without a GPU. `mfp segment --network FILE.onnx --runtime tensorr
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
 from ..contract import PRECISIONS, Size
 from ..plans.flavour import MODULES
 from .arguments import parse_size
+
+REDRAW = 0.1  # seconds between two drawings of the progress bar
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,16 +104,20 @@ def build_progress(console: Any) -> Any:
     @contextmanager
     def bar() -> Any:
         columns = BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        quiet = not console.is_terminal
+        with Progress(*columns, console=console, transient=True, disable=quiet, auto_refresh=False) as progress:
             task = progress.add_task("parsing", total=None)
-            top = ""
+            top, drawn = "", 0.0
 
             def tell(phase: str, done: int, total: int) -> None:
-                nonlocal top
+                nonlocal top, drawn
                 top = top or phase  # phases are nested; the first one lasts until the end
+                now = time.monotonic()
+                due = now - drawn >= REDRAW  # by ourselves: the builder lets no other thread of Python run
+                drawn = now if due else drawn
                 if phase == top:
                     progress.update(task, completed=done, total=total)
-                progress.update(task, description=phase)
+                progress.update(task, description=phase, refresh=due)
 
             yield tell
 

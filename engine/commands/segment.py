@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 from ..errors import ClickError, ImageError
-from .arguments import add_network_options, parse_size
+from .arguments import add_network_options, add_session_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,13 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="also write clicks, timings and the mask (COCO RLE) as .json"
     )
-    parser.add_argument(
-        "--size",
-        type=parse_size,
-        metavar="HxW|L",
-        help="network size, or longer side of the crop; of networks of any size",
-    )
-    parser.add_argument("--no-flip", dest="flip", action="store_false", help="skip the mirrored pass: twice as fast")
+    add_session_options(parser)
     parser.add_argument(
         "--threshold", type=float, default=0.5, help="probability above which a pixel is object (default 0.5)"
     )

@@ -22,11 +22,12 @@ from mfp.bench.compare import (
     logits_error,
     seeded_clicks,
 )
-from mfp.bench.compare_command import NetworkSpec, image_files, parse_spec
+from mfp.bench.compare_command import NetworkSpec, parse_spec
 from mfp.bench.compare_picture import draw
 from mfp.engine import cli
 from mfp.engine.errors import ImageError, NetworkError, OptionError
 from mfp.engine.image import write_png
+from mfp.engine.image_files import image_files
 from mfp.engine.network import Network
 
 SIZE = 64  # longer side of the crop: small, so that a pass takes milliseconds

@@ -1,6 +1,7 @@
 """Conversion to half precision: agreement, the range check, planted overflows, and what the file says of itself."""
 
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -180,16 +181,16 @@ def test_a_network_that_overflows_in_fp32_is_named(small, tmp_path):
     assert not (tmp_path / "half.onnx").exists()
 
 
-def test_own_photographs_widen_the_range_check(small, tmp_path):
-    alone = convert_onnx(small, tmp_path / "a.onnx")
-    more = convert_onnx(small, tmp_path / "b.onnx", photographs=[np.zeros((40, 50, 3), np.uint8)])
-    assert more.ranges.passes > alone.ranges.passes
-
-
-def test_the_command(small, tmp_path, capsys):
-    output = tmp_path / "x.onnx"
-    assert cli.main(["convert", str(small), "--output", str(output)]) == 0
+def test_the_command_checks_own_photographs_too(small, tmp_path, golden, capsys):
+    output, photos = tmp_path / "x.onnx", tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(golden("coffee.png"), photos)
+    (photos / "broken.png").write_bytes(b"no image")
+    assert cli.main(["convert", str(small), "--output", str(output), "--images", str(photos)]) == 0
     out = capsys.readouterr().out
+    assert "range check, 20 passes" in out  # two sessions of four clicks, and twice five extremes
+    assert "skipped" in out
+    assert "broken.png" in out
     assert "66 of 66 convolutions and matrix products (100.0%)" in out
     assert "headroom" in out
     assert load_network(output, device="cpu").info.precision == "fp16"
