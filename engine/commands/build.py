@@ -86,11 +86,13 @@ def describe(report: Any) -> list[str]:
     """A build's report in lines, for people."""
     facts, share = report.metadata, report.share
     activations = facts["activation_bytes"]
+    hint = f"  for an engine in half precision, convert the file first: mfp convert {facts['source']}"
     return [
         f"  {facts['flavour']} {facts['flavour_version']}, {facts['built_for']}, built in {facts['build_seconds']} s",
         f"  {share.half} of {share.total} convolutions and matrix products in half precision ({share.source})",
         f"  {facts['plan_bytes'] / 1e6:.1f} MB; its weights in FP32 would be {facts['fp32_weights_bytes'] / 1e6:.1f} MB"
         + ("" if activations is None else f"; {activations / 1e6:.0f} MB of GPU memory for activations"),
+        *([hint] if facts["precision"] == "fp32" else []),
         f"wrote {report.path}: {facts['backbone']} {facts['precision']}",
     ]
 
