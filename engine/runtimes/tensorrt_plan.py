@@ -64,7 +64,7 @@ class TensorRTNetwork(Network):
         if not hasattr(mine, "context"):
             mine.context, mine.shape = self._plan.new_context(), None
         first = mine.shape != shape
-        if first:  # shapes are set once: setting them costs as much as a small kernel
+        if first:  # only when they change: TensorRT then infers every shape anew
             self._check_shape(shape)
             for name, channels in INPUT_CHANNELS.items():
                 mine.context.set_input_shape(name, (shape[0], channels, *shape[2:]))
@@ -92,7 +92,12 @@ def open(source: Path, options: Options) -> TensorRTNetwork:
         raise OptionError("a number of threads is for CPUs, TensorRT runs on a GPU: leave it out")
     if options.device == "cpu":
         raise OptionError("TensorRT runs on CUDA GPUs alone; on the CPU run onnxruntime or openvino")
-    device, _ = choose_device("cuda" if options.device == "auto" else options.device, *cuda_driver())
+    device, why = choose_device(options.device, *cuda_driver())
+    if device == "cpu":
+        raise RuntimeMissingError(
+            f"TensorRT finds no GPU to run on: {why}. See `mfp doctor`; without a GPU, run the .onnx file on "
+            "onnxruntime or openvino"
+        )
     index = cuda_index(device)
     use_gpu(index)
     path = source
@@ -100,10 +105,11 @@ def open(source: Path, options: Options) -> TensorRTNetwork:
         flavour = "tensorrt-rtx" if options.runtime == "tensorrt-rtx" else "auto"
         path = cached_plan(source, flavour=flavour, device=index)
     plan = OpenedPlan(path, index)
+    if plan.flavour.name == "tensorrt" and options.runtime == "tensorrt-rtx":
+        raise NetworkError(f"{source} is a plan of tensorrt, not of tensorrt-rtx; load it with runtime='auto'")
     check_precision(source.name, plan.info, options)
     network = TensorRTNetwork(plan, index)
-    if network.runtime == "tensorrt" and options.runtime == "tensorrt-rtx":
-        raise NetworkError(f"{source} is a plan of tensorrt, not of tensorrt-rtx; load it with runtime='auto'")
+    network.choice = why
     return network
 
 
