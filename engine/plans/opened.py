@@ -86,6 +86,10 @@ class OpenedPlan:
 
     def _open_runtime_cache(self) -> None:
         self._config = self.engine.create_runtime_config()
+        # Its default compiles in the background and changes kernels between passes: the same clicks would not give the
+        # same bits, and the runtime cache would be written before there is something in it.
+        strategies = self.flavour.trt.DynamicShapesKernelSpecializationStrategy
+        self._config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
         self._runtime_cache = self._config.create_runtime_cache()
         with suppress(OSError):
             # refused, and compiled anew, where it belongs to another GPU, driver or version: TensorRT checks that

@@ -29,14 +29,15 @@ class TensorRTNetwork(Network):
         import cupy
 
         use_gpu(self._gpu)
-        given = dict(zip(INPUT_CHANNELS, (image, prev_mask, modulated_mask, clicks), strict=True))
-        buffers = self._buffers(image.shape)
-        stream = self._thread.stream
-        with stream:
-            for name, array in given.items():
-                buffers[name].set(np.ascontiguousarray(array), stream=stream)
-            self._execute({name: buffer.data.ptr for name, buffer in buffers.items()}, image.shape, stream.ptr)
-            logits: F32 = cupy.asnumpy(buffers[OUTPUT], stream=stream)
+        mine = self._thread
+        if not hasattr(mine, "stream"):
+            mine.stream = cupy.cuda.Stream(non_blocking=True)
+        with mine.stream:
+            buffers = self._buffers(image.shape)
+            for name, array in zip(INPUT_CHANNELS, (image, prev_mask, modulated_mask, clicks), strict=True):
+                buffers[name].set(np.ascontiguousarray(array))
+            self._execute({name: buffer.data.ptr for name, buffer in buffers.items()}, image.shape, mine.stream.ptr)
+            logits: F32 = buffers[OUTPUT].get()
         return self._checked(logits, image)
 
     def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
@@ -49,8 +50,6 @@ class TensorRTNetwork(Network):
 
         mine = self._thread
         if getattr(mine, "buffers_shape", None) != shape:
-            if not hasattr(mine, "stream"):
-                mine.stream = cupy.cuda.Stream(non_blocking=True)
             mine.buffers = {
                 name: cupy.empty((shape[0], channels, *shape[2:]), cupy.float32)
                 for name, channels in {**INPUT_CHANNELS, OUTPUT: 1}.items()

@@ -305,3 +305,25 @@ def test_a_plan_without_a_gpu_says_so(toy_plan, toy_onnx):
             load_network(source, runtime)
     with pytest.raises(PlanError, match=r"does not take .*toy\.plan.* mfp build .*toy\.onnx --flavour tensorrt-rtx"):
         OpenedPlan(toy_plan.path, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("Runtime", ["engine_host_code_allowed", "deserialize_cuda_engine"]),
+        ("ICudaEngine", ["num_io_tensors", "get_tensor_name", "get_tensor_shape", "get_tensor_mode"]),
+        ("ICudaEngine", ["get_tensor_dtype", "get_tensor_profile_shape", "create_runtime_config"]),
+        ("ICudaEngine", ["create_execution_context", "create_engine_inspector", "device_memory_size_v2"]),
+        ("IRuntimeConfig", ["create_runtime_cache", "set_runtime_cache"]),
+        ("IRuntimeConfig", ["dynamic_shapes_kernel_specialization_strategy"]),
+        ("IRuntimeCache", ["serialize", "deserialize"]),
+        ("IExecutionContext", ["set_input_shape", "set_tensor_address", "execute_async_v3"]),
+        ("EngineInspector", ["get_engine_information"]),
+        ("LayerInformationFormat", ["ONELINE"]),
+        ("DynamicShapesKernelSpecializationStrategy", ["EAGER"]),
+        ("TensorIOMode", ["INPUT"]),
+    ],
+)
+def test_what_runs_on_a_gpu_alone_has_the_names_of_the_api(kind, names):
+    """A plan cannot be opened without a driver; that the calls exist can be seen without one."""
+    assert {name for name in names if not hasattr(getattr(open_flavour("tensorrt-rtx").trt, kind), name)} == set()
