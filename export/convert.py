@@ -25,6 +25,7 @@ from .half import ELEMENT_TYPES, half_nodes, prepared, to_half
 from .ranges import MARGIN, RangeReport, check_ranges
 
 BF16_OPSET = 22  # the first in which convolution and pooling are defined for bfloat16
+NO_BF16 = "ConvTranspose"  # TensorRT for RTX 1.7 cannot infer the type of one in bfloat16
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class ConversionReport:
     Attributes:
         path: of the file.
         info: its metadata.
+        kept: node that stays FP32 though it could be half → why.
         ranges: the range check; None for BF16, whose range is that of FP32.
         matrix_nodes, half_matrix_nodes: convolutions and matrix products, and those of them in half precision.
         differences: largest difference to the FP32 file on each input, in standard deviations of the logits.
@@ -41,6 +43,7 @@ class ConversionReport:
 
     path: Path
     info: NetworkInfo
+    kept: dict[str, str]
     ranges: RangeReport | None
     matrix_nodes: int
     half_matrix_nodes: int
@@ -84,22 +87,25 @@ def convert_onnx(
     progress("loading")
     reference = load_network(source, runtime="onnxruntime", device="cpu")
     model = prepared(onnx.load(source))
-    ranges = None
-    if precision == "fp16":
+    ranges: RangeReport | None = None
+    if precision == "bf16":
+        reason = "TensorRT has no transposed convolution in bf16"
+        kept = {node.name: reason for node in model.graph.node if node.op_type == NO_BF16}
+    else:
         ranges = check_ranges(model, reference.info, chain([sample_photograph()], photographs), progress)
+        kept = ranges.kept
     progress("converting")
-    kept = ranges.kept if ranges else {}
     matrix = [node.name for node in model.graph.node if node.op_type in MATRIX_OPERATORS]
     half = half_nodes(model, kept).intersection(matrix)
     if not half:
         raise ExportError(
             f"{source}: none of its {len(matrix)} convolutions and matrix products can be {precision}; nothing was "
-            "written. " + (f"The range check says: {next(iter(kept.values()))}" if kept else "Is this an MFP network?")
+            "written. " + (f"The first: {next(iter(kept.values()))}" if kept else "Is this an MFP network?")
         )
     info = replace(reference.info, precision=precision)
     properties = {entry.key: entry.value for entry in model.metadata_props} | info.to_properties()
+    properties[PREFIX + "kept_fp32"] = json.dumps(kept)
     if ranges:
-        properties[PREFIX + "kept_fp32"] = json.dumps(ranges.kept)
         properties[PREFIX + "headroom"] = f"{ranges.headroom:.1f}"
     converted = to_half(_of_opset(model, BF16_OPSET) if precision == "bf16" else model, precision, kept)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mfp-convert-") as folder:
@@ -110,7 +116,7 @@ def convert_onnx(
         differences = compare(load_network(draft, runtime="onnxruntime", device="cpu"), reference, (size,))
         demand(info, differences, "its FP32 source")
         os.replace(draft, path)
-    return ConversionReport(path, info, ranges, len(matrix), len(half), differences)
+    return ConversionReport(path, info, kept, ranges, len(matrix), len(half), differences)
 
 
 def describe(report: ConversionReport) -> Iterable[str]:
@@ -123,9 +129,9 @@ def describe(report: ConversionReport) -> Iterable[str]:
     if report.ranges:
         headroom = "no limit" if math.isinf(report.ranges.headroom) else f"a factor {report.ranges.headroom:.1f}"
         yield f"range check, {report.ranges.passes} passes: headroom {headroom} below 65,504 (at least {MARGIN:g})"
-        if report.ranges.kept:
-            yield f"kept in fp32 because of their range: {len(report.ranges.kept)} nodes"
-            yield from (f"  {node}: {reason}" for node, reason in report.ranges.kept.items())
+    if report.kept:
+        yield f"kept in fp32: {len(report.kept)} nodes"
+        yield from (f"  {node}: {reason}" for node, reason in report.kept.items())
     for name, difference in report.differences.items():
         yield f"against fp32, {name}: {difference:.1e} of the logits' standard deviation"
 

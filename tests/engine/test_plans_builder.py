@@ -85,13 +85,17 @@ def test_files_of_any_size(exported, tmp_path, backbone):
     assert reports[1].metadata["profile"] == [[1, 64, 64], [2, 320, 480], [2, 512, 640]]
 
 
-def test_bf16(exported, tmp_path):
+def test_bf16(golden, tmp_path):
+    """A small ViT: TensorRT has no transposed convolution in BF16, so these stay FP32."""
     from mfp.export.convert import convert_onnx
+    from mfp.export.onnx_export import export_onnx
 
-    source = convert_onnx(exported("resnet34").path, tmp_path / "b.onnx", precision="bf16").path
-    report = build_plan(source, flavour="tensorrt-rtx")
-    assert report.share == Share(66, 66, report.share.source)
-    assert report.path == tmp_path / "b.plan"
+    full = export_onnx(checkpoint=golden("checkpoint_vit_small.pth"), output=tmp_path / "small.onnx").path
+    report = convert_onnx(full, tmp_path / "b.onnx", precision="bf16")
+    assert {node.rpartition("/")[2] for node in report.kept} == {"ConvTranspose"}
+    plan = build_plan(report.path, flavour="tensorrt-rtx", precision="bf16")
+    assert plan.share.half == report.half_matrix_nodes == report.matrix_nodes - len(report.kept)
+    assert plan.path == tmp_path / "b.plan"
 
 
 def test_a_plan_says_what_it_is(toy_plan, toy_onnx):

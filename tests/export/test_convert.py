@@ -137,11 +137,11 @@ def test_a_planted_overflow_or_underflow_is_caught(small, tmp_path, factor):
 
     report = convert_onnx(planted, tmp_path / "half.onnx")
     block = "/feature_extractor/backbone/layer1/layer1.0/"
-    assert {f"{block}conv1/Conv", f"{block}conv2/Conv"} <= set(report.ranges.kept)
+    assert {f"{block}conv1/Conv", f"{block}conv2/Conv"} <= set(report.kept)
     assert report.half_matrix_nodes <= report.matrix_nodes - 2
     assert report.worst <= 0.04
     kept = json.loads({e.key: e.value for e in onnx.load(report.path).metadata_props}["mfp.kept_fp32"])
-    assert kept == report.ranges.kept
+    assert kept == report.kept
 
 
 def test_the_margin_is_a_factor_of_eight(small, tmp_path):
