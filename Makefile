@@ -37,7 +37,7 @@ $(VENV)/demo.stamp: setup.py constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/dev.stamp: setup.py constraints.txt | $(VENV)/bin/python
-	@echo "installing mfp-engine and its development tools into $(VENV): about 1 GB, PyTorch most of it"
+	@echo "installing mfp-engine and its development tools into $(VENV): about 2 GB, PyTorch most of it"
 	$(PIP) --editable '.[cpu,dev]'
 	@touch $@
 

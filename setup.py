@@ -62,7 +62,7 @@ setup(
         "cpu": CPU,
         "openvino": OPENVINO,
         # onnxruntime-gpu replaces onnxruntime: install one of the two extras, not both.
-        "gpu": ["onnxruntime-gpu>=1.20", *CUPY, "tensorrt>=10.12"],
+        "gpu": ["onnxruntime-gpu[cuda,cudnn]>=1.20", *CUPY, "tensorrt>=10.12"],
         "rtx": [*RTX, *CUPY],
         "export": EXPORT,
         "dev": [
