@@ -130,12 +130,23 @@ def wait_for_stream(stream: int, gpu: int) -> None:
     driver = ctypes.CDLL(LIBRARY)
     status = driver.cuStreamSynchronize(ctypes.c_void_p(stream))
     if status == _INVALID_CONTEXT:
-        device, context = ctypes.c_int(), ctypes.c_void_p()
-        status = (
-            driver.cuDeviceGet(ctypes.byref(device), gpu)
-            or driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
-            or driver.cuCtxSetCurrent(context)
-            or driver.cuStreamSynchronize(ctypes.c_void_p(stream))
-        )
+        use_gpu(gpu)
+        status = driver.cuStreamSynchronize(ctypes.c_void_p(stream))
     if status:
         raise NetworkError(f"the CUDA stream {stream:#x} of GPU {gpu} failed (CUDA error {status})")
+
+
+def use_gpu(gpu: int) -> None:
+    """Make a GPU current in this thread, unless it is: an application's own context of it stays current.
+
+    Raises:
+        RuntimeMissingError: the driver refuses.
+    """
+    driver = ctypes.CDLL(LIBRARY)
+    device, current, context = ctypes.c_int(), ctypes.c_int(), ctypes.c_void_p()
+    status = driver.cuDeviceGet(ctypes.byref(device), gpu)
+    if not status and not driver.cuCtxGetDevice(ctypes.byref(current)) and current.value == device.value:
+        return
+    status = status or driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) or driver.cuCtxSetCurrent(context)
+    if status:
+        raise RuntimeMissingError(f"the NVIDIA driver does not give GPU {gpu} (CUDA error {status}); see `mfp doctor`")

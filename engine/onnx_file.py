@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from .contract import NetworkInfo, check_signature, graph_tensors
+from .contract import PREFIX, NetworkInfo, check_signature, graph_tensors
 from .errors import NetworkError
 
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, NetworkInfo]:
     inputs = graph_tensors(value for value in model.graph.input if value.name not in weights)
     size = check_signature(path.name, inputs, graph_tensors(model.graph.output))
     properties = {entry.key: entry.value for entry in model.metadata_props}
+    half = {onnx.TensorProto.FLOAT16: "fp16", onnx.TensorProto.BFLOAT16: "bf16"}
+    kinds = {half.get(tensor.data_type) for tensor in model.graph.initializer} - {None}
+    if len(kinds) == 1:  # files of other exporters do not say
+        properties.setdefault(PREFIX + "precision", str(kinds.pop()))
     return model, NetworkInfo.from_properties(properties, size)
 
 

@@ -33,7 +33,8 @@ def compare(network: Network, reference: Network, sizes: tuple[Size, ...]) -> di
         for kind, make in (("random", check_inputs.random_inputs), ("photograph", check_inputs.photograph_inputs)):
             inputs = make(height, width)
             expected, found = reference(*inputs), network(*inputs)
-            differences[f"{kind} {height}×{width}"] = float(np.abs(found - expected).max() / expected.std())
+            unit = float(expected.std()) or 1.0  # logits may be constant
+            differences[f"{kind} {height}×{width}"] = float(np.abs(found - expected).max()) / unit
     return differences
 
 
@@ -53,5 +54,5 @@ def demand(info: NetworkInfo, differences: dict[str, float], reference: str) -> 
         raise ExportError(
             f"the {info.precision} file differs from {reference} by {worst(differences):.1e} of the logits' standard "
             f"deviation, more than {limit:.0e}; nothing was written. "
-            + ("Try another --opset, or report this." if info.precision == "fp32" else "Use the FP32 file.")
+            + ("Try another --opset, or report this." if info.precision == "fp32" else "Use fp32.")
         )

@@ -79,7 +79,7 @@ def convert_onnx(
     """
     source = Path(source)
     path = Path(output) if output is not None else source.with_name(f"{source.stem}_{precision}.onnx")
-    if precision not in ELEMENT_TYPES:
+    if precision not in list(ELEMENT_TYPES):
         raise OptionError(f"expected a precision of {' or '.join(ELEMENT_TYPES)} to convert to, got {precision!r}")
     check_output(path)
     if path.resolve() == source.resolve():
@@ -108,14 +108,18 @@ def convert_onnx(
     if ranges:
         properties[PREFIX + "headroom"] = f"{ranges.headroom:.1f}"
     converted = to_half(_of_opset(model, BF16_OPSET) if precision == "bf16" else model, precision, kept)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mfp-convert-") as folder:
-        draft = Path(folder) / path.name
-        onnx.save(finished(converted, properties), draft)
-        progress("comparing with FP32")
-        size = info.size or (DEFAULT_LONGER_SIDE * 3 // 4, DEFAULT_LONGER_SIDE)
-        differences = compare(load_network(draft, runtime="onnxruntime", device="cpu"), reference, (size,))
-        demand(info, differences, "its FP32 source")
-        os.replace(draft, path)
+    converted = finished(converted, properties)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mfp-convert-") as folder:
+            draft = Path(folder) / path.name
+            onnx.save(converted, draft)
+            progress("comparing with FP32")
+            size = info.size or (DEFAULT_LONGER_SIDE * 3 // 4, DEFAULT_LONGER_SIDE)
+            differences = compare(load_network(draft, runtime="onnxruntime", device="cpu"), reference, (size,))
+            demand(info, differences, "its FP32 source")
+            os.replace(draft, path)
+    except OSError as error:
+        raise OptionError(f"cannot write {path}: {error.strerror}; expected a folder with room for it") from error
     return ConversionReport(path, info, kept, ranges, len(matrix), len(half), differences)
 
 
@@ -144,7 +148,11 @@ def check_output(path: Path) -> None:
     """
     if path.suffix.lower() != ".onnx":
         raise OptionError(f"expected an output ending in .onnx, got {path}")
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
+    try:
+        usable = not path.is_dir() and os.access(path.parent, os.W_OK)
+    except (OSError, ValueError):  # a name that is too long, or holds what none may hold
+        usable = False
+    if not usable:
         raise OptionError(f"cannot write {path}: expected a file's name in a folder that exists and is writable")
 
 

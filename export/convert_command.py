@@ -1,6 +1,6 @@
 """Write an FP32 ONNX network in half precision, and measure how far that is from FP32.
 
-    mfp convert hrnet18.onnx                              # → hrnet18_fp16.onnx, for TensorRT
+    mfp convert hrnet18.onnx                              # -> hrnet18_fp16.onnx, for TensorRT
     mfp convert hrnet18.onnx --images my_photographs/     # checks the range on photographs like yours
 
 Convolutions and matrix products become half; normalisations, softmax, reductions and whatever the range check finds too

@@ -15,6 +15,7 @@ from collections.abc import Collection
 
 import numpy as np
 import onnx
+import onnx.inliner
 from onnx import TensorProto, helper, numpy_helper
 
 from ..engine.contract import MATRIX_OPERATORS
@@ -44,22 +45,38 @@ _READ_ANY_TYPE = frozenset({"Shape", "Size"})
 
 
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that the other functions here take: types inferred, a unique name for every node.
+    """A copy that the other functions here take: types inferred, a unique name for every node, weights no inputs.
 
     Raises:
-        ExportError: the graph has control flow, or is in half precision already.
+        ExportError: the graph has control flow or operators of unknown type, or is in half precision already.
     """
-    model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    model = onnx.inliner.inline_local_functions(model) if model.functions else model
+    try:
+        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except Exception as error:  # a C++ class of its own
+        raise ExportError(f"the types of the graph's tensors are not consistent: {error}") from error
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]  # weights need no default value
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, 4)  # the first in which weights need not be inputs
+    values = [*model.graph.value_info, *model.graph.output]
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    if set(types.values()) & set(ELEMENT_TYPES.values()):
+        raise ExportError("expected an FP32 network, found one in half precision. Convert the FP32 file.")
     taken: set[str] = set()
     for i, node in enumerate(model.graph.node):
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             raise ExportError(f"expected a graph without control flow, found {node.op_type} {node.name!r}")
+        if unknown := [name for name in node.output if name and not types.get(name)]:
+            operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+            raise ExportError(
+                f"ONNX does not know the type of {unknown[0]}, which {operator} {node.name!r} gives; expected a graph "
+                "of ONNX's own operators, as mfp export writes it"
+            )
         if not node.name or node.name in taken:
             node.name = f"{node.op_type}_{i}"
         taken.add(node.name)
-    types = {value.type.tensor_type.elem_type for value in model.graph.value_info}
-    if types & set(ELEMENT_TYPES.values()):
-        raise ExportError("expected an FP32 network, found one in half precision. Convert the FP32 file.")
     return model
 
 
@@ -114,11 +131,25 @@ def to_half(model: onnx.ModelProto, precision: str, keep_fp32: Collection[str] =
     added: dict[str, onnx.TensorProto] = {}  # half copies of weights
     casts: set[str] = set()
 
+    taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
+
+    new_names: dict[tuple[str, str], str] = {}
+
+    def named(name: str, kind: str) -> str:
+        """A name that is free, the same at every call."""
+        if (name, kind) not in new_names:
+            other = f"{name}_{kind}"
+            while other in taken:
+                other += "_"
+            taken.add(other)
+            new_names[name, kind] = other
+        return new_names[name, kind]
+
     def in_type(name: str, as_half: bool) -> str:
         """The name under which a float tensor is there in this type."""
         if as_half == (name in given_half):
             return name
-        other = f"{name}_{precision if as_half else 'fp32'}"
+        other = named(name, precision if as_half else "fp32")
         if name in weights:
             added.setdefault(other, _half_weight(weights[name], element, other))
         elif other not in casts:
@@ -138,7 +169,7 @@ def to_half(model: onnx.ModelProto, precision: str, keep_fp32: Collection[str] =
         nodes.append(node)
         for i, name in enumerate(node.output if as_half else ()):
             if name in graph_outputs:  # what leaves the network is float32
-                node.output[i] = f"{name}_{precision}"
+                node.output[i] = named(name, precision)
                 casts.add(node.output[i])  # what half nodes read of it
                 nodes.append(helper.make_node("Cast", [node.output[i]], [name], f"{name}/Cast", to=TensorProto.FLOAT))
             else:

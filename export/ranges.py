@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ..engine.contract import DEFAULT_LONGER_SIDE, INPUT_CHANNELS, OUTPUT, NetworkInfo
 from ..engine.errors import ExportError
 from ..engine.network import F32, Network
+from ..engine.runtimes import one_line
 from ..engine.session import Session
 from ..kernels.clicks import Click
 from ..kernels.reference import encode_clicks
@@ -72,15 +73,25 @@ class RangeRecorder(Network):
         # fused nodes have no tensors between them to look at
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.enable_mem_pattern = False  # planned memory is laid out twice, which costs more than the passes
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what it raises says the same
         watched = _watched(model, self._tensors).SerializeToString()
-        self._session = ort.InferenceSession(watched, options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = ort.InferenceSession(watched, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises a dozen unrelated classes
+            raise ExportError(f"the range check could not load the network: {one_line(error)}") from error
 
     def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
         feeds = dict(zip(INPUT_CHANNELS, (image, prev_mask, modulated_mask, clicks), strict=True))
-        logits, *found = self._session.run([OUTPUT, *_watches(self._tensors)], feeds)
+        try:
+            logits, *found = self._session.run([OUTPUT, *_watches(self._tensors)], feeds)
+        except Exception as error:  # as above: a size that it refuses, out of memory, …
+            raise ExportError(
+                f"the range check could not run the network on {image.shape}: {one_line(error)}"
+            ) from error
         self.passes += 1
         for name, largest, square in zip(self._tensors, found[::2], found[1::2], strict=True):
+            if largest == -math.inf:  # the maximum of no numbers
+                continue
             if not (math.isfinite(largest) and math.isfinite(square)):
                 raise ExportError(
                     f"the FP32 network itself overflows: {name} holds numbers that are not finite. "

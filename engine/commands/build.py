@@ -1,6 +1,6 @@
 """Build a TensorRT plan from an ONNX file, and look into it.
 
-    mfp build hrnet18_fp16.onnx                                     # → hrnet18_fp16.plan
+    mfp build hrnet18_fp16.onnx                                     # -> hrnet18_fp16.plan
     mfp build hrnet18_fp16.onnx --flavour tensorrt-rtx --compute-capability 8.6 8.9
     mfp build any_size_fp16.onnx --sizes 64x64 320x480 640x640      # smallest, usual, largest
 
@@ -11,6 +11,7 @@ for RTX builds without a GPU. `mfp segment --network FILE.onnx --runtime tensorr
 from __future__ import annotations
 
 import argparse
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def describe(report: Any) -> list[str]:
     """A build's report in lines, for people."""
     facts, share = report.metadata, report.share
     activations = facts["activation_bytes"]
-    hint = f"  for an engine in half precision, convert the file first: mfp convert {facts['source']}"
+    hint = f"  for an engine in half precision, convert the file first: mfp convert {shlex.quote(facts['source'])}"
     return [
         f"  {facts['flavour']} {facts['flavour_version']}, {facts['built_for']}, built in {facts['build_seconds']} s",
         f"  {share.half} of {share.total} convolutions and matrix products in half precision ({share.source})",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
-from ..contract import MAX_TEXT, PREFIX, graph_tensors
+from ..contract import PREFIX, graph_tensors
 from ..errors import NetworkError
+
+MAX_ROWS = 200  # of a plan's metadata: more than any builder writes, fewer than a hostile file could hold
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +45,7 @@ def _show_plan(path: Path) -> int:
     facts.add_column(overflow="fold")  # a SHA-256 in full
     facts.add_row("file", f"{path.stat().st_size / 1e6:.1f} MB, undamaged")
     facts.add_row("bare TensorRT plan", f"{len(plan)} bytes, from byte {offset}: tail -c +{offset + 1} FILE")
-    for name, text in describe(metadata).items():
+    for name, text in islice(describe(metadata).items(), MAX_ROWS):
         facts.add_row(escape(name), escape(text))
     Console().print(facts)
     return 0
@@ -54,6 +57,7 @@ def _show_onnx(path: Path) -> int:
     from rich.table import Table
 
     from ..onnx_file import read_onnx
+    from ..plans.container import printable
 
     model, info = read_onnx(path)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
@@ -70,7 +74,7 @@ def _show_onnx(path: Path) -> int:
     facts.add_row("size", "any" if info.size is None else "{}×{}".format(*info.size))
     for item in model.metadata_props:
         if item.key != PREFIX + "size":  # the graph's own stands above
-            facts.add_row(escape(item.key.removeprefix(PREFIX)), escape(item.value[:MAX_TEXT]))
+            facts.add_row(escape(item.key.removeprefix(PREFIX)), escape(printable(item.value)))
     tensors = Table("tensor", "shape", title="contract (all float32)")
     for name, tensor in tensors_of.items():
         if name not in weights:

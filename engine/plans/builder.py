@@ -5,6 +5,8 @@ One strongly typed path serves TensorRT from 10.12 on and TensorRT for RTX: prec
 
 from __future__ import annotations
 
+import os
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..contract import MAX_SIDE, PRECISIONS, Size
-from ..devices import cuda_driver
+from ..devices import cuda_driver, use_gpu
 from ..errors import BuildError, OptionError, RuntimeMissingError
 from .compiler import Compiler, Model, Progress, read_model
 from .container import read_metadata, write_plan
@@ -113,10 +115,15 @@ def build_plan(
     check_options(file, precision, options, tensorrt)
     if timing_cache is not None and tensorrt.is_rtx:
         raise OptionError("a timing cache is for TensorRT: TensorRT for RTX times nothing when it builds")
-    if path.suffix.lower() != ".plan" or path.is_dir() or not path.parent.is_dir():
-        raise OptionError(f"cannot write {path}: expected a name ending in .plan in a folder that exists")
+    for file_to_write in (path, *([timing_cache] if timing_cache is not None else [])):
+        if Path(file_to_write).is_dir() or not os.access(Path(file_to_write).parent, os.W_OK):
+            raise OptionError(f"cannot write {file_to_write}: expected a name in a folder that exists and is writable")
+    if path.suffix.lower() != ".plan":
+        raise OptionError(f"expected an output ending in .plan, got {path}")
     target = gpu(device)
     purpose = built_for(tensorrt, options, target)
+    if target is not None:
+        use_gpu(device)
     compiler = Compiler(tensorrt, file, profile_of(file, options), progress)
     started = time.perf_counter()
     plan = compiler.compile(options, None if timing_cache is None else Path(timing_cache))
@@ -180,10 +187,10 @@ def check_options(file: Model, precision: str | None, options: BuildOptions, fla
     if precision not in (None, *PRECISIONS):
         raise OptionError(f"expected a precision of {', '.join(PRECISIONS)}, got {precision!r}")
     if precision not in (None, file.info.precision):
-        convert = f"mfp convert {file.path} --precision {precision}" if precision != "fp32" else "mfp export"
+        convert = f"mfp convert {shlex.quote(str(file.path))} --precision {precision}"
         raise OptionError(
             f"{file.path} is {file.info.precision}, asked for {precision}: a plan has its file's precision. "
-            f"Make such a file with: {convert}"
+            + (f"Make such a file with: {convert}" if file.info.precision == "fp32" else "Start from the fp32 file.")
         )
     if not _rising(options.batches, MAX_BATCH):
         raise OptionError(f"expected three rising batches from 1 to {MAX_BATCH}, got {options.batches}")
@@ -193,18 +200,22 @@ def check_options(file: Model, precision: str | None, options: BuildOptions, fla
                 f"{file.path} is fixed to {file.info.size[0]}×{file.info.size[1]}; sizes are for files of any size "
                 "(mfp export --size dynamic)"
             )
-        if not all(_rising(sides, MAX_SIDE) for sides in zip(*options.sizes, strict=True)):
+        if not _are_sizes(options.sizes):
             raise OptionError(f"expected three rising sizes (H, W) from 1 to {MAX_SIDE}, got {options.sizes}")
-    if options.level is not None and options.level not in LEVELS:
-        raise OptionError(f"expected an optimisation level from 0 to {LEVELS[-1]}, got {options.level}")
-    if options.workspace is not None and not 1 <= options.workspace <= MAX_WORKSPACE:
-        raise OptionError(f"expected a workspace limit of 1 to {MAX_WORKSPACE} MiB, got {options.workspace}")
-    if unknown := set(options.compute_capabilities) - set(COMPUTE_CAPABILITIES):
+    if options.level is not None and (type(options.level) is not int or options.level not in LEVELS):
+        raise OptionError(f"expected an optimisation level from 0 to {LEVELS[-1]}, got {options.level!r}")
+    workspace = options.workspace
+    if workspace is not None and (type(workspace) is not int or not 1 <= workspace <= MAX_WORKSPACE):
+        raise OptionError(f"expected a workspace limit of 1 to {MAX_WORKSPACE} MiB, got {workspace!r}")
+    capabilities = options.compute_capabilities
+    if not isinstance(capabilities, tuple) or len({*map(str, capabilities)}) < len(capabilities):
+        raise OptionError(f"expected a tuple of different compute capabilities, got {capabilities!r}")
+    if unknown := [capability for capability in capabilities if capability not in COMPUTE_CAPABILITIES]:
         raise OptionError(
-            f"TensorRT for RTX does not build for compute capability {', '.join(sorted(unknown))}; "
+            f"TensorRT for RTX does not build for compute capability {', '.join(map(str, unknown))}; "
             f"expected some of {', '.join(COMPUTE_CAPABILITIES)}"
         )
-    if options.compute_capabilities and not flavour.is_rtx:
+    if capabilities and not flavour.is_rtx:
         raise OptionError("compute capabilities are for TensorRT for RTX; TensorRT builds for the GPU it runs on")
     if flavour.is_rtx and (options.hardware_compatible or options.version_compatible):
         raise OptionError(
@@ -213,15 +224,25 @@ def check_options(file: Model, precision: str | None, options: BuildOptions, fla
         )
 
 
-def _rising(values: tuple[int, ...], largest: int) -> bool:
-    return len(values) == 3 and 1 <= values[0] <= values[1] <= values[2] <= largest
+def _rising(values: Any, largest: int) -> bool:
+    return (
+        isinstance(values, tuple)
+        and len(values) == 3
+        and all(type(value) is int for value in values)
+        and 1 <= values[0] <= values[1] <= values[2] <= largest
+    )
+
+
+def _are_sizes(sizes: Any) -> bool:
+    pairs = isinstance(sizes, tuple) and all(isinstance(size, tuple) and len(size) == 2 for size in sizes)
+    return pairs and len(sizes) == 3 and all(_rising(sides, MAX_SIDE) for sides in zip(*sizes, strict=True))
 
 
 def _demand_precision(file: Model, share: Share) -> None:
     """Fail where the file says half and the engine does not."""
     if file.info.precision == "fp32":
         return
-    asked = sum(file.matrix_nodes.values())
+    asked = file.half_asked
     if not asked or share.half < REQUIRED_SHARE * asked * share.total / len(file.matrix_nodes):
         raise BuildError(
             f"asked for {file.info.precision} and not got: {share.half} of {share.total} convolutions and matrix "

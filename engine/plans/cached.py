@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .builder import DEFAULTS, BuildOptions, build_plan, built_for
+from .builder import DEFAULTS, BuildOptions, build_plan, built_for, check_options
 from .cache import EngineCache
 from .compiler import Model, Progress, read_model
 from .flavour import Flavour, open_flavour
@@ -41,6 +41,7 @@ def cached_plan(
         MfpError: as for building.
     """
     tensorrt, file = open_flavour(flavour), read_model(model)
+    check_options(file, None, options, tensorrt)
     parts = cache_parts(file, tensorrt, options, gpu(device))
 
     def build(path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contract import INPUT_CHANNELS, MATRIX_OPERATORS, NetworkInfo
 from ..devices import cuda_driver
-from ..errors import BuildError, OptionError
+from ..errors import BuildError, NetworkError, OptionError
 from ..onnx_file import read_onnx
 from .container import replace_file
 from .flavour import Flavour
@@ -31,16 +34,19 @@ class Model:
     """What is needed of an ONNX file besides its graph.
 
     Attributes:
-        path, sha256, info: of the file.
-        matrix_nodes: convolutions and matrix products by name, and whether the file has them in half precision.
+        path, data, sha256, info: of the file; what is hashed is what is parsed.
+        matrix_nodes: names of the convolutions and matrix products.
+        half_asked: how many of them the file has in half precision.
         inputs: of each node, by its name.
         fp32_bytes: of its weights, were they all FP32.
     """
 
     path: Path
+    data: bytes
     sha256: str
     info: NetworkInfo
-    matrix_nodes: dict[str, bool]
+    matrix_nodes: tuple[str, ...]
+    half_asked: int
     inputs: dict[str, tuple[str, ...]]
     fp32_bytes: int
 
@@ -55,15 +61,22 @@ def read_model(path: str | Path) -> Model:
 
     path = Path(path)
     proto, info = read_onnx(path)
+    data = path.read_bytes()
     half_types = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
     half_weights = {tensor.name for tensor in proto.graph.initializer if tensor.data_type in half_types}
-    inferred = onnx.shape_inference.infer_shapes(proto)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(proto)
+    except Exception as error:  # a C++ class of its own
+        raise NetworkError(f"{path}: the types of its tensors are not consistent: {error}. Export it again.") from error
     half = half_weights | {v.name for v in inferred.graph.value_info if v.type.tensor_type.elem_type in half_types}
+    matrix = [node for node in proto.graph.node if node.op_type in MATRIX_OPERATORS]
     return Model(
         path,
-        hashlib.sha256(path.read_bytes()).hexdigest(),
+        data,
+        hashlib.sha256(data).hexdigest(),
         info,
-        {n.name: n.input[0] in half for n in proto.graph.node if n.op_type in MATRIX_OPERATORS},
+        tuple(node.name for node in matrix),
+        sum(not half.isdisjoint(node.input) for node in matrix),
         {n.name: tuple(n.input) for n in proto.graph.node},
         4 * sum(prod(tensor.dims) for tensor in proto.graph.initializer),
     )
@@ -76,10 +89,11 @@ class Compiler:
         flavour: the TensorRT to build with.
         model: the file.
         profile: smallest, usual and largest (batch, H, W).
-        progress: told of TensorRT's phases.
+        progress: told of TensorRT's phases; what it raises cancels the build and is raised again.
 
     Raises:
         BuildError: TensorRT's parser refuses the file.
+        KeyboardInterrupt: Ctrl-C, once TensorRT has stopped.
     """
 
     def __init__(
@@ -104,7 +118,9 @@ class Compiler:
         flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         self._network = self._builder.create_network(flags)
         parser = trt.OnnxParser(self._network, self._logger)
-        if not parser.parse_from_file(str(model.path)):
+        with self._interruptible():
+            parsed = parser.parse(model.data)
+        if not parsed:
             raise BuildError(self._refusal([parser.get_error(i) for i in range(parser.num_errors)]))
 
     def compile(self, options: BuildOptions, timing_cache: Path | None) -> memoryview:
@@ -129,12 +145,10 @@ class Compiler:
             config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
         self._set_targets(config, options.compute_capabilities)
         config.add_optimization_profile(self._profile())
-        if self._progress is not None:
-            config.progress_monitor = _monitor(trt, self._progress, self._stop)
+        config.progress_monitor = _monitor(trt, self._report)
         timings = self._timing_cache(config, timing_cache)
-        plan = self._builder.build_serialized_network(self._network, config)
-        if self._interrupt is not None:
-            raise self._interrupt
+        with self._interruptible():
+            plan = self._builder.build_serialized_network(self._network, config)
         if plan is None:
             raise BuildError(f"{self._flavour.name} could not build {self._model.path}: {self._complaint()}")
         if timing_cache is not None:
@@ -212,35 +226,51 @@ class Compiler:
         reasons = "; ".join(lines) or self._complaint()
         return f"{self._flavour.name} {self._flavour.version} cannot read {self._model.path}: {reasons}"
 
-    def _stop(self, interrupt: BaseException) -> None:
-        self._interrupt = interrupt
+    def _report(self, phase: str, done: int, total: int) -> bool:
+        """Called from C++, which loses exceptions: they are kept for later. Returns whether to go on."""
+        try:
+            if self._interrupt is None and self._progress is not None:
+                self._progress(phase, done, total)
+        except BaseException as error:
+            self._interrupt = error
+        return self._interrupt is None
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Around calls into TensorRT. Ctrl-C would be raised in whatever callback comes next, and lost in C++."""
+        is_main = threading.current_thread() is threading.main_thread()  # the only one that gets signals
+        before = signal.getsignal(signal.SIGINT)
+        if is_main:
+            signal.signal(signal.SIGINT, self._keep_interrupt)
+        try:
+            yield
+        finally:
+            if is_main:
+                signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
+        if self._interrupt is not None:
+            raise self._interrupt
+
+    def _keep_interrupt(self, number: int, frame: Any) -> None:
+        self._interrupt = KeyboardInterrupt()
 
 
-def _monitor(trt: Any, progress: Progress, stop: Callable[[BaseException], None]) -> Any:
-    """TensorRT's progress monitor. An exception must not pass through C++: it stops the build and is raised after."""
+def _monitor(trt: Any, report: Callable[[str, int, int], bool]) -> Any:
+    """TensorRT's progress monitor."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self._steps: dict[str, int] = {}
-            self._going = True
 
         def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
             self._steps[phase] = steps
-            self._tell(phase, 0)
+            report(phase, 0, steps)
 
         def step_complete(self, phase: str, step: int) -> bool:
-            self._tell(phase, step + 1)
-            return self._going
+            return report(phase, step + 1, self._steps.get(phase, 0))
 
         def phase_finish(self, phase: str) -> None:
-            self._tell(phase, self._steps[phase])
-
-        def _tell(self, phase: str, done: int) -> None:
-            try:
-                progress(phase, done, self._steps[phase])
-            except BaseException as error:
-                self._going = False
-                stop(error)
+            steps = self._steps.get(phase, 0)
+            report(phase, steps, steps)
 
     return Monitor()

@@ -133,9 +133,9 @@ def describe(metadata: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
             value = {str(index): item for index, item in enumerate(value)}
         if isinstance(value, dict):
-            rows.update({_printable(f"{name}.{key}"): text for key, text in describe(value).items()})
+            rows.update({printable(f"{name}.{key}"): text for key, text in describe(value).items()})
         else:
-            rows[_printable(name)] = _printable(", ".join(map(_word, value if isinstance(value, list) else [value])))
+            rows[printable(name)] = printable(", ".join(map(_word, value if isinstance(value, list) else [value])))
     return rows
 
 
@@ -238,11 +238,15 @@ def _kind(head: bytes) -> str:
     return f"it starts with {head[: len(MAGIC)]!r} instead of {MAGIC!r}"
 
 
-def _refusal(path: Path, reason: str, metadata: Mapping[str, Any] | None = None, remedy: str = "Build") -> PlanError:
+def rebuild_command(metadata: Mapping[str, Any] | None) -> str:
+    """The command that builds a plan again, of the file that its metadata names, as far as that can be believed."""
     source = (metadata or {}).get("source")
     known = isinstance(source, str) and source.isprintable() and 0 < len(source) <= MAX_TEXT
-    model = shlex.quote(str(source)) if known else "MODEL.onnx"
-    error = PlanError(f"{path} {reason}. {remedy} it again with: mfp build {model}")
+    return f"mfp build {shlex.quote(str(source)) if known else 'MODEL.onnx'}"
+
+
+def _refusal(path: Path, reason: str, metadata: Mapping[str, Any] | None = None, remedy: str = "Build") -> PlanError:
+    error = PlanError(f"{path} {reason}. {remedy} it again with: {rebuild_command(metadata)}")
     error.reason = reason
     return error
 
@@ -251,6 +255,7 @@ def _word(value: Any) -> str:
     return "–" if value is None else {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """A file's text as it may be printed, of bounded length."""
     text = "".join(c for c in text if c.isprintable())
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"

@@ -6,6 +6,7 @@ import ctypes
 from dataclasses import dataclass
 
 from ..devices import LIBRARY, cuda_driver
+from ..errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,13 @@ class Gpu:
 
 
 def gpu(index: int) -> Gpu | None:
-    """The GPU of this number, counted from 0; None where the driver offers no such GPU."""
+    """The GPU of this number, counted from 0; None where the driver offers no such GPU.
+
+    Raises:
+        OptionError: no whole number from 0.
+    """
+    if type(index) is not int or index < 0:
+        raise OptionError(f"expected the number of a GPU, from 0, got {index!r}")
     if index >= cuda_driver()[0]:
         return None
     driver = ctypes.CDLL(LIBRARY)

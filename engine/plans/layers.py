@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 _HALF = re.compile(r"\b(half|fp16|float16|bf16|bfloat16)\b", re.IGNORECASE)
 _FLOAT = re.compile(r"\b(float|fp32|float32)\b", re.IGNORECASE)
@@ -51,18 +51,17 @@ def share_of_layers(description: str, matrix_nodes: Collection[str], source: str
     Returns:
         The share, or None where the description names none of the nodes.
     """
-    largest: dict[str, tuple[int, bool]] = {}  # node → elements of its largest operand, whether that is half
+    deciding: dict[str, _Operand] = {}  # node → the operand of its layers that counts
     for line in description.splitlines():
         if not line.startswith(_LAYER):
             continue
         nodes = set(_ONNX_NODE.findall(line)).intersection(matrix_nodes)
-        operand = _largest_operand(line) if nodes else None
-        for node in nodes if operand else ():
-            assert operand is not None
-            largest[node] = max(largest.get(node, (0, False)), operand)
-    if not largest:
+        operand = _deciding_operand(line) if nodes else None
+        if operand is not None:
+            deciding.update({node: max(deciding.get(node, operand), operand) for node in nodes})
+    if not deciding:
         return None
-    return Share(sum(half for _, half in largest.values()), len(largest), source)
+    return Share(sum(operand.half for operand in deciding.values()), len(deciding), source)
 
 
 def share_of_network(network: Any, trt: Any) -> Share:
@@ -72,16 +71,27 @@ def share_of_network(network: Any, trt: Any) -> Share:
     return Share(sum(t in (trt.DataType.HALF, trt.DataType.BF16) for t in types), len(types), "parsed network")
 
 
-def _largest_operand(line: str) -> tuple[int, bool] | None:
-    """Elements of the layer's largest floating-point operand (weights, where it has some), and whether it is half."""
-    before_outputs = line.partition("Outputs: [")[0]
-    inputs, _, constants = before_outputs.partition("Constants: [")
-    for part in (constants, inputs):
-        sizes = [
-            (math.prod(abs(int(side)) for side in dims.split(",") if side), bool(_HALF.search(kind)))
+class _Operand(NamedTuple):
+    """Weights decide before inputs: a layer that only casts a node's input may also carry the node's name."""
+
+    stored: bool
+    elements: int
+    half: bool
+
+
+def _deciding_operand(line: str) -> _Operand | None:
+    """The layer's largest floating-point operand, of its weights where it has some."""
+    inputs, _, constants = line.partition("Outputs: [")[0].partition("Constants: [")
+    for stored, part in ((True, constants), (False, inputs)):
+        operands = [
+            _Operand(
+                stored,
+                math.prod(abs(int(side)) for side in dims.split(",") if side),
+                bool(_HALF.search(kind)),
+            )
             for dims, kind in _OPERAND.findall(part)
             if _HALF.search(kind) or _FLOAT.search(kind)
         ]
-        if sizes and max(sizes)[0] > 1:
-            return max(sizes)
+        if operands and max(operands).elements > 1:
+            return max(operands)
     return None

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..contract import NetworkInfo, Tensor, check_signature
 from ..errors import NetworkError, PlanError
-from .container import read_plan, replace_file
+from .container import printable, read_plan, rebuild_command, replace_file
 from .flavour import MODULES, open_flavour
 from .gpu import gpu
 
@@ -33,8 +33,10 @@ class OpenedPlan:
         metadata, plan = read_plan(path)
         self.path, self.metadata = path, metadata
         flavour = metadata.get("flavour")
-        if flavour not in MODULES:
-            raise PlanError(f"{path} does not say which TensorRT it is for. Build it again with: mfp build MODEL.onnx")
+        if not isinstance(flavour, str) or flavour not in MODULES:
+            raise PlanError(
+                f"{path} does not say which TensorRT it is for. Build it again with: {rebuild_command(metadata)}"
+            )
         self.flavour = open_flavour(flavour)
         self._complaints: list[str] = []
         # TensorRT's objects do not keep the logger and the runtime they were made with alive
@@ -48,6 +50,7 @@ class OpenedPlan:
         self.info = self._checked_info()
         self._config: Any = None
         self._runtime_cache: Any = None
+        self._remembered: set[tuple[int, ...]] = set()
         if self.flavour.is_rtx:
             self._open_runtime_cache()
 
@@ -73,10 +76,13 @@ class OpenedPlan:
         """The last errors that TensorRT reported."""
         return "; ".join(self._complaints[-3:]) or "it does not say why"
 
-    def save_runtime_cache(self) -> None:
-        """Write what TensorRT for RTX compiled, so that the next start need not. A folder that is not writable is fine:
-        then it is compiled again."""
-        if self._runtime_cache is not None:
+    def remember(self, shape: tuple[int, ...]) -> None:
+        """After the first pass of a shape: write what TensorRT for RTX compiled for it, for the next start.
+
+        A folder that cannot be written is fine: then it is compiled again.
+        """
+        if self._runtime_cache is not None and shape not in self._remembered:
+            self._remembered.add(shape)
             with suppress(OSError):
                 replace_file(self._runtime_cache_file, memoryview(self._runtime_cache.serialize()))
 
@@ -106,7 +112,8 @@ class OpenedPlan:
             tensors[is_input][name] = Tensor(shape, engine.get_tensor_dtype(name) == trt.DataType.FLOAT)
         size = check_signature(self.path.name, tensors[True], tensors[False])
         properties = self.metadata.get("network")
-        return NetworkInfo.from_properties(properties if isinstance(properties, dict) else {}, size)
+        texts = properties.items() if isinstance(properties, dict) else ()
+        return NetworkInfo.from_properties({k: v for k, v in texts if isinstance(v, str)}, size)
 
     def _hear(self, severity: str, message: str) -> None:
         if severity in ("internal_error", "error"):
@@ -114,16 +121,18 @@ class OpenedPlan:
 
     def _refusal(self, device: int) -> str:
         """Why TensorRT did not take the plan: what differs from where it was built, else TensorRT's own words."""
-        built, here = self.metadata.get("flavour_version"), self.flavour.version
+        built, here = printable(str(self.metadata.get("flavour_version"))), self.flavour.version
         built_on, this = self.metadata.get("gpu"), gpu(device)
         capability = built_on.get("compute_capability") if isinstance(built_on, dict) else None
         reasons = []
         if built != here:
             reasons.append(f"it was built with {self.flavour.name} {built}, here is {here}")
         if this is not None and not self.flavour.is_rtx and capability != this.compute_capability:
-            reasons.append(f"it was built on compute capability {capability}, this GPU has {this.compute_capability}")
+            other = printable(str(capability))
+            reasons.append(f"it was built on compute capability {other}, this GPU has {this.compute_capability}")
         if this is not None and self.flavour.is_rtx:
-            reasons.append(f"it was built for {self.metadata.get('built_for')}, this GPU has {this.compute_capability}")
+            purpose = printable(str(self.metadata.get("built_for")))
+            reasons.append(f"it was built for {purpose}, this GPU has {this.compute_capability}")
         options = self.metadata.get("options")
         if isinstance(options, dict) and options.get("version_compatible") and os.environ.get(TRUST) != "1":
             reasons.append(
@@ -132,5 +141,5 @@ class OpenedPlan:
             )
         return (
             f"{self.flavour.name} does not take {self.path}: {'; '.join([*reasons, self.complaint()])}. "
-            f"Build it here with: mfp build {self.metadata.get('source', 'MODEL.onnx')} --flavour {self.flavour.name}"
+            f"Build it here with: {rebuild_command(self.metadata)} --flavour {self.flavour.name}"
         )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from mfp.engine.plans import builder
 from mfp.engine.plans.builder import BuildOptions, build_plan
 from mfp.engine.plans.cache import EngineCache
 from mfp.engine.plans.cached import cached_plan
-from mfp.engine.plans.container import read_metadata, read_plan
+from mfp.engine.plans.container import read_metadata, read_plan, write_plan
 from mfp.engine.plans.flavour import open_flavour
 from mfp.engine.plans.layers import Share, share_of_layers
 from mfp.engine.plans.opened import OpenedPlan
@@ -162,6 +163,17 @@ Name: d, LayerType: kgen, Inputs: [], Constants: [], Outputs: [], TacticName: , 
 """
 
 
+def test_weights_decide_before_inputs_that_are_cast():
+    """A layer that casts the image for conv1 carries conv1's name too, and the image is larger than the weights."""
+    cast = (
+        "Name: e, LayerType: kgen, Inputs: [ { Name: image, Dimensions: [-1,3,99,99], Datatype: Float, Format: (L) }], "
+        "Constants: [], Outputs: [ { Name: x, Dimensions: [-1,3,99,99], Datatype: Half, Format: (L) }], "
+        "Metadata: [ONNX Layer: image_fp16/Cast][ONNX Layer: conv1]\n"
+    )
+    for text in (LAYERS + cast, LAYERS.replace("Name: a,", cast + "Name: a,")):
+        assert share_of_layers(text, {"conv1"}, "inspector") == Share(1, 1, "inspector")
+
+
 def test_layers_are_read_in_both_spellings():
     share = share_of_layers(LAYERS, {"conv1", "conv2", "conv3", "gone"}, "inspector")
     assert share == Share(2, 3, "inspector")
@@ -191,6 +203,14 @@ def test_progress_is_told_and_an_interrupt_cancels(toy_onnx, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         build_plan(toy_onnx, tmp_path / "b.plan", flavour="tensorrt-rtx", progress=interrupt)
+    with pytest.raises(KeyboardInterrupt):  # a real Ctrl-C, in the middle of TensorRT's own code
+        build_plan(
+            toy_onnx,
+            tmp_path / "b.plan",
+            flavour="tensorrt-rtx",
+            progress=lambda *_: os.kill(os.getpid(), signal.SIGINT),
+        )
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert [file.name for file in tmp_path.iterdir()] == ["a.plan"]
 
 
@@ -199,6 +219,16 @@ def test_progress_is_told_and_an_interrupt_cancels(toy_onnx, tmp_path):
     [
         (BuildOptions(batches=(2, 1, 1)), "three rising batches"),
         (BuildOptions(batches=(0, 1, 1)), "three rising batches"),
+        (BuildOptions(batches=("1", "2", "2")), "three rising batches"),
+        (BuildOptions(batches=(True, 1, 2)), "three rising batches"),
+        (BuildOptions(batches=2), "three rising batches"),
+        (BuildOptions(sizes=()), "three rising sizes"),
+        (BuildOptions(sizes=((32,), (64, 64), (64, 64))), "three rising sizes"),
+        (BuildOptions(level=2.0), "optimisation level"),
+        (BuildOptions(workspace="1"), "workspace limit"),
+        (BuildOptions(compute_capabilities="8.6"), "tuple of different"),
+        (BuildOptions(compute_capabilities=("8.6", "8.6")), "tuple of different"),
+        (BuildOptions(compute_capabilities=(8.6,)), r"does not build for compute capability 8\.6"),
         (BuildOptions(sizes=((64, 64), (32, 32), (128, 128))), "three rising sizes"),
         (BuildOptions(level=6), "optimisation level"),
         (BuildOptions(workspace=0), "workspace limit"),
@@ -225,6 +255,9 @@ def test_other_refusals(toy_onnx, exported, tmp_path):
         )
     with pytest.raises(OptionError, match=r"ending in \.plan"):
         build_plan(toy_onnx, tmp_path / "t.engine", flavour="tensorrt-rtx")
+    for number in (-1, "0", None, True):
+        with pytest.raises(OptionError, match="number of a GPU"):
+            build_plan(toy_onnx, tmp_path / "t.plan", flavour="tensorrt-rtx", device=number)
     with pytest.raises(OptionError, match="unknown flavour"):
         build_plan(toy_onnx, tmp_path / "t.plan", flavour="openvino")
     with pytest.raises(OptionError, match="times nothing"):
@@ -331,3 +364,19 @@ def test_a_plan_without_a_gpu_says_so(toy_plan, toy_onnx):
 def test_what_runs_on_a_gpu_alone_has_the_names_of_the_api(kind, names):
     """A plan cannot be opened without a driver; that the calls exist can be seen without one."""
     assert {name for name in names if not hasattr(getattr(open_flavour("tensorrt-rtx").trt, kind), name)} == set()
+
+
+@pytest.mark.parametrize("flavour", [[], {}, None, "", "cuda", 7])
+def test_plans_of_strangers(tmp_path, flavour):
+    path = write_plan(tmp_path / "odd.plan", {"flavour": flavour, "source": "$(reboot) \x1b[31m"}, b"no plan")
+    with pytest.raises(PlanError, match="does not say which TensorRT") as caught:
+        OpenedPlan(path, 0)
+    assert str(caught.value).isprintable()
+
+
+def test_the_precision_of_files_that_do_not_say(converted, tmp_path):
+    model = onnx.load(converted("resnet34").path)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "foreign.onnx")
+    report = build_plan(tmp_path / "foreign.onnx", flavour="tensorrt-rtx", precision="fp16")
+    assert report.metadata["precision"] == "fp16"

@@ -209,3 +209,24 @@ def test_on_a_cpu_every_result_is_rounded(precision):
 
 def test_matrix_operators_are_what_the_contract_says():
     assert {"Conv", "MatMul", "Gemm", "ConvTranspose"} == MATRIX_OPERATORS
+
+
+def test_weights_that_are_inputs_too_and_names_that_are_taken():
+    nodes = [conv("c1", "x", "x_fp16"), helper.make_node("Softmax", ["x_fp16"], ["w_fp16"], "s", axis=1)]
+    nodes += [conv("c2", "w_fp16", "y")]
+    model = graph_of(nodes, W)
+    model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 4, 3, 3]))
+    model.ir_version = 3
+    half = to_half(prepared(model), "fp16")
+    checked(half)
+    assert [value.name for value in half.graph.input] == ["x"]
+    x = np.random.default_rng(1).random((2, 4, 8, 8), dtype=np.float32)
+    assert np.abs(run(widened(half), x) - run(model, x)).max() < 0.01
+
+
+def test_operators_that_onnx_does_not_know_are_refused():
+    nodes = [conv("c1", "x", "a"), helper.make_node("Gelu", ["a"], ["b"], "g", domain="com.microsoft")]
+    model = graph_of([*nodes, conv("c2", "b", "y")], W)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    with pytest.raises(ExportError, match=r"com\.microsoft\.Gelu 'g'"):
+        prepared(model)
