@@ -11,7 +11,7 @@ from ..contract import INPUT_CHANNELS, OUTPUT, PREFIX, NetworkInfo, Tensor, chec
 from ..devices import choose_device, cuda_index, device_arrays, wait_for_stream
 from ..errors import NetworkError, OptionError, RuntimeMissingError
 from ..network import F32, Network, Options, check_precision
-from ..onnx_file import read_onnx, read_properties
+from ..onnx_file import read_onnx
 from . import one_line
 from .half_on_cpu import widened
 from .ort_providers import CPU, engine_folder, gpu_session, library, usable_gpus
@@ -101,15 +101,24 @@ def _settings(ort: Any, options: Options) -> Any:
 
 
 def _cpu_session(ort: Any, source: Path, options: Options) -> Any:
-    try:
-        model: str | bytes = str(source)
-        if read_properties(source).get(PREFIX + "precision", "fp32") != "fp32":
-            model = widened(read_onnx(source)[0]).SerializeToString()
+    def start(model: str | bytes) -> Any:
         return ort.InferenceSession(model, _settings(ort, options), providers=[CPU], enable_fallback=0)
-    except NetworkError:
-        raise
+
+    try:
+        session = start(str(source))
+        precision = session.get_modelmeta().custom_metadata_map.get(PREFIX + "precision", "fp32")
+        return session if precision == "fp32" else start(widened(read_onnx(source)[0]).SerializeToString())
     except Exception as error:  # of a dozen unrelated classes, all meaning "not this file"
+        if _is_bf16(source):  # which the provider refuses as it is
+            return start(widened(read_onnx(source)[0]).SerializeToString())
         raise NetworkError(
             f"ONNX Runtime cannot load {source}: {one_line(error)}. "
             "If the file is damaged, export it again with: mfp export"
         ) from error
+
+
+def _is_bf16(source: Path) -> bool:
+    try:
+        return read_onnx(source)[1].precision == "bf16"
+    except NetworkError:
+        return False

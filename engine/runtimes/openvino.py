@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..contract import INPUT_CHANNELS, OUTPUT, NetworkInfo, Tensor, check_signature
+from ..contract import INPUT_CHANNELS, OUTPUT, NetworkInfo
 from ..errors import NetworkError, OptionError, RuntimeMissingError
 from ..network import F32, Network, Options
-from ..onnx_file import read_properties
+from ..onnx_file import read_onnx
 from . import INSTALL, one_line
 
 DEVICE = "CPU"
@@ -53,25 +53,7 @@ def open(source: Path, options: Options) -> OpenVinoNetwork:
     except ImportError:
         raise RuntimeMissingError(f"OpenVINO is not installed; install it with: {INSTALL['openvino']}") from None
 
-    try:
-        model = core().read_model(source)
-        inputs, outputs = (
-            {
-                tensor.any_name: Tensor(
-                    [side.get_length() if side.is_static else "?" for side in tensor.partial_shape],
-                    tensor.element_type == openvino.Type.f32,
-                )
-                for tensor in tensors
-            }
-            for tensors in (model.inputs, model.outputs)
-        )
-    except Exception as error:  # RuntimeError and its kin, all meaning "not this file"
-        raise NetworkError(
-            f"OpenVINO cannot load {source}: {one_line(error)}. "
-            "If the file is damaged, export it again with: mfp export"
-        ) from error
-    size = check_signature(source.name, inputs, outputs)
-    info = NetworkInfo.from_properties(read_properties(source), size)
+    _, info = read_onnx(source)
     info = replace(info, precision=_precision(source.name, info, options))
 
     # Compiled once for all sizes that the file leaves open: measured, a shape that is fixed is no faster.
@@ -83,9 +65,9 @@ def open(source: Path, options: Options) -> OpenVinoNetwork:
     if options.threads is not None:
         settings[properties.inference_num_threads()] = options.threads
     try:
-        compiled = core().compile_model(model, DEVICE, settings)
-    except Exception as error:
-        raise NetworkError(f"OpenVINO cannot compile {source} for the CPU: {one_line(error)}") from error
+        compiled = core().compile_model(core().read_model(source), DEVICE, settings)
+    except Exception as error:  # RuntimeError and its kin
+        raise NetworkError(f"OpenVINO cannot take {source}: {one_line(error)}") from error
     return OpenVinoNetwork(compiled, info)
 
 
