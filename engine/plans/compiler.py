@@ -239,14 +239,15 @@ class Compiler:
     def _interruptible(self) -> Iterator[None]:
         """Around calls into TensorRT. Ctrl-C would be raised in whatever callback comes next, and lost in C++."""
         is_main = threading.current_thread() is threading.main_thread()  # the only one that gets signals
-        before = signal.getsignal(signal.SIGINT)
-        if is_main:
+        # an application's own handler stays, and so does a shell's wish to ignore Ctrl-C
+        takes_over = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if takes_over:
             signal.signal(signal.SIGINT, self._keep_interrupt)
         try:
             yield
         finally:
-            if is_main:
-                signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
+            if takes_over:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
         if self._interrupt is not None:
             raise self._interrupt
 
