@@ -18,7 +18,7 @@ from ..devices import cuda_driver
 from ..errors import BuildError, NetworkError, OptionError
 from ..onnx_file import read_onnx
 from .container import replace_file
-from .flavour import Flavour
+from .flavour import Complaints, Flavour
 from .layers import HEADING, Share, share_of_layers, share_of_network
 
 if TYPE_CHECKING:
@@ -107,13 +107,13 @@ class Compiler:
         self.profile = profile
         self.activation_bytes: int | None = None  #: GPU memory of one execution, where the builder says it
         self._flavour, self._trt, self._model, self._progress = flavour, trt, model, progress
-        self._complaints: list[str] = []
+        self._complaints = Complaints()
         self._layers = ""
         self._interrupt: BaseException | None = None
         self._logger = flavour.logger(self._hear)
         self._builder = trt.Builder(self._logger)
         if self._builder is None:
-            raise BuildError(f"{flavour.name} cannot start its builder: {self._complaint()}")
+            raise BuildError(f"{flavour.name} cannot start its builder: {self._complaints}")
         # TensorRT 11 knows no other networks, 10 has to be told
         flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         self._network = self._builder.create_network(flags)
@@ -150,7 +150,7 @@ class Compiler:
         with self._interruptible():
             plan = self._builder.build_serialized_network(self._network, config)
         if plan is None:
-            raise BuildError(f"{self._flavour.name} could not build {self._model.path}: {self._complaint()}")
+            raise BuildError(f"{self._flavour.name} could not build {self._model.path}: {self._complaints}")
         if timing_cache is not None:
             try:
                 replace_file(timing_cache, memoryview(timings.serialize()))
@@ -198,21 +198,17 @@ class Compiler:
         cache = config.create_timing_cache(stored)
         if cache is None or not config.set_timing_cache(cache, False):
             raise OptionError(
-                f"{self._flavour.name} refuses the timing cache {file}: {self._complaint()}. It belongs to another GPU "
+                f"{self._flavour.name} refuses the timing cache {file}: {self._complaints}. It belongs to another GPU "
                 "or version, or is damaged: name another file, or remove it"
             )
         return cache
 
     def _hear(self, severity: str, message: str) -> None:
-        if severity in ("internal_error", "error"):
-            self._complaints.append(message)
-        elif message.startswith(HEADING):
+        self._complaints.hear(severity, message)
+        if message.startswith(HEADING):
             self._layers = message
         elif found := _ACTIVATIONS.search(message):
             self.activation_bytes = int(found[1])
-
-    def _complaint(self) -> str:
-        return "; ".join(self._complaints[-3:]) or "it does not say why"
 
     def _refusal(self, errors: list[Any]) -> str:
         """The parser's errors with node, operator and inputs."""
@@ -223,7 +219,7 @@ class Compiler:
                 inputs = ", ".join(filter(None, self._model.inputs.get(error.node_name(), ()))) or "none"
                 text = f"{error.node_operator()} {error.node_name()!r} with the inputs {inputs}: {text}"
             lines.append(text)
-        reasons = "; ".join(lines) or self._complaint()
+        reasons = "; ".join(lines) or str(self._complaints)
         return f"{self._flavour.name} {self._flavour.version} cannot read {self._model.path}: {reasons}"
 
     def _report(self, phase: str, done: int, total: int) -> bool:

@@ -18,6 +18,21 @@ COMPUTE_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 Hear = Callable[[str, str], None]  # (severity in lower case, message)
 
 
+class Complaints:
+    """The errors that TensorRT reports to its logger, for messages."""
+
+    def __init__(self) -> None:
+        self._errors: list[str] = []
+
+    def hear(self, severity: str, message: str) -> None:
+        """Takes what a logger hands on; keeps errors."""
+        if severity in ("internal_error", "error"):
+            self._errors.append(message)
+
+    def __str__(self) -> str:
+        return "; ".join(self._errors[-3:]) or "it does not say why"
+
+
 @dataclass(frozen=True)
 class Flavour:
     """An installed TensorRT.

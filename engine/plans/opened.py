@@ -10,14 +10,14 @@ from typing import Any
 from ..contract import NetworkInfo, Tensor, check_signature
 from ..errors import NetworkError, PlanError
 from .container import printable, read_plan, rebuild_command, replace_file
-from .flavour import MODULES, open_flavour
+from .flavour import MODULES, Complaints, open_flavour
 from .gpu import gpu
 
 TRUST = "MFP_TRUST_PLANS"  # environment variable: "1" lets version-compatible plans run their host code
 
 
 class OpenedPlan:
-    """A plan that TensorRT has loaded. Shared by threads; each makes its own execution context.
+    """A plan that TensorRT has loaded. Threads share it; passes run in execution contexts of their own.
 
     Args:
         path: of the plan file.
@@ -38,9 +38,9 @@ class OpenedPlan:
                 f"{path} does not say which TensorRT it is for. Build it again with: {rebuild_command(metadata)}"
             )
         self.flavour = open_flavour(flavour)
-        self._complaints: list[str] = []
+        self.complaints = Complaints()
         # TensorRT's objects do not keep the logger and the runtime they were made with alive
-        self._logger = self.flavour.logger(self._hear)
+        self._logger = self.flavour.logger(self.complaints.hear)
         self._runtime = self.flavour.trt.Runtime(self._logger)
         # a version-compatible plan carries code that runs on the host: not from whoever sends a file
         self._runtime.engine_host_code_allowed = os.environ.get(TRUST) == "1"
@@ -48,20 +48,17 @@ class OpenedPlan:
         if self.engine is None:
             raise PlanError(self._refusal(device))
         self.info = self._checked_info()
+        low, _, high = (tuple(shape) for shape in self.engine.get_tensor_profile_shape("image", 0))
+        #: smallest and largest (batch, H, W) that the plan takes; kept, because every pass is held against it
+        self.profile = (low[0], *low[2:]), (high[0], *high[2:])
         self._config: Any = None
         self._runtime_cache: Any = None
         self._remembered: set[tuple[int, ...]] = set()
         if self.flavour.is_rtx:
             self._open_runtime_cache()
 
-    @property
-    def profile(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Smallest and largest (batch, H, W) that the plan takes."""
-        low, _, high = (tuple(shape) for shape in self.engine.get_tensor_profile_shape("image", 0))
-        return (low[0], *low[2:]), (high[0], *high[2:])
-
     def new_context(self) -> Any:
-        """An execution context, for one thread.
+        """An execution context, for one stream of one thread.
 
         Raises:
             NetworkError: TensorRT gives none, for lack of memory for example.
@@ -69,12 +66,8 @@ class OpenedPlan:
         engine = self.engine
         context = engine.create_execution_context(*([self._config] if self._config is not None else []))
         if context is None:
-            raise NetworkError(f"TensorRT cannot start {self.path}: {self.complaint()}")
+            raise NetworkError(f"TensorRT cannot start {self.path}: {self.complaints}")
         return context
-
-    def complaint(self) -> str:
-        """The last errors that TensorRT reported."""
-        return "; ".join(self._complaints[-3:]) or "it does not say why"
 
     def remember(self, shape: tuple[int, ...]) -> None:
         """After the first pass of a shape: write what TensorRT for RTX compiled for it, for the next start.
@@ -115,10 +108,6 @@ class OpenedPlan:
         texts = properties.items() if isinstance(properties, dict) else ()
         return NetworkInfo.from_properties({k: v for k, v in texts if isinstance(v, str)}, size)
 
-    def _hear(self, severity: str, message: str) -> None:
-        if severity in ("internal_error", "error"):
-            self._complaints.append(message)
-
     def _refusal(self, device: int) -> str:
         """Why TensorRT did not take the plan: what differs from where it was built, else TensorRT's own words."""
         built, here = printable(str(self.metadata.get("flavour_version"))), self.flavour.version
@@ -140,6 +129,6 @@ class OpenedPlan:
                 "set it for plans that you built yourself"
             )
         return (
-            f"{self.flavour.name} does not take {self.path}: {'; '.join([*reasons, self.complaint()])}. "
+            f"{self.flavour.name} does not take {self.path}: {'; '.join([*reasons, str(self.complaints)])}. "
             f"Build it here with: {rebuild_command(self.metadata)} --flavour {self.flavour.name}"
         )

@@ -85,7 +85,7 @@ class TensorRTNetwork(Network):
         for name, address in addresses.items():
             accepted &= context.trt.set_tensor_address(name, address)
         if not accepted or not context.trt.execute_async_v3(stream):
-            raise NetworkError(f"TensorRT could not run {self!r} on {shape}: {self._plan.complaint()}")
+            raise NetworkError(f"TensorRT could not run {self!r} on {shape}: {self._plan.complaints}")
         context.shape = shape
         if first:
             self._plan.remember(shape)
