@@ -43,13 +43,14 @@ setup(
         "mfp.bench",
         "mfp.engine",
         "mfp.engine.commands",
+        "mfp.engine.gpu",
         "mfp.engine.plans",
         "mfp.engine.runtimes",
         "mfp.export",
         "mfp.export.models",
         "mfp.kernels",
     ],
-    package_data={"mfp": ["py.typed"], "mfp.engine": ["sample.jpg"]},
+    package_data={"mfp": ["py.typed"], "mfp.engine": ["sample.jpg"], "mfp.kernels": ["*.cu", "*.h"]},
     install_requires=[
         "filelock>=3.24",
         "numpy>=1.26",
@@ -72,6 +73,7 @@ setup(
             *RTX,
             "hypothesis>=6.100",
             "mypy>=1.13",
+            "nvidia-cuda-nvrtc>=13",  # compiles the kernels in tests, without a GPU
             "pillow>=10",
             "pytest>=8",
             "ruff>=0.8",

@@ -6,15 +6,14 @@ Everything asks the driver itself: no CUDA package is needed.
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+from ..kernels.driver import LIBRARY, context_for, driver
 from .contract import INPUT_CHANNELS, OUTPUT
 from .errors import NetworkError, OptionError, RuntimeMissingError
 
-LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 _INVALID_CONTEXT = 201  # CUDA_ERROR_INVALID_CONTEXT: no context is current in this thread
 
 
@@ -29,14 +28,14 @@ class DeviceArray(NamedTuple):
 def cuda_driver() -> tuple[int, str]:
     """Number of GPUs, and why it is 0 (empty where it is not)."""
     try:
-        driver = ctypes.CDLL(LIBRARY)
+        cuda = driver()
     except OSError:
         return 0, f"no NVIDIA driver ({LIBRARY} is not there)"
-    status = driver.cuInit(0)
+    status = cuda.cuInit(0)
     if status != 0:
         return 0, f"the NVIDIA driver does not start (cuInit gives error {status})"
     count = ctypes.c_int()
-    status = driver.cuDeviceGetCount(ctypes.byref(count))
+    status = cuda.cuDeviceGetCount(ctypes.byref(count))
     if status != 0 or count.value == 0:
         return 0, "the NVIDIA driver finds no GPU"
     return count.value, ""
@@ -90,6 +89,12 @@ def device_arrays(image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, 
     return arrays
 
 
+def address_of(array: Any) -> int:
+    """Where an array with ``__cuda_array_interface__`` lies."""
+    address: int = array.__cuda_array_interface__["data"][0]
+    return address
+
+
 def _device_array(name: str, array: Any) -> DeviceArray:
     face = getattr(array, "__cuda_array_interface__", None)
     if face is None:
@@ -127,11 +132,11 @@ def wait_for_stream(stream: int, gpu: int) -> None:
     Raises:
         NetworkError: the driver reports an error, for example that of a kernel that ran before.
     """
-    driver = ctypes.CDLL(LIBRARY)
-    status = driver.cuStreamSynchronize(ctypes.c_void_p(stream))
+    cuda = driver()
+    status = cuda.cuStreamSynchronize(ctypes.c_void_p(stream))
     if status == _INVALID_CONTEXT:
         use_gpu(gpu)
-        status = driver.cuStreamSynchronize(ctypes.c_void_p(stream))
+        status = cuda.cuStreamSynchronize(ctypes.c_void_p(stream))
     if status:
         raise NetworkError(f"the CUDA stream {stream:#x} of GPU {gpu} failed (CUDA error {status})")
 
@@ -142,11 +147,23 @@ def use_gpu(gpu: int) -> None:
     Raises:
         RuntimeMissingError: the driver refuses.
     """
-    driver = ctypes.CDLL(LIBRARY)
-    device, current, context = ctypes.c_int(), ctypes.c_int(), ctypes.c_void_p()
-    status = driver.cuDeviceGet(ctypes.byref(device), gpu)
-    if not status and not driver.cuCtxGetDevice(ctypes.byref(current)) and current.value == device.value:
-        return
-    status = status or driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) or driver.cuCtxSetCurrent(context)
-    if status:
-        raise RuntimeMissingError(f"the NVIDIA driver does not give GPU {gpu} (CUDA error {status}); see `mfp doctor`")
+    try:
+        context_for(gpu).use()
+    except RuntimeError as error:
+        raise RuntimeMissingError(f"{error}; see `mfp doctor`") from None
+
+
+def demand_primary_context(gpu: int, library: str) -> None:
+    """For libraries that work in a GPU's primary context alone.
+
+    Args:
+        library: its name, for the message.
+
+    Raises:
+        OptionError: an application's own context is current in this thread.
+    """
+    if not context_for(gpu).is_primary:
+        raise OptionError(
+            f"{library} works in the primary CUDA context of GPU {gpu}, and another one is current in this thread. "
+            "Make that one current (PyCUDA: Device(…).retain_primary_context()), or run the network on TensorRT"
+        )

@@ -39,6 +39,27 @@ def examine() -> list[Finding]:
     return [*_onnxruntime(), *_openvino(), *_tensorrt("tensorrt"), *_tensorrt("tensorrt-rtx"), *_torch()]
 
 
+def array_work() -> Finding:
+    """Whether the array work of clicks can be done on a GPU: the kernels are compiled and one is run."""
+    what = "array work of clicks"
+    library, problem = _import("cupy")
+    if library is None:
+        return _without_cuda(what, f"CuPy is {problem}", INSTALL["cupy"])
+    version = f"CuPy {library.__version__}"
+    gpus, no_gpu = cuda_driver()
+    if not gpus:
+        return Finding(what, "cuda", False, f"{version}; {no_gpu}", DRIVER_REMEDY)
+
+    def run() -> None:
+        from ..kernels.clicks import Click
+        from ..kernels.cuda import encode_clicks
+
+        encode_clicks([Click(1, 1)], 4, 4)
+
+    problem = _problem(run)
+    return Finding(what, "cuda", not problem, problem or version, INSTALL["cupy"] if problem else "")
+
+
 def _onnxruntime() -> list[Finding]:
     from .runtimes.ort_providers import GPU_PROVIDERS, install_command
 

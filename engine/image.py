@@ -30,25 +30,34 @@ def as_rgb(image: Any) -> U8:
             "expected an image in host memory, got one in GPU memory; copy it first (CuPy: .get(), torch: .cpu())"
         )
     array = _as_array(image, "an image")
-    if array.dtype != np.uint8:
-        raise ImageError(
-            f"expected an image of uint8 values 0 to 255, got {array.dtype}; convert it first, for values in "
-            "[0, 1] with (image * 255).round().astype('uint8')"
-        )
+    check_image(str(array.dtype), array.shape)
     if array.ndim == 2:
         array = array[:, :, None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
-        hint = ""
-        if array.ndim == 3 and array.shape[0] in (1, 3, 4):
-            hint = "; this looks like channels first, so pass image.transpose(1, 2, 0)"
-        raise ImageError(
-            f"expected an image of shape H×W×3 (or H×W, H×W×1, H×W×4), got {'×'.join(map(str, array.shape))}{hint}"
-        )
-    if 0 in array.shape:
-        raise ImageError(f"expected an image with pixels, got an empty one of {array.shape[0]}×{array.shape[1]}")
     if array.shape[2] == 1:
         return np.repeat(array, 3, axis=2)
     return np.ascontiguousarray(array[:, :, :3])
+
+
+def check_image(dtype: str, shape: tuple[int, ...]) -> None:
+    """Hold an image's type, by its name, and its shape against what sessions take.
+
+    Raises:
+        ImageError: saying what is expected.
+    """
+    if dtype != "uint8":
+        raise ImageError(
+            f"expected an image of uint8 values 0 to 255, got {dtype}; convert it first, for values in "
+            "[0, 1] with (image * 255).round().astype('uint8')"
+        )
+    if len(shape) != 2 and (len(shape) != 3 or shape[2] not in (1, 3, 4)):
+        hint = ""
+        if len(shape) == 3 and shape[0] in (1, 3, 4):
+            hint = "; this looks like channels first, so pass image.transpose(1, 2, 0)"
+        raise ImageError(
+            f"expected an image of shape H×W×3 (or H×W, H×W×1, H×W×4), got {'×'.join(map(str, shape))}{hint}"
+        )
+    if 0 in shape:
+        raise ImageError(f"expected an image with pixels, got an empty one of {shape[0]}×{shape[1]}")
 
 
 def _as_array(value: Any, what: str) -> NDArray[Any]:

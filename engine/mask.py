@@ -50,7 +50,34 @@ class Mask:
         if array.flags.writeable or not array.flags.owndata or not array.flags.c_contiguous:
             array = array.copy(order="C")
             array.flags.writeable = False
-        self._array = array
+        self._map: NDArray[np.bool_] | None = array
+        self._bits: NDArray[np.uint8] | None = None
+        self._shape: tuple[int, int] = array.shape
+
+    @classmethod
+    def from_bits(cls, bits: NDArray[np.uint8], height: int, width: int) -> Mask:
+        """The mask of one bit a pixel, as a GPU packs it; unpacked when its map is first asked for.
+
+        Args:
+            bits: uint8 of height × ceil(width / 32) · 4 bytes; lowest bit leftmost, each row filled up to 32 bits.
+                Kept, not copied: leave it unchanged.
+            height, width: in pixels, at least 1.
+        """
+        mask = cls.__new__(cls)
+        mask._map, mask._bits, mask._shape = None, bits, (height, width)
+        return mask
+
+    @property
+    def _array(self) -> NDArray[np.bool_]:
+        bits = self._bits  # two threads may come here at once; both then unpack
+        if self._map is None and bits is not None:
+            height, width = self._shape
+            rows = np.unpackbits(bits.reshape(height, -1), axis=1, count=width, bitorder="little").view(np.bool_)
+            rows.flags.writeable = False
+            self._map = rows
+            self._bits = None
+        assert self._map is not None
+        return self._map
 
     @property
     def array(self) -> NDArray[np.bool_]:
@@ -60,8 +87,7 @@ class Mask:
     @property
     def shape(self) -> tuple[int, int]:
         """(H, W) in pixels."""
-        height, width = self._array.shape
-        return height, width
+        return self._shape
 
     @cached_property
     def area(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.device import Device
 from .contract import PRECISIONS, NetworkInfo
+from .devices import device_arrays
 from .errors import NetworkError, OptionError
 
 F32 = NDArray[np.float32]
@@ -65,7 +68,31 @@ class Network(ABC):
             OptionError: the network runs on the CPU, or an array is of another kind, type, shape or layout.
             NetworkError: the runtime refused the pass.
         """
-        raise OptionError(
+        if self.device == "cpu":
+            raise self._not_on_gpu()
+        device_arrays(image, prev_mask, modulated_mask, clicks, logits)
+        # Threads run side by side, and so do streams: each has a worker of its own.
+        mine = self.__dict__.setdefault("_workers", threading.local()).__dict__
+        if stream not in mine:
+            mine[stream] = self.worker()
+        worker: Worker = mine[stream]
+        worker.enqueue(image, prev_mask, modulated_mask, clicks, logits, stream)
+
+    def worker(self) -> Worker:
+        """A new :class:`Worker`, in the CUDA context that is current in this thread.
+
+        Raises:
+            OptionError: the network runs on the CPU, or in another CUDA context.
+            NetworkError: the runtime gives none, for lack of memory for example.
+        """
+        raise self._not_on_gpu()
+
+    def not_finite(self) -> str:
+        """What to say of logits that are infinite or no numbers."""
+        return f"{self!r} gave logits that are not finite: its weights are damaged, or overflow"
+
+    def _not_on_gpu(self) -> OptionError:
+        return OptionError(
             f"{self!r} runs on the CPU and takes no arrays in a GPU's memory: call it with NumPy arrays, "
             'or load the network with device="cuda:0"'
         )
@@ -78,12 +105,53 @@ class Network(ABC):
                 f"{self!r} gave logits of {logits.dtype} {logits.shape}, expected float32 {expected}. Export it again."
             )
         if not np.isfinite(logits).all():
-            raise NetworkError(f"{self!r} gave logits that are not finite: its weights are damaged, or overflow")
+            raise NetworkError(self.not_finite())
         return logits
 
     def __repr__(self) -> str:
         size = "any size" if self.info.size is None else "{}×{}".format(*self.info.size)
         return f"<{type(self).__name__} {self.info.backbone} {size} {self.info.precision} on {self.device}>"
+
+
+class Worker(ABC):
+    """Runs passes of one network on its GPU, one after another, in memory of its own.
+
+    It is used from one thread at a time and on one stream at a time: where the thread or the stream changes, the work
+    on the old one must be done. It keeps its network alive.
+
+    Attributes:
+        why_eager: where :meth:`graph` returned None, why.
+    """
+
+    why_eager: str = ""
+
+    @abstractmethod
+    def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
+        """As :meth:`Network.enqueue`, on arrays that keep the contract: they are not checked again.
+
+        The first pass of a shape prepares what its successors need, and may take seconds.
+
+        Raises:
+            OptionError: the network does not take arrays of this shape.
+            MemoryError: the GPU has none left for it.
+            NetworkError: the runtime refused the pass.
+        """
+
+    @abstractmethod
+    def graph(self, device: Device, steps: Callable[[], None], stream: int) -> Callable[[int], None] | None:
+        """Record the work that ``steps`` puts on a stream, passes of this worker among it; nothing of it runs yet.
+
+        Args:
+            device: whose context is current in this thread, and which the other work of ``steps`` is done with.
+            steps: has run at least once before, on this stream and on the same arrays, and is done; so everything in it
+                is loaded, compiled and allocated.
+            stream: raw handle; not the default stream, which cannot be recorded.
+
+        Returns:
+            ``launch(stream)``, which runs it all on a stream, on the same arrays. It keeps this worker alive, not the
+            arrays. After it this worker must see no other shape. None where passes of this runtime cannot be recorded:
+            run ``steps`` each time instead; :attr:`why_eager` then says why.
+        """
 
 
 @dataclass(frozen=True)

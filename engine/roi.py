@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.clicks import Click
+from .contract import Size
 
 EXPANSION = 1.4
 SMALLEST = 200.0  # pixels a side
@@ -40,6 +41,14 @@ class Roi(NamedTuple):
 
 def whole(height: int, width: int) -> Roi:
     return Roi(0, height - 1, 0, width - 1)
+
+
+def network_size(size: Size | int, roi: Roi) -> Size:
+    """(H, W) that a region is resized to: ``size``, or where that is one number the region's longer side becomes it."""
+    if not isinstance(size, int):
+        return size
+    longer = max(roi.height, roi.width)
+    return max(round(roi.height * size / longer), 1), max(round(roi.width * size / longer), 1)
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> Roi | None:

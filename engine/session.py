@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from ..kernels.clicks import Click
 from .contract import DEFAULT_LONGER_SIDE, MAX_SIDE, NetworkInfo, Size
-from .errors import ClickError, NothingToUndoError, OptionError, SessionError
-from .host import ClickTiming, HostPipeline
+from .errors import ClickError, NothingToUndoError, OptionError, RuntimeMissingError, SessionError
+from .host import HostPipeline
 from .image import as_initial_mask, as_rgb
 from .mask import Mask
 from .network import F32, Network
+from .pipeline import ClickOptions, ClickTiming, Pipeline, Step
 from .roi import Roi, choose_roi, whole
+from .runtimes import INSTALL
 
 DISTANCES = ("probability", "rgb")
-
-
-@dataclass(frozen=True)
-class _Step:
-    """What one click left behind: enough to build the map again without the network."""
-
-    click: Click
-    roi: Roi
-    probability: F32  # at network size
+PIPELINES = ("auto", "host", "device")
 
 
 class Session:
     """Clicks on one image; the mask follows each.
 
     The result depends on the image, the options and the list of clicks alone: the same list gives the same bits.
-    A session is used from one thread at a time; a network can serve many sessions.
+    A session is used from one thread at a time; a network can serve many sessions. Its memory goes when it is closed
+    (:meth:`close`, or a ``with`` statement), or when nothing refers to it any more.
 
     Args:
         network: from :func:`~mfp.engine.network.load_network`.
-        image: H×W×3 uint8 RGB (grey and RGBA are converted), any size from 1×1 on; copied.
+        image: H×W×3 uint8 RGB (grey and RGBA are converted), any size from 1×1 on; copied. With a network on a GPU also
+            an array there (CuPy, PyTorch, PyCUDA, anything with ``__cuda_array_interface__`` or DLPack), which is used
+            in place: leave it unchanged while the session lives.
         size: network size, (H, W) or one number for the longer side of the crop; None: the network's own, or
             400 for the longer side where it takes any size. A fixed network takes its own size only.
         flip: also run on the mirrored crop and average, as the published results do; off is about twice as fast.
@@ -48,10 +46,15 @@ class Session:
             network's own (100).
         distance: what early clicks compare: ``"probability"``, or ``"rgb"`` (supplement, Table S-5).
         initial_mask: H×W mask to start from (bool, 0/1 or 0/255); the clicks then count from index 1.
+        pipeline: where the array work is done: ``"host"``, ``"device"`` (on the network's GPU, through CuPy), or
+            ``"auto"``: there where the network is.
+        stream: with the array work on a GPU, the CUDA stream that all of it goes to: a raw handle, or a stream of CuPy,
+            PyTorch or PyCUDA. None: one of the session's own. Calls return when their work on the stream is done.
 
     Raises:
         ImageError: the image or the initial mask is not accepted.
         OptionError: an option is out of its range, or the size is not one that the network takes.
+        RuntimeMissingError: ``"device"`` without CuPy.
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class Session:
         r_max: float | None = None,
         distance: str = "probability",
         initial_mask: Any = None,
+        pipeline: str = "auto",
+        stream: Any = None,
     ) -> None:
         info = network.info
         n_early = info.n_early if n_early is None else n_early
@@ -78,16 +83,27 @@ class Session:
             raise OptionError(f"expected a positive r_max in network pixels, got {r_max!r}")
         if distance not in DISTANCES:
             raise OptionError(f'expected the distance "probability" or "rgb", got {distance!r}')
-        pixels = as_rgb(image)
         self.network = network
-        self.height, self.width = pixels.shape[:2]
         self.threshold = float(threshold)
-        self._initial = None if initial_mask is None else as_initial_mask(initial_mask, self.height, self.width)
-        self._pipeline = HostPipeline(network, pixels, _network_size(size, info), flip, n_early, float(r_max), distance)
-        self._steps: list[_Step] = []
-        self._undone: list[_Step] = []
+        options = ClickOptions(_network_size(size, info), flip, self.threshold, int(n_early), float(r_max), distance)
+        self._pipeline: Pipeline
+        if _works_on_gpu(network, pipeline):
+            from .gpu.pipeline import DevicePipeline
+
+            self._pipeline = DevicePipeline(network, image, initial_mask, options, stream)
+            self.height, self.width = self._pipeline.height, self._pipeline.width
+        else:
+            if stream is not None:
+                raise OptionError("a stream is for array work on a GPU; this session does it on the host: leave it out")
+            pixels = as_rgb(image)
+            self.height, self.width = pixels.shape[:2]
+            initial = None if initial_mask is None else as_initial_mask(initial_mask, self.height, self.width)
+            self._pipeline = HostPipeline(network, pixels, initial, options)
+        self._has_initial = initial_mask is not None
+        self._steps: list[Step] = []
+        self._undone: list[Step] = []
         self._finished: list[Mask] = []
-        self._pipeline.start(self._initial)
+        self._closed = False
         self.timing: ClickTiming | None = None  #: of the last call of :meth:`click`, in milliseconds
 
     def click(self, x: float, y: float, positive: bool = True) -> Mask:
@@ -101,25 +117,27 @@ class Session:
             ClickError: outside the image, or not finite. The session stays as it was, as it does where the
                 network fails.
         """
+        self._check_open()
         click = self._checked(x, y, positive)
         clicks = [*self.clicks, click]
         timing = ClickTiming()
         with timing.stage("crop"):
             roi = choose_roi(self.roi, self._pipeline.object_box(), clicks, self.height, self.width)
-        probability = self._pipeline.predict(roi, clicks, timing)
+        step = self._run(click, roi, clicks, timing)
         self._undone.clear()
+        self._steps.append(step)
         with timing.stage("paste"):
-            self._append(_Step(click, roi, probability))
             mask = self.mask
         self.timing = timing
         return mask
 
     def undo(self) -> Mask:
-        """Take the newest click back, without a network pass.
+        """Take the newest click back; without a network pass, unless memory did not allow to keep what it needs.
 
         Raises:
             NothingToUndoError: there is no click.
         """
+        self._check_open()
         if not self._steps:
             raise NothingToUndoError("nothing to undo: this object has no clicks")
         self._undone.append(self._steps.pop())
@@ -127,21 +145,29 @@ class Session:
         return self.mask
 
     def redo(self) -> Mask:
-        """Bring the click back that was undone last, without a network pass.
+        """Bring the click back that was undone last; without a network pass, as :meth:`undo`.
 
         Raises:
             NothingToUndoError: nothing was undone since the last click.
         """
+        self._check_open()
         if not self._undone:
             raise NothingToUndoError("nothing to redo: no click was undone since the last one")
-        self._append(self._undone.pop())
+        step = self._undone[-1]
+        if step.map is None:
+            step = self._run(step.click, step.roi, [*self.clicks, step.click], ClickTiming())
+        else:
+            self._pipeline.paste([step])
+        self._undone.pop()
+        self._steps.append(step)
         return self.mask
 
     def reset(self) -> None:
         """Drop all clicks of the present object, back to the initial mask. Finished objects stay."""
+        self._check_open()
         self._steps.clear()
         self._undone.clear()
-        self._pipeline.start(self._initial)
+        self._pipeline.start()
 
     def finish(self) -> Mask:
         """Keep the present mask in :attr:`finished` and start the next object on the same image, from nothing.
@@ -149,26 +175,64 @@ class Session:
         Raises:
             SessionError: the present object has neither clicks nor an initial mask.
         """
-        if not self._steps and self._initial is None:
+        self._check_open()
+        if not self._steps and not self._has_initial:
             raise SessionError("nothing to finish: click on the object first")
         mask = self.mask
         self._finished.append(mask)
-        self._initial = None  # it belonged to the object that is done
+        self._has_initial = False  # it belonged to the object that is done
+        self._pipeline.forget_initial()
         self.reset()
         return mask
+
+    def close(self) -> None:
+        """Give the session's memory back. Masks that it returned stay; every later call but this one is an error."""
+        if not self._closed:
+            self._closed = True
+            self._steps.clear()
+            self._undone.clear()
+            self._pipeline.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     @property
     def mask(self) -> Mask:
         """The present mask; empty before the first click."""
-        inside = self._pipeline.probability > self.threshold
-        inside.flags.writeable = False  # so that Mask takes it over without a copy
-        return Mask(inside)
+        self._check_open()
+        return self._pipeline.mask()
 
     @property
     def probability(self) -> F32:
         """The present probability map, float32 H×W in [0, 1]; a copy."""
-        copy: F32 = self._pipeline.probability.copy()
-        return copy
+        self._check_open()
+        return self._pipeline.probability()
+
+    @property
+    def device_probability(self) -> Any:
+        """The present probability map where it lies on the GPU, a CuPy array, float32 H×W in [0, 1].
+
+        It takes no copy and shares its memory through DLPack and ``__cuda_array_interface__``. Read it only, and copy
+        what shall outlive the next call: that changes it.
+
+        Raises:
+            SessionError: the array work of this session is done on the host.
+        """
+        self._check_open()
+        return self._pipeline.device_probability()
+
+    @property
+    def device_mask(self) -> Any:
+        """The present mask on the GPU, a new CuPy array, bool H×W; no copy to the host.
+
+        Raises:
+            SessionError: the array work of this session is done on the host.
+        """
+        self._check_open()
+        return self._pipeline.device_mask()
 
     @property
     def roi(self) -> Roi | None:
@@ -205,20 +269,57 @@ class Session:
                 f"click outside the image: expected 0 <= x < {self.width} and 0 <= y < {self.height}, "
                 f"got x={x:g}, y={y:g}"
             )
-        return Click(x, y, bool(positive), len(self._steps) + (self._initial is not None))
+        return Click(x, y, bool(positive), len(self._steps) + self._has_initial)
 
-    def _append(self, step: _Step) -> None:
-        self._pipeline.paste(step.probability, step.roi)
-        self._steps.append(step)
+    def _run(self, click: Click, roi: Roi, clicks: Sequence[Click], timing: ClickTiming) -> Step:
+        try:
+            return Step(click, roi, self._pipeline.click(roi, clicks, timing))
+        except MemoryError:
+            kept = [step for step in (*self._steps, *self._undone) if step.map is not None]
+            if not kept:
+                raise
+            for step in kept:  # what undo and redo would like to have; they can do without
+                step.map = None
+        return Step(click, roi, self._pipeline.click(roi, clicks, timing))
 
     def _repaint(self) -> None:
         """Build the map again from the steps, from the last one on that covered the whole image."""
         everything = whole(self.height, self.width)
-        covering = [i for i, step in enumerate(self._steps) if step.roi == everything]
-        if not covering:
-            self._pipeline.start(self._initial)
-        for step in self._steps[covering[-1] if covering else 0 :]:
-            self._pipeline.paste(step.probability, step.roi)
+        first = max((i for i, step in enumerate(self._steps) if step.roi == everything), default=None)
+        needed = self._steps[first or 0 :]
+        if all(step.map is not None for step in needed):
+            if first is None:
+                self._pipeline.start()
+            self._pipeline.paste(needed)
+            return
+        self._pipeline.start()
+        done, self._steps = self._steps, []
+        try:
+            for step in done:
+                self._steps.append(self._run(step.click, step.roi, [*self.clicks, step.click], ClickTiming()))
+        except BaseException:
+            self._undone.extend(reversed(done[len(self._steps) :]))  # nothing is lost: redo() brings them back
+            raise
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SessionError("this session is closed: make a new one")
+
+
+def _works_on_gpu(network: Network, pipeline: str) -> bool:
+    if pipeline not in PIPELINES:
+        raise OptionError(f"expected the pipeline {', '.join(PIPELINES)}, got {pipeline!r}")
+    if pipeline == "host" or (pipeline == "auto" and network.device == "cpu"):
+        return False
+    if network.device == "cpu":
+        raise OptionError(f'array work on a GPU needs a network there, got {network!r}; load it with device="cuda:0"')
+    if find_spec("cupy") is not None:
+        return True
+    lack = f"array work on a GPU needs CuPy: {INSTALL['cupy']}"
+    if pipeline == "device":
+        raise RuntimeMissingError(lack)
+    warnings.warn(f"{lack}; until then the host does it", RuntimeWarning, stacklevel=3)
+    return False
 
 
 def _is_number(value: object) -> bool:

@@ -77,13 +77,7 @@ def modulate(
         ValueError: for an unknown ``distance`` or an ``image`` that is missing or of another size.
     """
     source = np.asarray(probability, np.float64)
-    if distance not in ("probability", "rgb"):
-        raise ValueError(f'distance must be "probability" or "rgb", got {distance!r}')
-    if distance == "rgb" and (image is None or np.shape(image) != (*source.shape, 3)):
-        raise ValueError(
-            f'distance="rgb" needs an image of shape {(*source.shape, 3)}, '
-            f"got {'none' if image is None else np.shape(image)}"
-        )
+    check_distance(distance, source.shape, None if image is None else np.shape(image))
     result = source.astype(np.float32)
     valid = [click for click in clicks if click.index >= 0]
     if not valid:
@@ -127,6 +121,18 @@ def modulate(
     result[region][inside] = values ** (1.0 / exponent if newest.positive else exponent)
     result[_pixel(round(y), round(x), source.shape)] = 1.0 if newest.positive else 0.0
     return result
+
+
+def check_distance(distance: str, shape: tuple[int, ...], image: tuple[int, ...] | None) -> None:
+    """Hold :func:`modulate`'s ``distance`` and the shapes of its map and image against each other.
+
+    Raises:
+        ValueError: see there.
+    """
+    if distance not in ("probability", "rgb"):
+        raise ValueError(f'distance must be "probability" or "rgb", got {distance!r}')
+    if distance == "rgb" and image != (*shape, 3):
+        raise ValueError(f'distance="rgb" needs an image of shape {(*shape, 3)}, got {image or "none"}')
 
 
 def _window_radius(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +132,30 @@ def assert_trajectory():
                 assert session.timing.passes == passes[k]
 
     return check
+
+
+@pytest.fixture(scope="session")
+def host_cuda():
+    """The module that compiles the kernels for the CPU and runs them (tests/host_cuda/host_device.py)."""
+    spec = importlib.util.spec_from_file_location("host_device", Path(__file__).parent / "host_cuda/host_device.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses ask for it
+    spec.loader.exec_module(module)
+    if module.compiler() is None:
+        pytest.skip("needs a C++ compiler with C++20, g++ 11 or newer: set CXX, or install g++")
+    return module
+
+
+@pytest.fixture(scope="session")
+def host_kernels(host_cuda, tmp_path_factory):
+    """The kernels, compiled for the CPU."""
+    library = tmp_path_factory.mktemp("host_cuda") / "kernels.so"
+    return host_cuda.HostKernels(
+        host_cuda.compile_cpp(host_cuda.HERE / "kernels.cpp", library, "-O2", "-shared", "-fPIC")
+    )
+
+
+@pytest.fixture(scope="session")
+def host_device(host_cuda, host_kernels):
+    """``host_device(threads=64, blocks=4, backward=False, deferred=False)``: a device that runs the kernels on the CPU."""
+    return lambda **options: host_cuda.HostDevice(host_kernels, **options)

@@ -19,14 +19,14 @@ def run(args: argparse.Namespace) -> int:
 
     from ... import __version__
     from ..devices import cuda_driver
-    from ..doctor import examine
+    from ..doctor import array_work, examine
     from ..plans.gpu import gpu
     from ..runtimes import INSTALL
 
     gpus, why = cuda_driver()
     table = Table("runtime", "device", "", "what is there", "what would change it", title="mfp doctor")
     findings = examine()
-    for finding in findings:
+    for finding in [*findings, array_work()]:
         mark = "[green]usable[/]" if finding.usable else "[yellow]no[/]"
         table.add_row(finding.runtime, finding.device, mark, escape(finding.detail), escape(finding.remedy))
     console = Console()

@@ -124,13 +124,16 @@ def _write(args: argparse.Namespace, image: Any, session: Any, rows: list[tuple[
 def _table(rows: list[tuple[Any, ...]]) -> Any:
     from rich.table import Table
 
-    table = Table("click", "x, y", "", "object pixels", "total ms", "network ms", "array work ms")
+    on_gpu = rows[0][4].device > 0  # where the network and most of the array work are one piece
+    stages = ("GPU ms", "host ms") if on_gpu else ("network ms", "array work ms")
+    digits = 2 if on_gpu else 1
+    table = Table("click", "x, y", "", "object pixels", "total ms", *stages)
     for column in table.columns[3:]:
         column.justify = "right"
     for number, (x, y, positive, area, timing) in enumerate(rows, 1):
         sign = "[green]positive[/]" if positive else "[red]negative[/]"
-        times = (timing.total, timing.network, timing.outside_network)
-        table.add_row(str(number), f"{x:g}, {y:g}", sign, f"{area:,}", *(f"{ms:.1f}" for ms in times))
+        times = (timing.total, timing.network + timing.device, timing.outside_network)
+        table.add_row(str(number), f"{x:g}, {y:g}", sign, f"{area:,}", *(f"{ms:.{digits}f}" for ms in times))
     return table
 
 

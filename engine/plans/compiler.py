@@ -144,6 +144,9 @@ class Compiler:
         if options.hardware_compatible:
             config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
         self._set_targets(config, options.compute_capabilities)
+        if self._flavour.is_rtx:
+            # The caller brings the memory of a pass, and none is allocated in it: a CUDA graph could not hold that.
+            config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
         config.add_optimization_profile(self._profile())
         config.progress_monitor = _monitor(trt, self._report)
         timings = self._timing_cache(config, timing_cache)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 
-from ..devices import LIBRARY, cuda_driver
+from ...kernels.driver import driver
+from ..devices import cuda_driver
 from ..errors import OptionError
 
 
@@ -34,15 +35,15 @@ def gpu(index: int) -> Gpu | None:
         raise OptionError(f"expected the number of a GPU, from 0, got {index!r}")
     if index >= cuda_driver()[0]:
         return None
-    driver = ctypes.CDLL(LIBRARY)
+    cuda = driver()
     device, version, name = ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(256)
-    driver.cuDeviceGet(ctypes.byref(device), index)
-    driver.cuDeviceGetName(name, len(name), device)
-    driver.cuDriverGetVersion(ctypes.byref(version))
+    cuda.cuDeviceGet(ctypes.byref(device), index)
+    cuda.cuDeviceGetName(name, len(name), device)
+    cuda.cuDriverGetVersion(ctypes.byref(version))
     capability = []
     for attribute in (75, 76):  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, …_MINOR
         value = ctypes.c_int()
-        driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
         capability.append(str(value.value))
     major, minor = divmod(version.value // 10, 100)
     return Gpu(name.value.decode("utf-8", "replace"), ".".join(capability), f"{major}.{minor}")

@@ -55,10 +55,12 @@ class OpenedPlan:
         self._runtime_cache: Any = None
         self._remembered: set[tuple[int, ...]] = set()
         if self.flavour.is_rtx:
-            self._open_runtime_cache()
+            self._configure()
 
     def new_context(self) -> Any:
         """An execution context, for one stream of one thread.
+
+        With TensorRT for RTX it has no memory for its passes yet: give it some when its shapes are set.
 
         Raises:
             NetworkError: TensorRT gives none, for lack of memory for example.
@@ -83,12 +85,14 @@ class OpenedPlan:
     def _runtime_cache_file(self) -> Path:
         return self.path.with_name(self.path.name + ".runtime-cache")
 
-    def _open_runtime_cache(self) -> None:
+    def _configure(self) -> None:
+        """For TensorRT for RTX: memory, specialised kernels, and the file beside the plan."""
+        trt = self.flavour.trt
         self._config = self.engine.create_runtime_config()
+        self._config.set_execution_context_allocation_strategy(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         # Its default compiles in the background and changes kernels between passes: the same clicks would not give the
         # same bits, and the runtime cache would be written before there is something in it.
-        strategies = self.flavour.trt.DynamicShapesKernelSpecializationStrategy
-        self._config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        self._config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
         self._runtime_cache = self._config.create_runtime_cache()
         with suppress(OSError):
             # refused, and compiled anew, where it belongs to another GPU, driver or version: TensorRT checks that

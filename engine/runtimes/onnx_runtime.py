@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...kernels.device import Device
 from ..contract import INPUT_CHANNELS, OUTPUT, PREFIX, NetworkInfo, Tensor, check_signature
-from ..devices import choose_device, cuda_index, device_arrays, wait_for_stream
+from ..devices import address_of, choose_device, cuda_index, demand_primary_context, wait_for_stream
 from ..errors import NetworkError, OptionError, RuntimeMissingError
-from ..network import F32, Network, Options, check_precision
+from ..network import F32, Network, Options, Worker, check_precision
 from ..onnx_file import read_onnx
 from . import one_line
 from .half_on_cpu import widened
@@ -34,27 +36,43 @@ class OnnxRuntimeNetwork(Network):
             raise NetworkError(f"ONNX Runtime could not run {self!r} on {image.shape}: {one_line(error)}") from error
         return self._checked(logits, image)
 
-    def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
-        """As in :class:`Network`, but blocking: waits for ``stream``, and returns when ``logits`` is written.
-
-        ONNX Runtime takes a stream when a session is made, and then that one alone. So the pass runs on the session's
-        own stream, and the order with the work on ``stream`` is kept by waiting, before and after.
-        """
+    def worker(self) -> Worker:
         if self.device == "cpu":
-            super().enqueue(image, prev_mask, modulated_mask, clicks, logits, stream)
-        arrays = device_arrays(image, prev_mask, modulated_mask, clicks, logits)
-        gpu = cuda_index(self.device)
-        wait_for_stream(stream, gpu)
+            raise self._not_on_gpu()
+        return OnnxRuntimeWorker(self, self._session)
+
+
+class OnnxRuntimeWorker(Worker):
+    """Passes of a session, which threads share. They block: each waits for its stream, and returns when it is done.
+
+    ONNX Runtime takes a stream when a session is made, and then that one alone. So a pass runs on the session's own
+    stream, and the order with the work on the caller's is kept by waiting, before and after.
+    """
+
+    why_eager = "ONNX Runtime runs its passes on a stream of its own, which cannot be recorded with the caller's"
+
+    def __init__(self, network: OnnxRuntimeNetwork, session: Any) -> None:
+        self._network, self._session = network, session
+        self._gpu = cuda_index(network.device)
+        demand_primary_context(self._gpu, "ONNX Runtime")
+
+    def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
+        wait_for_stream(stream, self._gpu)
+        arrays = (image, prev_mask, modulated_mask, clicks, logits)
         try:
             binding = self._session.io_binding()
-            for name, (pointer, shape) in arrays.items():
+            for name, array in zip((*INPUT_CHANNELS, OUTPUT), arrays, strict=True):
                 bind = binding.bind_output if name == OUTPUT else binding.bind_input
-                bind(name, "cuda", gpu, np.float32, shape, pointer)
+                bind(name, "cuda", self._gpu, np.float32, tuple(array.shape), address_of(array))
             self._session.run_with_iobinding(binding)
             binding.synchronize_outputs()
         except Exception as error:
-            shape = arrays["image"].shape
-            raise NetworkError(f"ONNX Runtime could not run {self!r} on {shape}: {one_line(error)}") from error
+            raise NetworkError(
+                f"ONNX Runtime could not run {self._network!r} on {tuple(image.shape)}: {one_line(error)}"
+            ) from error
+
+    def graph(self, device: Device, steps: Callable[[], None], stream: int) -> None:
+        return None
 
 
 def open(source: Path, options: Options) -> OnnxRuntimeNetwork:

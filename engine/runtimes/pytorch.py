@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..contract import OUTPUT, NetworkInfo
-from ..devices import choose_device, cuda_index, device_arrays
+from ...kernels.device import Device
+from ..contract import NetworkInfo
+from ..devices import address_of, choose_device, cuda_index, demand_primary_context
 from ..errors import NetworkError, OptionError, RuntimeMissingError
-from ..network import F32, Network, Options
+from ..network import F32, Network, Options, Worker
 from . import INSTALL
 
 
@@ -54,31 +56,15 @@ class TorchNetwork(Network):
 
         with torch.inference_mode():
             tensors = [torch.from_numpy(a).to(self.device) for a in (image, prev_mask, modulated_mask, clicks)]
-            logits: F32 = self._pass(*tensors).cpu().numpy()
+            logits: F32 = self.run(*tensors).cpu().numpy()
         return self._checked(logits, image)
 
-    def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
+    def worker(self) -> Worker:
         if self.device == "cpu":
-            super().enqueue(image, prev_mask, modulated_mask, clicks, logits, stream)
-        import torch
+            raise self._not_on_gpu()
+        return TorchWorker(self)
 
-        given = {"image": image, "prev_mask": prev_mask, "modulated_mask": modulated_mask, "clicks": clicks}
-        arrays = device_arrays(**given, logits=logits)
-        tensors = {name: torch.as_tensor(array) for name, array in {**given, OUTPUT: logits}.items()}
-        for name, tensor in tensors.items():
-            if str(tensor.device) != self.device or tensor.data_ptr() != arrays[name].pointer:
-                raise OptionError(f"expected {name} on {self.device}, where the network is, got {tensor.device}")
-        # 0 and 1 are CUDA's names of the default stream, but PyTorch takes an odd number for a stream of its own pool.
-        queue: torch.cuda.Stream = torch.cuda.default_stream(self.device)
-        if stream not in (0, 1):
-            queue = torch.cuda.ExternalStream(stream, self.device)  # type: ignore[no-untyped-call]
-        with torch.inference_mode(), torch.cuda.stream(queue):
-            result = self._pass(*(tensors[name] for name in given))
-            if result.shape != tensors[OUTPUT].shape:
-                raise NetworkError(f"{self!r} gave logits of {tuple(result.shape)}, expected {arrays[OUTPUT].shape}")
-            tensors[OUTPUT].copy_(result)
-
-    def _pass(self, *tensors: Any) -> Any:
+    def run(self, *tensors: Any) -> Any:
         """One pass on tensors of the device; float32 logits."""
         import torch
 
@@ -95,6 +81,83 @@ class TorchNetwork(Network):
                         'the CPU and Triton for a GPU; runtime="torch" needs neither.'
                     ) from error
                 raise NetworkError(f"PyTorch could not run {self!r} on {shape}: {_first_line(error)}") from error
+
+
+class TorchWorker(Worker):
+    """Passes of a module. All workers share it; memory between layers comes from PyTorch's own pool."""
+
+    def __init__(self, network: TorchNetwork) -> None:
+        demand_primary_context(cuda_index(network.device), "PyTorch")
+        self._network = network
+        self._addresses: tuple[int, ...] = ()
+        self._tensors: list[Any] = []
+        self._pool: Any = None  # of graphs: they never run side by side, so one piece of memory serves all
+
+    def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
+        import torch
+
+        *inputs, out = self._as_tensors((image, prev_mask, modulated_mask, clicks, logits))
+        with torch.inference_mode(), torch.cuda.stream(self._queue(stream)):
+            result = self._network.run(*inputs)
+            if result.shape != out.shape:
+                raise NetworkError(
+                    f"{self._network!r} gave logits of {tuple(result.shape)}, expected {tuple(out.shape)}"
+                )
+            out.copy_(result)
+
+    def graph(self, device: Device, steps: Callable[[], None], stream: int) -> Callable[[int], None]:
+        import torch
+
+        # PyTorch's own way of recording: its memory pool must know of it
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
+        # what other threads do meanwhile is their own affair
+        with torch.cuda.graph(graph, self._pool, self._queue(stream), capture_error_mode="thread_local"):
+            steps()
+
+        def launch(stream: int, worker: TorchWorker = self) -> None:
+            with torch.cuda.stream(worker._queue(stream)):
+                graph.replay()
+
+        return launch
+
+    def _as_tensors(self, arrays: tuple[Any, ...]) -> list[Any]:
+        """PyTorch's view of the arrays, kept until others come: asking what an address is takes longer than a pass."""
+        import torch
+
+        addresses = tuple(address_of(array) for array in arrays)
+        shapes = [tuple(array.shape) for array in arrays]
+        if addresses != self._addresses or shapes != [tuple(tensor.shape) for tensor in self._tensors]:
+            self._tensors = [
+                torch.as_tensor(_Face(address, shape)) for address, shape in zip(addresses, shapes, strict=True)
+            ]
+            self._addresses = addresses
+            for tensor in self._tensors:
+                if str(tensor.device) != self._network.device:
+                    self._addresses = ()
+                    raise OptionError(
+                        f"expected arrays on {self._network.device}, where the network is, got one on {tensor.device}"
+                    )
+        return self._tensors
+
+    def _queue(self, stream: int) -> Any:
+        """PyTorch's name of a stream."""
+        import torch
+
+        # 0 and 1 are CUDA's names of the default stream, but PyTorch takes an odd number for a stream of its own pool.
+        if stream in (0, 1):
+            return torch.cuda.default_stream(self._network.device)
+        return torch.cuda.ExternalStream(stream, self._network.device)  # type: ignore[no-untyped-call]
+
+
+class _Face:
+    """A float32 array in a GPU's memory, as PyTorch is told of it: its owner is not kept alive by that."""
+
+    def __init__(self, address: int, shape: tuple[int, ...]) -> None:
+        self.__cuda_array_interface__ = {
+            "shape": shape, "typestr": "<f4", "data": (address, False), "strides": None, "version": 3, "stream": None,
+        }  # fmt: skip
 
 
 def _halve(module: Any, dtype: Any) -> None:

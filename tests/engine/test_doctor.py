@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from mfp.engine.doctor import examine
+from mfp.engine.doctor import array_work, examine
 from mfp.engine.network import RUNTIMES
 
 
@@ -17,7 +17,7 @@ def test_it_knows_every_runtime():
         assert finding.usable == (not finding.remedy)
 
 
-@pytest.mark.parametrize("library", ["onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "torch"])
+@pytest.mark.parametrize("library", ["onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "torch", "cupy"])
 @pytest.mark.parametrize("fault", ["missing", "broken"])
 def test_one_that_is_missing_or_broken_leaves_the_others(monkeypatch, library, fault):
     def find(name):
@@ -30,8 +30,8 @@ def test_one_that_is_missing_or_broken_leaves_the_others(monkeypatch, library, f
 
     monkeypatch.setattr("mfp.engine.doctor.find_spec", find)
     monkeypatch.setattr("mfp.engine.doctor.import_module", load)
-    own = {name for name, entry in RUNTIMES.items() if entry.library == library}
-    findings = examine()
+    own = {name for name, entry in RUNTIMES.items() if entry.library == library} or {array_work().runtime}
+    findings = [*examine(), array_work()]
     words = "not installed" if fault == "missing" else "libnothing"
     assert all(words in f.detail and not f.usable and f.remedy for f in findings if f.runtime in own)
     assert any(f.usable for f in findings if f.runtime not in own)

@@ -1,0 +1,1 @@
+"""The array work of a click on a GPU."""

@@ -1,0 +1,218 @@
+"""Lanes: the memory and the CUDA graphs that clicks of one network size go through, one click at a time.
+
+All that belongs to a session is reached through addresses in the click's parameters, so that one pair of graphs serves
+every session of a network: opening a session captures nothing, and a click is one graph launch.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...kernels.block import BLOCK, CLICK, LANE, PLACED, RESULT, WINDOW, mask_words
+from ...kernels.device import Device
+from ..contract import INPUT_CHANNELS
+from ..errors import MfpError
+from ..network import Network, Worker
+
+CLICKS = 32  # room for so many at first; it doubles when more come
+IDLE = 8  # lanes that a network keeps for later, the most recently used ones
+PIXELS_A_THREAD = 8  # of the window: its kernels pay for every block with a histogram of their own
+EVERYWHERE = 1 << 30  # work of a kernel over an image of any size: as many blocks as the GPU runs at a time
+
+Bytes = NDArray[np.uint8]
+
+
+class Parameters:
+    """A click's parameters on their way to the GPU: page-locked memory on the host, and their place there."""
+
+    def __init__(self, device: Device, clicks: int) -> None:
+        self.clicks = clicks
+        nbytes = BLOCK.itemsize + clicks * CLICK.itemsize
+        self.host = device.pinned(nbytes)
+        self.host[:] = 0
+        self.place = device.empty((nbytes,), np.uint8)
+        self.address = device.address(self.place)
+
+    def write(self, head: Bytes, clicks: Bytes) -> None:
+        self.host[: BLOCK.itemsize] = head
+        self.host[BLOCK.itemsize : BLOCK.itemsize + clicks.size] = clicks
+
+
+class Lane:
+    """Memory for clicks on maps of batch × height × width, and the graphs over it.
+
+    Args:
+        device: where.
+        worker: of the network; this lane's own.
+        batch: 2 with the mirrored pass, else 1.
+        height, width: the network's size.
+    """
+
+    def __init__(self, device: Device, worker: Worker, batch: int, height: int, width: int) -> None:
+        self._device, self._worker = device, worker
+        self._batch, self._area = batch, height * width
+        self._inputs = [device.empty((batch, n, height, width), np.float32) for n in INPUT_CHANNELS.values()]
+        self._logits = device.empty((batch, 1, height, width), np.float32)
+        self._keys = device.empty((batch, height, width), np.uint32)
+        self._windows = device.empty((batch * WINDOW.itemsize,), np.uint8)
+        self._fields = np.zeros(1, LANE)
+        names = ("image", "prev", "modulated", "clicks", "logits", "keys", "windows")
+        for name, array in zip(names, (*self._inputs, self._logits, self._keys, self._windows), strict=True):
+            self._fields[name] = device.address(array)
+        self._fields["batch"], self._fields["height"], self._fields["width"] = batch, height, width
+        self._capturing = device.new_stream()  # an application's stream may be the default one, which captures nothing
+        self._graphs: dict[bool, Callable[[int], None]] = {}
+        self._used = False
+        self._prepared = False
+        self._make_room(CLICKS)
+        self.why_eager = ""  #: why the steps run one by one, where they do
+
+    def run(self, first: bool, head: Bytes, clicks: Bytes, stream: int) -> None:
+        """Put a click on the stream; returns before it has run.
+
+        Args:
+            first: with the pass that makes a previous map where there is none.
+            head: one BLOCK, as bytes.
+            clicks: the CLICKs, as bytes.
+            stream: raw handle.
+        """
+        count = clicks.size // CLICK.itemsize
+        if count > self._parameters.clicks:
+            self._make_room(max(count, 2 * self._parameters.clicks))
+        if self._used:  # a size that comes once is not worth two graphs
+            self.prepare()
+        self._used = True
+        self._parameters.write(head, clicks)
+        graph = self._graphs.get(first)
+        if graph is not None:
+            graph(stream)
+        else:
+            self._enqueue(first, stream)
+
+    def prepare(self) -> None:
+        """Run both kinds of click on an image of one pixel, so that everything is loaded, and capture them."""
+        if self._prepared:
+            return
+        self._prepared = True
+        device, stream = self._device, int(self._capturing.ptr)
+        height, width = int(self._fields["height"][0]), int(self._fields["width"][0])
+        image = device.empty((4,), np.uint8)
+        map_, probability = (device.empty(shape, np.float32) for shape in ((height, width), (1,)))
+        result = device.empty((RESULT.itemsize + 4 * mask_words(1, 1),), np.uint8)
+        for array in (image, probability, *self._inputs):
+            device.clear(array, stream)
+        head = np.zeros(1, BLOCK)
+        for name, array in (("image", image), ("probability", probability), ("map", map_), ("result", result)):
+            head[name] = device.address(array)
+        head["height"] = head["width"] = head["n_clicks"] = head["bootstrapped"] = 1
+        head["r_max"] = head["disk_radius"] = 1.0
+        self._parameters.write(head.view(np.uint8), np.zeros(1, CLICK).view(np.uint8))
+        for first in (True, False):
+            self._enqueue(first, stream)
+        device.synchronize(stream)
+        try:
+            for first in (True, False):
+                graph = self._worker.graph(device, lambda first=first: self._enqueue(first, stream), stream)  # type: ignore[misc]
+                if graph is None:
+                    self.why_eager = self._worker.why_eager
+                    break
+                self._graphs[first] = graph
+        except MemoryError:
+            raise
+        except Exception as error:  # of CUDA, of CuPy, of the runtime: unrelated classes, all meaning "not captured"
+            self.why_eager = f"the CUDA graph could not be captured: {error}"
+        if self.why_eager:
+            self._graphs.clear()
+
+    def _enqueue(self, first: bool, stream: int) -> None:
+        device, area, batch = self._device, self._area, self._batch
+        arguments = (self._fields, self._parameters.address)
+        device.copy_in(self._parameters.place, self._parameters.host, stream)
+        device.launch("mfp_begin", arguments, 1, stream)
+        device.launch("mfp_crop", arguments, area, stream)
+        device.launch("mfp_disks", arguments, area, stream, items=batch)
+        if first:
+            # the crop of an empty map is the empty previous map that this pass needs
+            device.clear(self._inputs[2], stream)
+            self._worker.enqueue(*self._inputs, self._logits, stream)
+            device.launch("mfp_bootstrap", arguments, batch * area, stream)
+        for kernel in ("mfp_window", "mfp_select_second", "mfp_select_third"):
+            device.launch(kernel, arguments, area // PIXELS_A_THREAD, stream, items=batch)
+        device.launch("mfp_modulate", arguments, area, stream, items=batch)
+        self._worker.enqueue(*self._inputs, self._logits, stream)
+        device.launch("mfp_probability", arguments, area, stream)
+        device.launch("mfp_paste", arguments, EVERYWHERE, stream)
+
+    def _make_room(self, clicks: int) -> None:
+        self._parameters = Parameters(self._device, clicks)
+        self._placed = self._device.empty((self._batch * clicks * PLACED.itemsize,), np.uint8)
+        self._fields["placed"], self._fields["capacity"] = self._device.address(self._placed), clicks
+        self._graphs.clear()  # they hold the old addresses
+        self._prepared = False
+
+
+class Lanes:
+    """The lanes of one network on one device. Each is lent to one click at a time; more are made as they are needed."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._lock = threading.Lock()
+        self._idle: OrderedDict[int, tuple[tuple[int, int, int], Lane]] = OrderedDict()
+        self._warned = False
+
+    @contextmanager
+    def lend(self, network: Network, batch: int, height: int, width: int) -> Iterator[Lane]:
+        """A lane for as long as the block lasts; the work put on it must be done by then.
+
+        Raises:
+            MemoryError: the GPU has none left.
+        """
+        shape = (batch, height, width)
+        lane = self._take(shape) or Lane(self._device, network.worker(), *shape)
+        yield lane  # where an error comes out of it, the lane may still be at work: it is not used again
+        if lane.why_eager and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{network!r}: the steps of a click run one by one, not as one CUDA graph, which costs some hundred "
+                f"microseconds a click: {lane.why_eager}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        with self._lock:
+            self._idle[id(lane)] = shape, lane
+            while len(self._idle) > IDLE:
+                self._idle.popitem(last=False)
+
+    def clear(self) -> None:
+        """Free what is not in use."""
+        with self._lock:
+            self._idle.clear()
+
+    def _take(self, shape: tuple[int, int, int]) -> Lane | None:
+        with self._lock:
+            for key in reversed(self._idle):
+                if self._idle[key][0] == shape:
+                    return self._idle.pop(key)[1]
+        return None
+
+
+_LOCK = threading.Lock()
+
+
+def lanes_of(network: Network, device: Device) -> Lanes:
+    """The lanes that sessions of this network share on this device."""
+    # Kept on the network, so that they go when it goes: a table of all networks would keep them alive, as lanes refer to
+    # their worker and that to its network.
+    with _LOCK:
+        lanes: dict[Any, Lanes] = network.__dict__.setdefault("_lanes", {})
+        if device not in lanes:
+            lanes[device] = Lanes(device)
+        return lanes[device]

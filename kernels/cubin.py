@@ -1,0 +1,84 @@
+"""The kernels, compiled for the GPU at hand and kept on disk beside what CuPy compiles."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+FILES = ("click_block.h", "mfp_ops.h", "click.cu", "crop.cu", "modulate.cu", "paste.cu")
+
+# CuPy's own path from source to kernel would add -ftz=true: numbers below 1e-38 would count as zero there, and nowhere
+# else. Whether a pixel's probability is exactly zero decides about its window.
+OPTIONS = ("-std=c++17", "-ftz=false", "-prec-div=true", "-prec-sqrt=true")
+
+_REPLACED = ('#include "', "#pragma once")
+
+
+@cache
+def source() -> str:
+    """All kernels as one text, for NVRTC: what the files include of each other has been put in place."""
+    texts = [(FOLDER / name).read_text("utf-8") for name in FILES]
+    return "\n".join(line for text in texts for line in text.splitlines() if not line.startswith(_REPLACED)) + "\n"
+
+
+def cubin() -> bytes:
+    """The kernels for the GPU that is current in this thread, from the cache or else compiled."""
+    import cupy
+
+    capability = cupy.cuda.Device().compute_capability
+    key = repr((source(), OPTIONS, capability, cupy.cuda.nvrtc.getVersion())).encode()
+    folder = Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
+    file = folder / f"mfp-{hashlib.sha256(key).hexdigest()}.cubin"
+    return _read(file) or _write(file, compiled(capability))
+
+
+def compiled(capability: str) -> bytes:
+    """Compile with NVRTC; needs no GPU.
+
+    Args:
+        capability: compute capability without its point, ``"90"``. For a GPU that is newer than this NVRTC, the
+            code is one that the driver translates.
+
+    Raises:
+        RuntimeError: NVRTC refuses the source.
+    """
+    from cupy.cuda import nvrtc
+
+    known = nvrtc.getSupportedArchs()
+    is_known = int(capability) in known
+    target = f"-arch=sm_{capability}" if is_known else f"-arch=compute_{max(known)}"
+    program = nvrtc.createProgram(source(), "mfp.cu", (), ())
+    try:
+        nvrtc.compileProgram(program, (*OPTIONS, target))
+        code: bytes = nvrtc.getCUBIN(program) if is_known else nvrtc.getPTX(program)
+    except nvrtc.NVRTCError as error:
+        raise RuntimeError(f"NVRTC could not compile the kernels: {nvrtc.getProgramLog(program)}") from error
+    finally:
+        nvrtc.destroyProgram(program)
+    return code
+
+
+def _read(file: Path) -> bytes | None:
+    """What :func:`_write` wrote, where it is there and whole."""
+    try:
+        stored = file.read_bytes()
+    except OSError:
+        return None
+    digest, code = stored[:32], stored[32:]
+    return code if hashlib.sha256(code).digest() == digest else None
+
+
+def _write(file: Path, code: bytes) -> bytes:
+    """Keep it for the next start. A folder that cannot be written is fine: then it is compiled again."""
+    partial = file.with_name(f".{os.urandom(8).hex()}.tmp")
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(hashlib.sha256(code).digest() + code)
+        os.replace(partial, file)
+    with suppress(OSError):
+        partial.unlink(missing_ok=True)
+    return code

@@ -1,0 +1,243 @@
+"""What the kernels need of CUDA: a context's memory, copies, launches and graphs, through CuPy."""
+
+from __future__ import annotations
+
+import re
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .cubin import cubin, source
+from .driver import Context, context_for, why_out_of_reach
+
+THREADS = 256  # of a block
+BLOCKS = 8  # per multiprocessor, at most: the kernels stride over what is left
+
+_devices: dict[int, Device] = {}
+_lock = threading.Lock()
+
+
+def device_for(gpu: int) -> Device:
+    """The :class:`Device` of the context that is current in this thread, where it is one on that GPU (an application's
+    own, say), else of the GPU's primary context. One for each context, made when it is first asked for.
+
+    Raises:
+        RuntimeError: the driver gives no such GPU.
+        ImportError: CuPy is not installed.
+    """
+    context = context_for(gpu)
+    with _lock:
+        if context.id not in _devices:
+            _devices[context.id] = Device(context)
+        return _devices[context.id]
+
+
+class Device:
+    """A CUDA context, with the kernels loaded in it.
+
+    Every method makes the context current for itself. Streams are raw handles (``cudaStream_t``). Nothing but
+    :meth:`empty`, :meth:`pinned`, :meth:`new_stream`, :meth:`graph` and the first :meth:`launch` allocates anything.
+
+    Attributes:
+        context: the context.
+    """
+
+    def __init__(self, context: Context) -> None:
+        import cupy
+
+        self.context = context
+        self._cupy, self._runtime = cupy, cupy.cuda.runtime
+        self._loading = threading.Lock()
+        with context.current():
+            # CuPy's own pool hands memory of one context out in another: it goes by the GPU's number
+            self._pool = cupy.cuda.MemoryPool()
+            self._pinned = cupy.cuda.PinnedMemoryPool()
+            attribute = self._runtime.cudaDevAttrMultiProcessorCount
+            self._most_blocks = BLOCKS * self._runtime.deviceGetAttribute(attribute, context.gpu)
+
+    def current(self) -> AbstractContextManager[None]:
+        """Makes the context current in this thread; restores at the end what was."""
+        return self.context.current()
+
+    def empty(self, shape: int | Sequence[int], dtype: DTypeLike) -> Any:
+        """A CuPy array, not initialised, C-contiguous and on a boundary of 512 bytes.
+
+        When the array is gone its memory may be given out again at once: let it go only when the streams that used it
+        have passed that point.
+
+        Raises:
+            MemoryError: the GPU has not as much free.
+        """
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        with self.current():
+            return self._cupy.ndarray(shape, dtype, memptr=self._pool.malloc(nbytes))
+
+    def pinned(self, nbytes: int) -> NDArray[np.uint8]:
+        """Page-locked memory of the host, from which and to which copies run asynchronously. As for :meth:`empty`, let
+        the array go only when copies to or from it are done.
+
+        Raises:
+            MemoryError: the host has not as much free.
+        """
+        with self.current():
+            try:
+                memory = self._pinned.malloc(nbytes)
+            except self._runtime.CUDARuntimeError as error:
+                raise MemoryError(f"no {nbytes} bytes of page-locked memory: {error}") from error
+        return np.frombuffer(memory, np.uint8, nbytes)
+
+    def address(self, array: Any) -> int:
+        """Where an array of :meth:`empty` lies."""
+        return int(array.data.ptr)
+
+    def why_out_of_reach(self, address: int) -> str:
+        """Why kernels cannot read somebody else's memory at an address; empty where they can."""
+        with self.current():
+            return why_out_of_reach(address, self.context)
+
+    def copy_in(self, target: Any, source: NDArray[Any], stream: int) -> None:
+        """Host to device.
+
+        Asynchronous from :meth:`pinned` memory, which must then keep its contents until the stream has passed; other
+        memory has been read when the call returns.
+
+        Args:
+            target, source: C-contiguous and of the same number of bytes, in all the copies.
+        """
+        self._copy(self.address(target), _host_address(source), target, source, "HostToDevice", stream)
+
+    def copy_out(self, target: NDArray[Any], source: Any, stream: int) -> None:
+        """Device to :meth:`pinned` memory, asynchronous."""
+        self._copy(_host_address(target), self.address(source), target, source, "DeviceToHost", stream)
+
+    def copy(self, target: Any, source: Any, stream: int) -> None:
+        """Device to device, asynchronous."""
+        self._copy(self.address(target), self.address(source), target, source, "DeviceToDevice", stream)
+
+    def clear(self, array: Any, stream: int) -> None:
+        """Set all bytes of a C-contiguous array to 0, asynchronously."""
+        _demand_contiguous(array)
+        with self.current():
+            self._runtime.memsetAsync(self.address(array), 0, array.nbytes, stream)
+
+    def launch(self, kernel: str, args: tuple[Any, ...], work: int, stream: int, items: int = 1) -> None:
+        """Put a kernel on a stream.
+
+        Args:
+            kernel: its name in the .cu files.
+            args: arrays of one element by value (a LANE), ints as addresses, NumPy scalars by value.
+            work: of one item, pixels say: a thread each, where that does not make too many. 1 is one block.
+            stream: raw handle.
+            items: of the batch, side by side.
+        """
+        grid = max(min(-(-work // THREADS), self._most_blocks), 1), items
+        values = tuple(np.uint64(value) if type(value) is int else value for value in args)
+        with self.current():
+            self._functions[kernel](grid, (THREADS,), values, 0, _Stream(stream))
+
+    def new_stream(self) -> Any:
+        """A CuPy stream that does not wait for the default stream; ``.ptr`` is its handle."""
+        with self.current():
+            return self._cupy.cuda.Stream(non_blocking=True)
+
+    def synchronize(self, stream: int) -> None:
+        """Wait until everything that was put on the stream has run."""
+        with self.current():
+            self._runtime.streamSynchronize(stream)
+
+    def graph(self, steps: Callable[[], None], stream: int) -> Callable[[int], None]:
+        """Record what ``steps`` puts on a stream, without running it.
+
+        Args:
+            steps: launches and copies (on the host's side pinned memory alone). They have run once before, so that
+                everything is loaded and allocated.
+            stream: not the default stream, which cannot be recorded.
+
+        Returns:
+            ``launch(stream)``, which runs all of it on that stream, on the same addresses and with the same arguments.
+            The caller keeps the memory behind them. A launch begins when the one before it is done, on any stream.
+        """
+        if stream in (0, 1):  # two names of one
+            raise ValueError("the default stream cannot be recorded: expected a stream of its own")
+        runtime = self._runtime
+        with self.current():
+            # what other threads do meanwhile is their own affair
+            runtime.streamBeginCapture(stream, runtime.streamCaptureModeThreadLocal)
+            try:
+                steps()
+            except BaseException:
+                with suppress(runtime.CUDARuntimeError):  # already void, for the reason that is raised
+                    runtime.graphDestroy(runtime.streamEndCapture(stream))
+                raise
+            captured = runtime.streamEndCapture(stream)
+            try:
+                return _Graph(self, runtime.graphInstantiate(captured))
+            finally:
+                runtime.graphDestroy(captured)
+
+    def used_bytes(self) -> int:
+        """Of the GPU's memory, in arrays of :meth:`empty` that are alive."""
+        with self.current():
+            return int(self._pool.used_bytes())
+
+    def release(self) -> None:
+        """Give memory that no array is in back to the driver."""
+        with self.current():
+            self._pool.free_all_blocks()
+            self._pinned.free_all_blocks()
+
+    @cached_property
+    def _functions(self) -> dict[str, Any]:
+        with self._loading:
+            if loaded := self.__dict__.get("_functions"):
+                return dict(loaded)
+            module = self._cupy.cuda.Module()
+            module.load(cubin())
+            return {name: module.get_function(name) for name in re.findall(r"__global__ void (\w+)", source())}
+
+    def _copy(self, to: int, origin: int, target: Any, source: Any, kind: str, stream: int) -> None:
+        _demand_contiguous(target)
+        _demand_contiguous(source)
+        if target.nbytes != source.nbytes:
+            raise ValueError(f"expected a target of the source's {source.nbytes} bytes, got {target.nbytes}")
+        with self.current():
+            self._runtime.memcpyAsync(to, origin, source.nbytes, getattr(self._runtime, f"memcpy{kind}"), stream)
+
+
+class _Stream(NamedTuple):
+    """A stream as CuPy's launches take it."""
+
+    ptr: int
+
+
+class _Graph:
+    """A recorded graph, destroyed when nobody refers to it any more."""
+
+    def __init__(self, device: Device, executable: int) -> None:
+        self._device, self._executable = device, executable
+        weakref.finalize(self, _destroy, device, executable).atexit = False  # CUDA may be gone by then
+
+    def __call__(self, stream: int) -> None:
+        with self._device.current():
+            self._device._runtime.graphLaunch(self._executable, stream)
+
+
+def _destroy(device: Device, executable: int) -> None:
+    with device.current():
+        device._runtime.graphExecDestroy(executable)  # CUDA waits by itself for a launch that still runs
+
+
+def _host_address(array: NDArray[Any]) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _demand_contiguous(array: Any) -> None:
+    if not array.flags.c_contiguous:
+        raise ValueError(f"expected a C-contiguous array, got strides {array.strides} for the shape {array.shape}")
