@@ -16,6 +16,8 @@ CPU = ["onnxruntime>=1.20"]
 OPENVINO = ["openvino>=2025.0"]
 RTX = ["tensorrt-rtx>=1.4"]  # builds without a GPU; running needs CuPy as well
 CUPY = ["cupy-cuda13x>=13.6"]
+PLOTS = ["matplotlib>=3.8"]
+EVAL = ["scipy>=1.11"]  # SBD's .mat files
 EXPORT = ["torch>=2.6"]  # compares what it writes in ONNX Runtime: install it with "cpu" or "gpu"
 
 
@@ -41,6 +43,7 @@ setup(
     packages=[
         "mfp",
         "mfp.bench",
+        "mfp.bench.datasets",
         "mfp.engine",
         "mfp.engine.commands",
         "mfp.engine.gpu",
@@ -66,10 +69,14 @@ setup(
         "gpu": ["onnxruntime-gpu[cuda,cudnn]>=1.20", *CUPY, "tensorrt>=10.12"],
         "rtx": [*RTX, *CUPY],
         "export": EXPORT,
+        "plots": PLOTS,
+        "eval": EVAL,
         "dev": [
             *CPU,
+            *EVAL,
             *EXPORT,
             *OPENVINO,
+            *PLOTS,
             *RTX,
             "hypothesis>=6.100",
             "mypy>=1.13",

@@ -27,7 +27,7 @@ from ..engine.mask import Mask
 from ..engine.network import F32, Network
 from ..engine.session import Session
 from ..kernels.clicks import Click
-from .accuracy import iou
+from .protocol import iou
 
 # measure → what tables call it. Less is better in all but the last.
 MEASURES: Mapping[str, str] = {

@@ -1,8 +1,8 @@
-"""``python bench/latency.py``: see :mod:`mfp.bench.click_latency`."""
+"""``python bench/latency.py`` is ``mfp bench``."""
 
 import sys
 
-from mfp.bench.click_latency import main
+from mfp.engine.cli import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("bench", prog="latency.py"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,19 +25,57 @@ PACKAGES = (
 )
 HALF_PRECISION = ("amx_bf16", "amx_fp16", "avx512_bf16", "avx512_fp16")  # instructions that make it fast
 
+BUSY = 0.5  # processes that want to run, on average over the last minute, before a measurement has begun
+
 
 def facts() -> dict[str, Any]:
     """Processor, its instructions for half precision, cores, versions, commit and date, as JSON values."""
     return {
         "processor": _cpuinfo("model name") or platform.processor() or "unknown",
         "half_precision": sorted(set(HALF_PRECISION) & set(_cpuinfo("flags").split())),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": _cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "commit": _commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def others_at_work() -> str:
+    """What to say where other programs keep the processor busy; empty where none does, or the system does not tell."""
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return ""
+    if load < BUSY:
+        return ""
+    return f"other programs are at work here (load {load:.1f} on {_cores()} cores): times will be of theirs as well"
+
+
+def gpu_facts(device: str) -> dict[str, Any] | None:
+    """The GPU of ``"cuda:N"`` as JSON values: name, compute capability, newest CUDA of its driver, driver.
+
+    None for ``"cpu"``.
+    """
+    from ..engine.devices import cuda_index
+    from ..engine.plans.gpu import gpu
+
+    found = None if device == "cpu" else gpu(cuda_index(device))
+    return None if found is None else {**asdict(found), "driver": _gpu_driver()}
+
+
+def _gpu_driver() -> str | None:
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError:
+        return None
+    return next(iter(done.stdout.split()), None) if done.returncode == 0 else None
+
+
+def _cores() -> int | None:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _cpuinfo(key: str) -> str:

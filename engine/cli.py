@@ -17,6 +17,11 @@ COMMANDS = {
     "segment": ("mfp.engine.commands.segment", "click on a photograph, get the mask"),
     "info": ("mfp.engine.commands.info", "show what a network file contains and promises"),
     "compare": ("mfp.bench.compare_command", "run two networks on the same clicks and say how far apart they are"),
+    "eval": ("mfp.bench.eval_command", "count the clicks that a simulated user needs on a data set"),
+    "eval plot": ("mfp.bench.plot_command", "draw the curves of several evaluations in one picture"),
+    "eval sweep": ("mfp.bench.sweep_command", "evaluate with other N, R_max and distance"),
+    "bench": ("mfp.bench.latency_command", "time clicks on every runtime, next to the authors' way"),
+    "bench report": ("mfp.bench.report_command", "write the tables and pictures of a latency record, or compare two"),
     "cache": ("mfp.engine.commands.cache", "show or empty the cache of built TensorRT engines"),
     "doctor": (
         "mfp.engine.commands.doctor",
@@ -33,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, (_, summary) in COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
+    if " ".join(arguments[:2]) in COMMANDS:  # two words
+        return run_command(" ".join(arguments[:2]), arguments[2:])
     if not arguments or arguments[0] not in COMMANDS:
         if parser.parse_args(arguments).version:
             from .. import __version__

@@ -9,7 +9,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ["kernels", "engine", "export", "bench"]  # each may import those before it
-HEAVY = {"torch", "tensorrt", "tensorrt_rtx", "openvino", "cupy", "onnx", "onnxruntime", "cv2", "rich", "pycocotools"}
+HEAVY = {
+    "torch",
+    "tensorrt",
+    "tensorrt_rtx",
+    "openvino",
+    "cupy",
+    "onnx",
+    "onnxruntime",
+    "cv2",
+    "rich",
+    "pycocotools",
+    "matplotlib",
+    "scipy",
+}
 
 
 def imported_rooms(path):

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentTypeError
+from typing import Any, Protocol
 
 from ..contract import PRECISIONS, Size
+
+
+class Parser(Protocol):
+    """An ``argparse`` parser, or a group of one."""
+
+    def add_argument(self, *names: str, **options: Any) -> Any: ...
 
 
 def parse_size(text: str) -> Size | int:
@@ -18,7 +25,7 @@ def parse_size(text: str) -> Size | int:
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
-def add_network_options(parser: ArgumentParser) -> None:
+def add_network_options(parser: Parser) -> None:
     """The options of :func:`mfp.engine.network.load_network`, under its names; it judges their values."""
     parser.add_argument("--runtime", default="auto", help="auto (default), or one that `mfp doctor` lists")
     parser.add_argument(
@@ -27,13 +34,13 @@ def add_network_options(parser: ArgumentParser) -> None:
     add_device_options(parser)
 
 
-def add_device_options(parser: ArgumentParser) -> None:
+def add_device_options(parser: Parser) -> None:
     """Where networks run."""
     parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda:0")
     parser.add_argument("--threads", type=int, help="CPU threads of one pass; default: all cores")
 
 
-def add_session_options(parser: ArgumentParser) -> None:
+def add_session_options(parser: Parser) -> None:
     """Size and mirrored pass of a :class:`~mfp.engine.session.Session`."""
     parser.add_argument(
         "--size",

@@ -1,0 +1,189 @@
+"""Data sets for evaluation: photographs and, for each object on them, the truth.
+
+=================  ===========================  =============================================================
+name               folders                      masks
+=================  ===========================  =============================================================
+GrabCut            data_GT, boundary_GT         one a photograph: 0 background, 128 ignore, more than 128 object
+Berkeley           images, masks                the same; the data set's folder is called Berkeley
+DAVIS              img, gt                      one a photograph: whatever is not 0 is object (345 frames)
+DAVIS (original)   JPEGImages, Annotations      a folder a video; several objects by value, 255 ignore
+SBD                img, inst                    .mat; several objects by value; ``val.txt`` names the photographs
+any other          images, masks, or as named   by rule, see :class:`~mfp.bench.datasets.truth.MaskRule`
+=================  ===========================  =============================================================
+
+A mask belongs to the photograph of its name, or of its name without a last ``_2``, ``#2``, ``-2``, ``_mask`` or
+``_gt``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...engine.errors import DatasetError, OptionError
+from .layouts import Pair, find_pairs, listed
+from .truth import AUTO, MaskRule, read_labels, settle_rule, truth_of, values_in
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Dataset", "MaskRule", "Target", "open_dataset"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One object to be clicked on.
+
+    Attributes:
+        name: unique in its data set.
+        image: name of the photograph.
+        photograph, mask: files.
+        label: value of the object in the mask's map; None where a mask holds one object.
+        rule: how the mask is read.
+    """
+
+    name: str
+    image: str
+    photograph: Path
+    mask: Path
+    label: int | None
+    rule: MaskRule
+
+    def read(self) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
+        """The photograph, uint8 H×W×3 RGB, and the truth, int8 H×W of 1 object, 0 background, −1 ignore.
+
+        Raises:
+            ImageError: the photograph cannot be read.
+            DatasetError: the mask cannot, or it has another size.
+        """
+        from ...engine.image import read_image
+
+        photograph = read_image(self.photograph)
+        truth = truth_of(read_labels(self.mask), self.rule, self.label)
+        if truth.shape != photograph.shape[:2]:
+            sizes = " and ".join(f"{height}×{width}" for height, width in (truth.shape, photograph.shape[:2]))
+            raise DatasetError(f"{self.mask} and {self.photograph} have different sizes, {sizes}; expected the same")
+        return photograph, truth
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set whose files are found, and not read yet.
+
+    Attributes:
+        name: what tables call it.
+        layout: of the table above, or ``"folders"``.
+        pairs: photographs with their masks, in order.
+        rule: how masks are read.
+        notes: sentences about what was left out.
+    """
+
+    name: str
+    layout: str
+    pairs: tuple[Pair, ...]
+    rule: MaskRule
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the names and sizes of all files, which tells data sets apart wherever they lie."""
+        digest = hashlib.sha256()
+        for pair in self.pairs:
+            files = [f"{file.name} {file.stat().st_size}" for file in (pair.photograph, *pair.masks)]
+            digest.update("\t".join([pair.name, *files, ""]).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def targets(
+        self, limit: int | None = None, every: int = 1, progress: Callable[[int, int], None] | None = None
+    ) -> tuple[Dataset, list[Target]]:
+        """The objects, in the order of the files; reads all masks that it needs.
+
+        Args:
+            limit: take the first objects alone.
+            every: take every n-th photograph alone, the first among them.
+            progress: called with the number of masks read and of all there are.
+
+        Returns:
+            This data set, its rule settled and with notes on what the masks showed, and at least one object.
+
+        Raises:
+            OptionError: an option is out of its range.
+            DatasetError: a mask cannot be read or is none by the rule, or there is no object at all.
+        """
+        if limit is not None and limit < 1:
+            raise OptionError(f"expected a limit of at least 1 object, got {limit}")
+        if every < 1:
+            raise OptionError(f"expected every n-th photograph with n from 1, got {every}")
+        pairs = self.pairs[::every]
+        total = sum(len(pair.masks) for pair in pairs)
+
+        def read() -> Iterator[tuple[Pair, Path, list[int]]]:
+            done = 0
+            for pair in pairs:
+                for mask in pair.masks:
+                    values = values_in(read_labels(mask))
+                    done += 1
+                    if progress:
+                        progress(done, total)
+                    yield pair, mask, values
+
+        found = read()
+        rule = self.rule
+        if rule.kind == AUTO:  # one rule for all: a mask alone may look like another kind
+            everything = list(found)
+            rule = settle_rule(rule, [(mask, values) for _, mask, values in everything])
+            found = iter(everything)
+        empty: list[str] = []
+        targets = list(islice(self._targets(found, rule, empty), limit))
+        if not targets:
+            raise DatasetError(f"{self.name}: none of {total} mask(s) has a pixel of object, read as {rule}")
+        notes = self.notes
+        if empty:
+            notes += (f"{len(empty)} mask(s) without a pixel of object are left out: {listed(empty)}",)
+        return replace(self, rule=rule, notes=notes), targets
+
+    def _targets(
+        self, found: Iterator[tuple[Pair, Path, list[int]]], rule: MaskRule, empty: list[str]
+    ) -> Iterator[Target]:
+        for pair, mask, values in found:
+            labels = rule.labels(values)
+            name = pair.name if len(pair.masks) == 1 else mask.stem
+            if not labels:
+                empty.append(name)
+            for label in labels:
+                own = name if label is None else f"{name}#{label}"
+                yield Target(own, pair.name, pair.photograph, mask, label, rule)
+
+
+def open_dataset(
+    root: Path,
+    images: Path | None = None,
+    masks: Path | None = None,
+    mask_values: str = AUTO,
+    ignore: int | str | None = AUTO,
+    split: str | None = None,
+    name: str | None = None,
+) -> Dataset:
+    """Find the files of a data set.
+
+    Args:
+        root: its folder, in one of the layouts above.
+        images, masks: its folders of photographs and of masks, seen from ``root``, where it has another layout.
+        mask_values: ``"trimap"``, ``"labels"`` or ``"any"`` (see :class:`~mfp.bench.datasets.truth.MaskRule`), or
+            ``"auto"``: what the layout says, or else the masks show.
+        ignore: the value of pixels that count for nothing; ``"auto"``: as the rule has it; None: there are none.
+        split: name of the list of photographs: of SBD ``"val"`` where not given, of the original DAVIS the file under
+            ``ImageSets`` (``"2017/val"``), all videos where not given.
+        name: what to call it; published figures are shown for GrabCut, Berkeley, DAVIS and SBD.
+
+    Raises:
+        DatasetError: no layout that is known, or files are missing.
+        OptionError: a rule or split that does not fit.
+    """
+    layout, pairs, rule, notes = find_pairs(root, images, masks, split)
+    return Dataset(name or layout.called(root), layout.name, tuple(pairs), rule.changed(mask_values, ignore), notes)

@@ -1,0 +1,104 @@
+"""Count the clicks that a simulated user needs on a data set.
+
+    mfp eval GrabCut/ --network hrnet18.onnx
+    mfp eval SBD/ --network vit_b.onnx --workers 4 --output results/sbd
+    mfp eval scans/ --images png --masks truth --network hrnet18.onnx --limit 20 --worst 12
+
+GrabCut, Berkeley, DAVIS and SBD are known by their folders; of other data sets name the folders of photographs and
+masks. Each object gets 20 clicks, each in the middle of the largest error (docs/method.md, section 6). Into the output
+folder go eval.json (every click, every IoU), eval.md, the curve of mean IoU, and with --worst a sheet of the objects
+that needed most clicks. Finished objects are kept in eval.jsonl: after Ctrl-C the same command goes on from there.
+
+    mfp eval plot A/ B/          curves of several evaluations in one picture, their figures in one table
+    mfp eval sweep GrabCut/ ...  N, R_max and the distance, one after another
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..engine.errors import OptionError
+from .eval_work import add_evaluation_options, click_all, default_folder, open_journal, pictures_or_hint, prepare
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .eval_record import Evaluation
+    from .eval_work import Setting
+
+SHEET_IOU = 0.90  # what the sheet counts clicks to
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_evaluation_options(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="where the files go; default: eval_DATASET_NETWORK. Another network or other conditions need another one",
+    )
+    output.add_argument(
+        "--worst", type=int, default=0, metavar="N", help="draw the N objects that needed most clicks to IoU 0.9"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from ..engine.image import write_file
+    from . import eval_pictures
+    from .eval_record import RECORD
+    from .eval_report import described, markdown, named, published_beside, remarks, terminal_tables
+
+    if args.worst < 0:
+        raise OptionError(f"expected a number of objects for --worst, got {args.worst}")
+    if args.worst:
+        eval_pictures.require_matplotlib()
+    console = Console()
+    setting = prepare(args, console)
+    folder = args.output or default_folder("eval", setting)
+    journal = open_journal(folder, setting, setting.conditions, args.restart)
+    evaluation = click_all(console, setting, [(journal, setting.conditions)], args.workers)[0]
+
+    runs = [(named(evaluation), evaluation)]
+    console.print(escape(described(evaluation)), soft_wrap=True)
+    for table in terminal_tables([("this run", evaluation)], published_beside(runs)):
+        console.print(table)
+    for remark in remarks(evaluation):
+        console.print("- " + escape(remark), soft_wrap=True)
+    written = [str(evaluation.write(folder / RECORD))]
+    pictures = pictures_or_hint(
+        console, lambda: eval_pictures.save(eval_pictures.draw_curves(runs, described(evaluation)), folder / "miou")
+    )
+    if args.worst:
+        pictures.append(_draw_worst(console, args.worst, setting, evaluation, folder / "worst.png"))
+    shown = [Path(picture).name for picture in pictures if not picture.endswith(".svg")]
+    written.append(str(write_file(folder / "eval.md", markdown(runs, shown).encode())))
+    console.print("wrote " + escape(", ".join(written + pictures)), soft_wrap=True)
+    return 0
+
+
+def _draw_worst(console: Console, count: int, setting: Setting, evaluation: Evaluation, path: Path) -> str:
+    from rich.progress import Progress
+
+    from .eval_sheet import draw_sheet, replay, save_sheet, worst
+
+    chosen = worst(evaluation.results, count, SHEET_IOU, evaluation.max_clicks)
+    by_name = {target.name: target for target in setting.targets}
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("the worst once more", total=len(chosen))
+        targets = [by_name[result.name] for result in chosen]
+        cases = replay(
+            setting.network, targets, chosen, setting.conditions, SHEET_IOU, lambda: bar.update(task, advance=1)
+        )
+    network = evaluation.settings["network"]
+    title = f"{evaluation.dataset}: the {len(cases)} of {len(evaluation.results)} objects that needed most clicks"
+    subtitle = (
+        f"to IoU {SHEET_IOU:g}, at most {evaluation.max_clicks}; {network['file']} ({network['weights'][:19]}), "
+        f"{network['runtime']} {network['precision']} on {network['device']}"
+    )
+    return str(save_sheet(draw_sheet(cases, title, subtitle), path))

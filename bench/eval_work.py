@@ -1,0 +1,256 @@
+"""What ``mfp eval`` and ``mfp eval sweep`` share: their options, and the clicking itself."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..engine.commands.arguments import add_network_options, add_session_options
+from ..engine.errors import RuntimeMissingError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..engine.network import Network
+    from .datasets import Dataset, Target
+    from .eval_record import Evaluation, Journal
+    from .evaluation import Conditions, NetworkSource, Result
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an evaluation works on, loaded and checked.
+
+    Attributes:
+        dataset, targets: the data set, and the objects of it to be clicked on.
+        source, network: the network, by name and loaded.
+        conditions: of the clicks.
+        notes: sentences about what was left out.
+    """
+
+    dataset: Dataset
+    targets: list[Target]
+    source: NetworkSource
+    network: Network
+    conditions: Conditions
+    notes: tuple[str, ...]
+
+
+def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
+    """Data set, network, conditions and work: what ``mfp eval`` and ``mfp eval sweep`` share."""
+    data = parser.add_argument_group("data set")
+    data.add_argument("dataset", type=Path, metavar="DATASET", help="its folder")
+    data.add_argument("--images", type=Path, metavar="FOLDER", help="the folder of photographs in DATASET")
+    data.add_argument("--masks", type=Path, metavar="FOLDER", help="the folder of masks in DATASET")
+    data.add_argument(
+        "--mask-values",
+        choices=("auto", "trimap", "labels", "any"),
+        default="auto",
+        help="trimap: one object, above 128; labels: an object a value; any: one object, wherever not 0; auto "
+        "(default): as the data set's layout says, or else as the masks look",
+    )
+    data.add_argument(
+        "--ignore",
+        type=_parse_ignore,
+        default="auto",
+        metavar="VALUE",
+        help="mask value that counts for nothing, or none; auto (default): 128 of a trimap, 255 of labels",
+    )
+    data.add_argument(
+        "--split", help="list of photographs: of SBD val (default) or train, of the original DAVIS 2017/val"
+    )
+    data.add_argument("--name", help="what to call the data set; default: its layout's or its folder's name")
+    data.add_argument("--limit", type=int, metavar="N", help="take the first N objects alone")
+    data.add_argument("--every", type=int, default=1, metavar="N", help="take every Nth photograph alone")
+
+    network = parser.add_argument_group("network")
+    network.add_argument("--network", type=Path, required=True, metavar="FILE", help=".onnx, .plan or .pth")
+    add_network_options(network)
+
+    clicks = parser.add_argument_group("clicks")
+    add_session_options(clicks)
+    clicks.add_argument("--threshold", type=float, default=0.5, metavar="P", help="of the mask (default 0.5)")
+    clicks.add_argument("--max-clicks", type=int, default=20, metavar="N", help="clicks an object (default 20)")
+    clicks.add_argument(
+        "--stop-iou",
+        type=float,
+        metavar="Q",
+        help="an object is done at this IoU: NoC up to it stays exact, in far fewer clicks; default: all clicks",
+    )
+
+    work = parser.add_argument_group("work")
+    work.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes, each with the network, that share the cores (default 1)",
+    )
+    work.add_argument("--restart", action="store_true", help="throw away what the output folder has, and begin anew")
+
+
+def prepare(args: argparse.Namespace, console: Console) -> Setting:
+    """Find the objects, load the network, and check the options, before anything is written."""
+    import numpy as np
+    from rich.markup import escape
+
+    from .datasets import open_dataset
+    from .evaluation import Conditions, NetworkSource, open_session
+    from .published import published_size
+
+    dataset = open_dataset(args.dataset, args.images, args.masks, args.mask_values, args.ignore, args.split, args.name)
+    with console.status("") as status:
+
+        def progress(done: int, total: int) -> None:
+            status.update(f"{escape(dataset.name)}: mask {done} of {total}")
+
+        dataset, targets = dataset.targets(args.limit, args.every, progress)
+        source = NetworkSource(args.network, args.runtime, args.device, args.threads, args.precision)
+        status.update(f"loading {escape(args.network.name)}")
+        network = source.load()
+    if network.choice:
+        console.print(escape(network.choice), soft_wrap=True)
+    size = args.size or network.info.size or published_size(dataset.name, network.info.backbone)
+    conditions = Conditions(
+        size,
+        args.flip,
+        args.threshold,
+        network.info.n_early,
+        network.info.r_max,
+        max_clicks=args.max_clicks,
+        stop_iou=args.stop_iou,
+    )
+    open_session(network, np.zeros((8, 8, 3), np.uint8), conditions).close()  # says what it does not take
+    notes = list(dataset.notes)
+    if args.every > 1:
+        notes.append(f"only one photograph in {args.every}")
+    if args.limit:
+        notes.append(f"only the first {len(targets)} of the objects")
+    return Setting(dataset, targets, source, network, conditions, tuple(notes))
+
+
+def open_journal(folder: Path, setting: Setting, conditions: Conditions, restart: bool) -> Journal:
+    """The journal in a folder, begun or gone on with."""
+    from .eval_record import Journal, settings_of
+
+    settings = settings_of(setting.dataset, setting.network, setting.source.file, conditions)
+    return Journal(folder, settings, restart)
+
+
+def default_folder(word: str, setting: Setting) -> Path:
+    """``eval_GrabCut_hrnet18`` in the present folder."""
+    name = f"{word}_{setting.dataset.name}_{setting.source.file.stem}"
+    return Path(re.sub(r"[^\w.+-]+", "_", name))
+
+
+def click_all(
+    console: Console, setting: Setting, runs: Sequence[tuple[Journal, Conditions]], workers: int
+) -> list[Evaluation]:
+    """Click on all objects that the journals do not have yet, under the conditions of each; shows how it goes.
+
+    On Ctrl-C says what is kept, and raises it again.
+    """
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from .eval_record import Evaluation
+    from .evaluation import evaluate
+    from .machine import facts
+
+    missing = [
+        (journal, (target, conditions))
+        for journal, conditions in runs
+        for target in setting.targets
+        if target.name not in journal.results
+    ]
+    total = len(runs) * len(setting.targets)
+    if len(missing) < total:
+        console.print(f"{total - len(missing)} of {total} object(s) are there already, and are not clicked on again")
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), "objects", TimeRemainingColumn()
+    running = {id(journal): _Running(journal, setting.targets) for journal, _ in runs}
+    try:
+        with (
+            Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
+            closing(evaluate([job for _, job in missing], setting.source, workers, setting.network)) as results,
+        ):
+            task = bar.add_task(str(running[id(runs[0][0])]), total=total, completed=total - len(missing))
+            for number, result in results:
+                journal = missing[number][0]
+                journal.add(result)
+                running[id(journal)].count(result)
+                bar.update(task, advance=1, description=str(running[id(journal)]))
+    except KeyboardInterrupt:
+        kept = sum(target.name in journal.results for journal, _ in runs for target in setting.targets)
+        folder = runs[0][0].path.parent if len(runs) == 1 else runs[0][0].path.parent.parent
+        console.print(
+            f"{kept} of {total} object(s) are kept in {escape(str(folder))}; the same command goes on from there",
+            soft_wrap=True,
+        )
+        raise
+    machine = facts()
+    return [
+        Evaluation(
+            journal.settings,
+            tuple(journal.results[target.name] for target in setting.targets),
+            machine,
+            setting.notes,
+        )
+        for journal, _ in runs
+    ]
+
+
+def pictures_or_hint(console: Console, draw: Callable[[], list[str]]) -> list[str]:
+    """The files that ``draw`` writes; none, and how to get them, where matplotlib is not installed."""
+    from rich.markup import escape
+
+    from .eval_pictures import require_matplotlib
+
+    try:
+        require_matplotlib()
+    except RuntimeMissingError as error:
+        console.print(escape(str(error)), soft_wrap=True)
+        return []
+    return draw()
+
+
+class _Running:
+    """NoC over the objects that are done, for the progress bar."""
+
+    def __init__(self, journal: Journal, targets: Sequence[Target]) -> None:
+        from .protocol import THRESHOLDS
+
+        conditions = journal.settings["conditions"]
+        self.max_clicks, stop = conditions["max_clicks"], conditions["stop_iou"]
+        self.sums = {threshold: 0 for threshold in THRESHOLDS if stop is None or threshold <= stop}
+        self.objects = 0
+        for target in targets:
+            if target.name in journal.results:
+                self.count(journal.results[target.name])
+
+    def count(self, result: Result) -> None:
+        from .protocol import clicks_needed
+
+        self.objects += 1
+        for threshold in self.sums:
+            self.sums[threshold] += clicks_needed(result.ious, threshold, self.max_clicks)
+
+    def __str__(self) -> str:
+        if not self.objects:
+            return "clicking"
+        return "  ".join(f"NoC@{100 * q:.0f} {total / self.objects:.2f}" for q, total in self.sums.items())
+
+
+def _parse_ignore(text: str) -> int | str | None:
+    if text == "auto":
+        return text
+    if text == "none":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a mask value, none or auto, got {text!r}") from None
