@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import subprocess
@@ -9,6 +10,9 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from ..engine.plans.gpu import gpu
+from ..kernels.driver import driver
 
 PACKAGES = (
     "mfp-engine",
@@ -23,6 +27,8 @@ PACKAGES = (
     "torch",
 )
 HALF_PRECISION = ("amx_bf16", "amx_fp16", "avx512_bf16", "avx512_fp16")  # instructions that make it fast
+CLOCKS = ("clocks.sm", "clocks.max.sm", "clocks.mem", "clocks.max.mem")
+NVIDIA_SMI = ("driver_version", "memory.total", "power.limit", *CLOCKS)
 
 
 def facts() -> dict[str, Any]:
@@ -37,6 +43,30 @@ def facts() -> dict[str, Any]:
         "commit": _commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def gpu_facts(index: int) -> dict[str, Any] | None:
+    """A GPU's name, compute capability, CUDA version of its driver, and what nvidia-smi says of it at this moment:
+    memory in MiB, power in W, clocks in MHz, as text. None where there is no such GPU.
+    """
+    described = gpu(index)
+    if described is None:
+        return None
+    found: dict[str, Any] = {
+        "name": described.name,
+        "compute_capability": described.compute_capability,
+        "cuda": described.cuda,
+    }
+    device, address = ctypes.c_int(), ctypes.create_string_buffer(32)
+    driver().cuDeviceGet(ctypes.byref(device), index)
+    driver().cuDeviceGetPCIBusId(address, len(address), device)  # nvidia-smi numbers GPUs in an order of its own
+    command = ["nvidia-smi", f"--id={address.value.decode()}", f"--query-gpu={','.join(NVIDIA_SMI)}"]
+    try:
+        done = subprocess.run([*command, "--format=csv,noheader,nounits"], capture_output=True, text=True)
+    except OSError:
+        return found
+    values = [value.strip() for value in done.stdout.split(",")]
+    return found | (dict(zip(NVIDIA_SMI, values, strict=True)) if len(values) == len(NVIDIA_SMI) else {})
 
 
 def _cpuinfo(key: str) -> str:
