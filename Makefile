@@ -5,9 +5,10 @@ BACKBONE ?= hrnet18
 CHECKPOINT ?=
 VENV := .venv
 BIN := $(VENV)/bin
+SANITIZED := --error-exitcode 1 $(BIN)/python -m pytest -m gpu tests/kernels
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types clean
+.PHONY: demo test test-gpu lint types clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p demo
@@ -17,6 +18,13 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/pytest
+
+# where a CUDA GPU is at hand; MFP_GRABCUT=FOLDER clicks on all of GrabCut's photographs too
+test-gpu: $(VENV)/gpu.stamp
+	$(BIN)/pytest -m gpu -rs
+	@if command -v compute-sanitizer >/dev/null; then set -ex; \
+		compute-sanitizer --tool memcheck $(SANITIZED); compute-sanitizer --tool racecheck $(SANITIZED); \
+	else echo "compute-sanitizer is not on PATH: it comes with the CUDA toolkit. The kernels ran without it."; fi
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -39,6 +47,11 @@ $(VENV)/demo.stamp: setup.py constraints.txt | $(VENV)/bin/python
 $(VENV)/dev.stamp: setup.py constraints.txt | $(VENV)/bin/python
 	@echo "installing mfp-engine and its development tools into $(VENV): about 2 GB, PyTorch most of it"
 	$(PIP) --editable '.[cpu,dev]'
+	@touch $@
+
+$(VENV)/gpu.stamp: $(VENV)/dev.stamp
+	@echo "installing CuPy into $(VENV): about 200 MB"
+	$(PIP) --editable '.[dev,rtx]'
 	@touch $@
 
 clean:

@@ -45,7 +45,7 @@ def remarks(record: dict[str, Any]) -> Iterator[str]:
     machine = record["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
     gpu = machine["gpu"]
-    where = f"{gpu['name']}, driver {gpu['driver']}; " if gpu else ""
+    where = f"{gpu['name']}, driver {gpu.get('driver', 'unknown')}; " if gpu else ""
     features = "".join(f", {name}" for name in machine["half_precision"])
     yield f"{where}{machine['processor']}, {machine['cores']} cores{features}; {versions}"
 

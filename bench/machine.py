@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from ..engine.devices import cuda_index
+from ..engine.plans.gpu import gpu
+from ..kernels.driver import driver
 
 PACKAGES = (
     "mfp-engine",
@@ -24,6 +30,15 @@ PACKAGES = (
     "torch",
 )
 HALF_PRECISION = ("amx_bf16", "amx_fp16", "avx512_bf16", "avx512_fp16")  # instructions that make it fast
+# By our names, those of nvidia-smi.
+FACTS = {
+    "driver": "driver_version",
+    "memory": "memory.total",
+    "power_limit": "power.limit",
+    "highest_clock": "clocks.max.sm",
+    "highest_memory_clock": "clocks.max.mem",
+}
+CLOCKS = {"clock": "clocks.sm", "memory_clock": "clocks.mem"}
 
 BUSY = 0.5  # processes that want to run, on average over the last minute, before a measurement has begun
 
@@ -54,24 +69,29 @@ def others_at_work() -> str:
 
 
 def gpu_facts(device: str) -> dict[str, Any] | None:
-    """The GPU of ``"cuda:N"`` as JSON values: name, compute capability, newest CUDA of its driver, driver.
-
-    None for ``"cpu"``.
+    """The GPU of ``"cuda:N"``: name, compute capability, CUDA version of its driver, and what nvidia-smi says of it:
+    driver, memory in MiB, power in W, highest clocks in MHz, as text. None for ``"cpu"``, or where there is none.
     """
-    from ..engine.devices import cuda_index
-    from ..engine.plans.gpu import gpu
-
     found = None if device == "cpu" else gpu(cuda_index(device))
-    return None if found is None else {**asdict(found), "driver": _gpu_driver()}
+    return None if found is None else {**asdict(found), **_ask_nvidia_smi(device, FACTS)}
 
 
-def _gpu_driver() -> str | None:
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+def gpu_clocks(device: str) -> dict[str, str]:
+    """Clocks at this moment in MHz, as text; empty where nvidia-smi does not tell."""
+    return _ask_nvidia_smi(device, CLOCKS)
+
+
+def _ask_nvidia_smi(device: str, fields: Mapping[str, str]) -> dict[str, str]:
+    handle, address = ctypes.c_int(), ctypes.create_string_buffer(32)
+    driver().cuDeviceGet(ctypes.byref(handle), cuda_index(device))
+    driver().cuDeviceGetPCIBusId(address, len(address), handle)  # nvidia-smi numbers GPUs in an order of its own
+    command = ["nvidia-smi", f"--id={address.value.decode()}", f"--query-gpu={','.join(fields.values())}"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run([*command, "--format=csv,noheader,nounits"], capture_output=True, text=True)
     except OSError:
-        return None
-    return next(iter(done.stdout.split()), None) if done.returncode == 0 else None
+        return {}
+    values = [value.strip() for value in done.stdout.split(",")]
+    return dict(zip(fields, values, strict=True)) if len(values) == len(fields) else {}
 
 
 def _cores() -> int | None:

@@ -124,7 +124,10 @@ def source_line(record: dict[str, Any], name: str) -> str:
     machine = record["machine"]
     parts = [where(record)]
     if machine.get("gpu"):
-        parts += [f"driver {machine['gpu']['driver']}", f"{machine['processor']}, {machine['cores']} cores"]
+        parts += [
+            f"driver {machine['gpu'].get('driver', 'unknown')}",
+            f"{machine['processor']}, {machine['cores']} cores",
+        ]
     parts.append(", ".join(machine["half_precision"]) or "no instructions for half precision")
     parts += [f"Python {machine['python']}", *(f"{k} {v}" for k, v in machine["versions"].items() if v)]
     parts += [f"commit {machine['commit']}", str(machine["date"]).replace("T", " ").replace("+00:00", " UTC")]

@@ -87,6 +87,14 @@ class Network(ABC):
         """
         raise self._not_on_gpu()
 
+    def close(self) -> None:
+        """Give back what clicks and passes on a GPU have left ready for the next ones; those then make it anew.
+
+        The weights go with the network itself. No session may be at work.
+        """
+        for ready in ("_lanes", "_workers"):
+            self.__dict__.pop(ready, None)
+
     def not_finite(self) -> str:
         """What to say of logits that are infinite or no numbers."""
         return f"{self!r} gave logits that are not finite: its weights are damaged, or overflow"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from ..kernels.clicks import Click
+from ..kernels.device import Device
 from .contract import DEFAULT_LONGER_SIDE, MAX_SIDE, NetworkInfo, Size
 from .errors import ClickError, NothingToUndoError, OptionError, RuntimeMissingError, SessionError
 from .host import HostPipeline
@@ -19,7 +19,6 @@ from .mask import Mask
 from .network import F32, Network
 from .pipeline import ClickOptions, ClickTiming, Pipeline, Step
 from .roi import Roi, choose_roi, whole
-from .runtimes import INSTALL
 
 DISTANCES = ("probability", "rgb")
 PIPELINES = ("auto", "host", "device")
@@ -87,10 +86,11 @@ class Session:
         self.threshold = float(threshold)
         options = ClickOptions(_network_size(size, info), flip, self.threshold, int(n_early), float(r_max), distance)
         self._pipeline: Pipeline
-        if _works_on_gpu(network, pipeline):
+        device = _device(network, pipeline)
+        if device is not None:
             from .gpu.pipeline import DevicePipeline
 
-            self._pipeline = DevicePipeline(network, image, initial_mask, options, stream)
+            self._pipeline = DevicePipeline(device, network, image, initial_mask, options, stream)
             self.height, self.width = self._pipeline.height, self._pipeline.width
         else:
             if stream is not None:
@@ -306,20 +306,23 @@ class Session:
             raise SessionError("this session is closed: make a new one")
 
 
-def _works_on_gpu(network: Network, pipeline: str) -> bool:
+def _device(network: Network, pipeline: str) -> Device | None:
+    """Where the array work is done, None for the host."""
     if pipeline not in PIPELINES:
         raise OptionError(f"expected the pipeline {', '.join(PIPELINES)}, got {pipeline!r}")
     if pipeline == "host" or (pipeline == "auto" and network.device == "cpu"):
-        return False
+        return None
     if network.device == "cpu":
         raise OptionError(f'array work on a GPU needs a network there, got {network!r}; load it with device="cuda:0"')
-    if find_spec("cupy") is not None:
-        return True
-    lack = f"array work on a GPU needs CuPy: {INSTALL['cupy']}"
-    if pipeline == "device":
-        raise RuntimeMissingError(lack)
-    warnings.warn(f"{lack}; until then the host does it", RuntimeWarning, stacklevel=3)
-    return False
+    from . import gpu
+
+    try:
+        return gpu.open_device(network)
+    except RuntimeMissingError as error:
+        if pipeline == "device":
+            raise
+        warnings.warn(f"{error}. Until then the host does it", RuntimeWarning, stacklevel=3)
+        return None
 
 
 def _is_number(value: object) -> bool:

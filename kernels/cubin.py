@@ -31,7 +31,7 @@ def cubin() -> bytes:
 
     capability = cupy.cuda.Device().compute_capability
     key = repr((source(), OPTIONS, capability, cupy.cuda.nvrtc.getVersion())).encode()
-    folder = Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
+    folder = Path(os.environ.get("CUPY_CACHE_DIR") or os.path.expanduser("~/.cupy/kernel_cache"))
     file = folder / f"mfp-{hashlib.sha256(key).hexdigest()}.cubin"
     return _read(file) or _write(file, compiled(capability))
 
@@ -48,9 +48,9 @@ def compiled(capability: str) -> bytes:
     """
     from cupy.cuda import nvrtc
 
-    known = nvrtc.getSupportedArchs()
-    is_known = int(capability) in known
-    target = f"-arch=sm_{capability}" if is_known else f"-arch=compute_{max(known)}"
+    nearest = max((known for known in nvrtc.getSupportedArchs() if known <= int(capability)), default=0)
+    is_known = nearest == int(capability)
+    target = f"-arch={'sm' if is_known else 'compute'}_{nearest}"
     program = nvrtc.createProgram(source(), "mfp.cu", (), ())
     try:
         nvrtc.compileProgram(program, (*OPTIONS, target))

@@ -83,6 +83,19 @@ def modulate(
     return out
 
 
+def launch_modulation(device: Device, arguments: tuple[Any, ...], area: int, items: int, stream: int) -> None:
+    """Put the kernels from the previous maps to the modulated ones on a stream.
+
+    Args:
+        arguments: of every kernel: LANE and the address of the parameters, which ``mfp_begin`` has read before.
+        area: pixels of a map.
+        items: of the batch.
+    """
+    for kernel in ("mfp_window", "mfp_select_second", "mfp_select_third"):
+        device.launch(kernel, arguments, area // PIXELS_A_THREAD, stream, items=items)
+    device.launch("mfp_modulate", arguments, area, stream, items=items)
+
+
 class Workspace:
     """Memory on a device for calls of one thread on one stream; it grows with them."""
 
@@ -135,9 +148,7 @@ class Workspace:
         for name, array in (("prev", source), ("modulated", out), ("keys", self._keys), ("image", self._planes)):
             self._lane[name] = device.address(array)
         self._launch("mfp_begin", 1, stream)
-        for kernel in ("mfp_window", "mfp_select_second", "mfp_select_third"):
-            self._launch(kernel, area // PIXELS_A_THREAD, stream)
-        self._launch("mfp_modulate", area, stream)
+        launch_modulation(device, (self._lane, device.address(self._parameters)), area, 1, stream)
 
     def _send(self, block: Any, clicks: Sequence[Click], height: int, width: int, stream: int) -> None:
         """The call's parameters to the device."""

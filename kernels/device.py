@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import threading
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,10 @@ from .driver import Context, context_for, why_out_of_reach
 
 THREADS = 256  # of a block
 BLOCKS = 8  # per multiprocessor, at most: the kernels stride over what is left
+
+# Graphs of a process are recorded one at a time: PyTorch asks for that, and begins by waiting for the whole GPU, which
+# CUDA refuses while another recording is under way.
+RECORDING = threading.Lock()
 
 _devices: dict[int, Device] = {}
 _lock = threading.Lock()
@@ -34,7 +38,9 @@ def device_for(gpu: int) -> Device:
     context = context_for(gpu)
     with _lock:
         if context.id not in _devices:
-            _devices[context.id] = Device(context)
+            device = _devices[context.id] = Device(context)
+            # Never freed, not even when Python ends: an application may have destroyed its context by then.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(device))
         return _devices[context.id]
 
 
@@ -54,6 +60,7 @@ class Device:
         self.context = context
         self._cupy, self._runtime = cupy, cupy.cuda.runtime
         self._loading = threading.Lock()
+        self._functions: dict[str, Any] = {}  # kernels, loaded when the first is launched
         with context.current():
             # CuPy's own pool hands memory of one context out in another: it goes by the GPU's number
             self._pool = cupy.cuda.MemoryPool()
@@ -64,6 +71,19 @@ class Device:
     def current(self) -> AbstractContextManager[None]:
         """Makes the context current in this thread; restores at the end what was."""
         return self.context.current()
+
+    def load(self) -> None:
+        """Load the kernels, compiled where this kind of GPU has not had them yet; else the first launch does it.
+
+        Raises:
+            RuntimeError: NVRTC is not there, or the kernels are refused.
+        """
+        with self.current(), self._loading:
+            if not self._functions:
+                module = self._cupy.cuda.Module()
+                module.load(cubin())
+                names = re.findall(r"__global__ void (\w+)", source())
+                self._functions = {name: module.get_function(name) for name in names}
 
     def empty(self, shape: int | Sequence[int], dtype: DTypeLike) -> Any:
         """A CuPy array, not initialised, C-contiguous and on a boundary of 512 bytes.
@@ -111,15 +131,15 @@ class Device:
         Args:
             target, source: C-contiguous and of the same number of bytes, in all the copies.
         """
-        self._copy(self.address(target), _host_address(source), target, source, "HostToDevice", stream)
+        self._copy(target, self.address(target), source, _host_address(source), "memcpyHostToDevice", stream)
 
     def copy_out(self, target: NDArray[Any], source: Any, stream: int) -> None:
-        """Device to :meth:`pinned` memory, asynchronous."""
-        self._copy(_host_address(target), self.address(source), target, source, "DeviceToHost", stream)
+        """Device to host; asynchronous to :meth:`pinned` memory."""
+        self._copy(target, _host_address(target), source, self.address(source), "memcpyDeviceToHost", stream)
 
     def copy(self, target: Any, source: Any, stream: int) -> None:
         """Device to device, asynchronous."""
-        self._copy(self.address(target), self.address(source), target, source, "DeviceToDevice", stream)
+        self._copy(target, self.address(target), source, self.address(source), "memcpyDeviceToDevice", stream)
 
     def clear(self, array: Any, stream: int) -> None:
         """Set all bytes of a C-contiguous array to 0, asynchronously."""
@@ -140,6 +160,8 @@ class Device:
         grid = max(min(-(-work // THREADS), self._most_blocks), 1), items
         values = tuple(np.uint64(value) if type(value) is int else value for value in args)
         with self.current():
+            if not self._functions:
+                self.load()
             self._functions[kernel](grid, (THREADS,), values, 0, _Stream(stream))
 
     def new_stream(self) -> Any:
@@ -167,7 +189,7 @@ class Device:
         if stream in (0, 1):  # two names of one
             raise ValueError("the default stream cannot be recorded: expected a stream of its own")
         runtime = self._runtime
-        with self.current():
+        with self.current(), RECORDING:
             # what other threads do meanwhile is their own affair
             runtime.streamBeginCapture(stream, runtime.streamCaptureModeThreadLocal)
             try:
@@ -193,22 +215,13 @@ class Device:
             self._pool.free_all_blocks()
             self._pinned.free_all_blocks()
 
-    @cached_property
-    def _functions(self) -> dict[str, Any]:
-        with self._loading:
-            if loaded := self.__dict__.get("_functions"):
-                return dict(loaded)
-            module = self._cupy.cuda.Module()
-            module.load(cubin())
-            return {name: module.get_function(name) for name in re.findall(r"__global__ void (\w+)", source())}
-
-    def _copy(self, to: int, origin: int, target: Any, source: Any, kind: str, stream: int) -> None:
+    def _copy(self, target: Any, target_at: int, source: Any, source_at: int, kind: str, stream: int) -> None:
         _demand_contiguous(target)
         _demand_contiguous(source)
         if target.nbytes != source.nbytes:
             raise ValueError(f"expected a target of the source's {source.nbytes} bytes, got {target.nbytes}")
         with self.current():
-            self._runtime.memcpyAsync(to, origin, source.nbytes, getattr(self._runtime, f"memcpy{kind}"), stream)
+            self._runtime.memcpyAsync(target_at, source_at, source.nbytes, getattr(self._runtime, kind), stream)
 
 
 class _Stream(NamedTuple):
@@ -230,7 +243,8 @@ class _Graph:
 
 
 def _destroy(device: Device, executable: int) -> None:
-    with device.current():
+    # Where an application has destroyed the context, the graph went with it.
+    with suppress(RuntimeError), device.current():
         device._runtime.graphExecDestroy(executable)  # CUDA waits by itself for a launch that still runs
 
 

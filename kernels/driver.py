@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from types import TracebackType
@@ -12,6 +13,7 @@ from typing import Any
 LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 _UNCHANGED = nullcontext()
+_here = threading.local()  # .handle: of the context whose ``with`` statement this thread is in, else 0
 _CONTEXT, _IS_MANAGED, _DEVICE_ORDINAL = 1, 8, 9  # CU_POINTER_ATTRIBUTE_…
 
 
@@ -44,7 +46,8 @@ class Context:
 
     def current(self) -> AbstractContextManager[None]:
         """Makes it current in this thread; at the end of the ``with`` statement what was current is so again."""
-        return _UNCHANGED if current_handle() == self.handle else _Pushed(self.handle)
+        # A click asks five times, each inside the first one's statement, and the driver's answer takes a microsecond.
+        return _UNCHANGED if getattr(_here, "handle", 0) == self.handle else _Current(self.handle)
 
     def use(self) -> None:
         """Makes it current in this thread, to stay."""
@@ -111,19 +114,26 @@ def _primary(gpu: int) -> int:
     return handle.value or 0
 
 
-class _Pushed:
-    """While the ``with`` statement lasts, another context is current."""
+class _Current:
+    """While the ``with`` statement lasts, this context is current."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
+        self._pushed, self._before = False, 0
 
     def __enter__(self) -> None:
-        _check(driver().cuCtxPushCurrent_v2(ctypes.c_void_p(self._handle)), "a CUDA context")
+        if current_handle() != self._handle:
+            _check(driver().cuCtxPushCurrent_v2(ctypes.c_void_p(self._handle)), "a CUDA context")
+            self._pushed = True
+        self._before = getattr(_here, "handle", 0)
+        _here.handle = self._handle
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        driver().cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
+        _here.handle = self._before
+        if self._pushed:
+            driver().cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
 
 
 def _check(status: int, what: str) -> None:

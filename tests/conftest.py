@@ -157,5 +157,5 @@ def host_kernels(host_cuda, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def host_device(host_cuda, host_kernels):
-    """``host_device(threads=64, blocks=4, backward=False, deferred=False)``: a device that runs the kernels on the CPU."""
+    """``host_device(threads=64, blocks=4, backward=False, deferred=False)``: runs the kernels on the CPU."""
     return lambda **options: host_cuda.HostDevice(host_kernels, **options)

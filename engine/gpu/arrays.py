@@ -28,7 +28,7 @@ class DeviceImage(NamedTuple):
 
     owner: Any
     address: int
-    strides: tuple[int, int, int]
+    strides: tuple[int, ...]
     height: int
     width: int
 

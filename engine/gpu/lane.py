@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...kernels.block import BLOCK, CLICK, LANE, PLACED, RESULT, WINDOW, mask_words
+from ...kernels.cuda import launch_modulation
 from ...kernels.device import Device
 from ..contract import INPUT_CHANNELS
-from ..errors import MfpError
 from ..network import Network, Worker
 
 CLICKS = 32  # room for so many at first; it doubles when more come
 IDLE = 8  # lanes that a network keeps for later, the most recently used ones
-PIXELS_A_THREAD = 8  # of the window: its kernels pay for every block with a histogram of their own
 EVERYWHERE = 1 << 30  # work of a kernel over an image of any size: as many blocks as the GPU runs at a time
 
 Bytes = NDArray[np.uint8]
@@ -54,10 +52,19 @@ class Lane:
         worker: of the network; this lane's own.
         batch: 2 with the mirrored pass, else 1.
         height, width: the network's size.
+
+    Attributes:
+        shape: batch, height and width.
+        used: whether a click has gone through it.
+        why_eager: why the steps of a click run one by one, where they do.
     """
+
+    why_eager = ""
+    used = False
 
     def __init__(self, device: Device, worker: Worker, batch: int, height: int, width: int) -> None:
         self._device, self._worker = device, worker
+        self.shape = batch, height, width
         self._batch, self._area = batch, height * width
         self._inputs = [device.empty((batch, n, height, width), np.float32) for n in INPUT_CHANNELS.values()]
         self._logits = device.empty((batch, 1, height, width), np.float32)
@@ -70,10 +77,8 @@ class Lane:
         self._fields["batch"], self._fields["height"], self._fields["width"] = batch, height, width
         self._capturing = device.new_stream()  # an application's stream may be the default one, which captures nothing
         self._graphs: dict[bool, Callable[[int], None]] = {}
-        self._used = False
         self._prepared = False
         self._make_room(CLICKS)
-        self.why_eager = ""  #: why the steps run one by one, where they do
 
     def run(self, first: bool, head: Bytes, clicks: Bytes, stream: int) -> None:
         """Put a click on the stream; returns before it has run.
@@ -87,9 +92,7 @@ class Lane:
         count = clicks.size // CLICK.itemsize
         if count > self._parameters.clicks:
             self._make_room(max(count, 2 * self._parameters.clicks))
-        if self._used:  # a size that comes once is not worth two graphs
-            self.prepare()
-        self._used = True
+        self.used = True
         self._parameters.write(head, clicks)
         graph = self._graphs.get(first)
         if graph is not None:
@@ -102,25 +105,17 @@ class Lane:
         if self._prepared:
             return
         self._prepared = True
-        device, stream = self._device, int(self._capturing.ptr)
-        height, width = int(self._fields["height"][0]), int(self._fields["width"][0])
-        image = device.empty((4,), np.uint8)
-        map_, probability = (device.empty(shape, np.float32) for shape in ((height, width), (1,)))
-        result = device.empty((RESULT.itemsize + 4 * mask_words(1, 1),), np.uint8)
-        for array in (image, probability, *self._inputs):
-            device.clear(array, stream)
-        head = np.zeros(1, BLOCK)
-        for name, array in (("image", image), ("probability", probability), ("map", map_), ("result", result)):
-            head[name] = device.address(array)
-        head["height"] = head["width"] = head["n_clicks"] = head["bootstrapped"] = 1
-        head["r_max"] = head["disk_radius"] = 1.0
-        self._parameters.write(head.view(np.uint8), np.zeros(1, CLICK).view(np.uint8))
-        for first in (True, False):
-            self._enqueue(first, stream)
-        device.synchronize(stream)
+        stream = int(self._capturing.ptr)
+        pixel = self._one_pixel(stream)  # kept until the stream is done with it
         try:
             for first in (True, False):
-                graph = self._worker.graph(device, lambda first=first: self._enqueue(first, stream), stream)  # type: ignore[misc]
+                self._enqueue(first, stream)
+        finally:
+            self._device.synchronize(stream)
+        del pixel
+        try:
+            for first in (True, False):
+                graph = self._worker.graph(self._device, partial(self._enqueue, first, stream), stream)
                 if graph is None:
                     self.why_eager = self._worker.why_eager
                     break
@@ -132,8 +127,29 @@ class Lane:
         if self.why_eager:
             self._graphs.clear()
 
+    def _one_pixel(self, stream: int) -> list[Any]:
+        """Write the parameters of a click on an image of one pixel; the arrays that it needs."""
+        device = self._device
+        _, height, width = self.shape
+        arrays = {
+            "image": device.empty((4,), np.uint8),
+            "probability": device.empty((1,), np.float32),
+            "map": device.empty((height, width), np.float32),
+            "result": device.empty((RESULT.itemsize + 4 * mask_words(1, 1),), np.uint8),
+        }
+        head = np.zeros(1, BLOCK)
+        for name, array in arrays.items():
+            head[name] = device.address(array)
+        for array in (*arrays.values(), *self._inputs):
+            device.clear(array, stream)
+        head["height"] = head["width"] = head["n_clicks"] = head["bootstrapped"] = 1
+        head["r_max"] = head["disk_radius"] = 1.0
+        self._parameters.write(head.view(np.uint8), np.zeros(1, CLICK).view(np.uint8))
+        return list(arrays.values())
+
     def _enqueue(self, first: bool, stream: int) -> None:
         device, area, batch = self._device, self._area, self._batch
+        image, prev, modulated, disks = self._inputs
         arguments = (self._fields, self._parameters.address)
         device.copy_in(self._parameters.place, self._parameters.host, stream)
         device.launch("mfp_begin", arguments, 1, stream)
@@ -141,13 +157,11 @@ class Lane:
         device.launch("mfp_disks", arguments, area, stream, items=batch)
         if first:
             # the crop of an empty map is the empty previous map that this pass needs
-            device.clear(self._inputs[2], stream)
-            self._worker.enqueue(*self._inputs, self._logits, stream)
+            device.clear(modulated, stream)
+            self._worker.enqueue(image, prev, modulated, disks, self._logits, stream)
             device.launch("mfp_bootstrap", arguments, batch * area, stream)
-        for kernel in ("mfp_window", "mfp_select_second", "mfp_select_third"):
-            device.launch(kernel, arguments, area // PIXELS_A_THREAD, stream, items=batch)
-        device.launch("mfp_modulate", arguments, area, stream, items=batch)
-        self._worker.enqueue(*self._inputs, self._logits, stream)
+        launch_modulation(device, arguments, area, batch, stream)
+        self._worker.enqueue(image, prev, modulated, disks, self._logits, stream)
         device.launch("mfp_probability", arguments, area, stream)
         device.launch("mfp_paste", arguments, EVERYWHERE, stream)
 
@@ -165,19 +179,50 @@ class Lanes:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._lock = threading.Lock()
-        self._idle: OrderedDict[int, tuple[tuple[int, int, int], Lane]] = OrderedDict()
+        self._idle: list[Lane] = []  # the one used last comes last
         self._warned = False
 
-    @contextmanager
-    def lend(self, network: Network, batch: int, height: int, width: int) -> Iterator[Lane]:
-        """A lane for as long as the block lasts; the work put on it must be done by then.
+    def lend(self, network: Network, batch: int, height: int, width: int) -> Loan:
+        """``with lanes.lend(…) as lane:`` lends a lane for as long as the block lasts.
+
+        All work on the lane must be done when the block ends, also where it ends with an error: then the lane is not
+        used again, and its memory is free for others.
 
         Raises:
             MemoryError: the GPU has none left.
         """
-        shape = (batch, height, width)
-        lane = self._take(shape) or Lane(self._device, network.worker(), *shape)
-        yield lane  # where an error comes out of it, the lane may still be at work: it is not used again
+        return Loan(self, network, (batch, height, width))
+
+    def prepare(self, network: Network, batch: int, height: int, width: int) -> None:
+        """See to it that the first click of this shape finds everything loaded and captured."""
+        lane = self.take(network, (batch, height, width))
+        self._prepare(network, lane)
+        self.give_back(lane)
+
+    def take(self, network: Network, shape: tuple[int, int, int]) -> Lane:
+        """See :meth:`lend`."""
+        with self._lock:
+            found = next((lane for lane in reversed(self._idle) if lane.shape == shape), None)
+            if found is not None:
+                self._idle.remove(found)
+        if found is None:
+            try:
+                found = Lane(self._device, network.worker(), *shape)
+            except MemoryError:
+                with self._lock:
+                    self._idle.clear()
+                found = Lane(self._device, network.worker(), *shape)
+        if found.used:  # a shape that comes once is not worth two graphs
+            self._prepare(network, found)
+        return found
+
+    def give_back(self, lane: Lane) -> None:
+        with self._lock:
+            self._idle.append(lane)
+            del self._idle[:-IDLE]
+
+    def _prepare(self, network: Network, lane: Lane) -> None:
+        lane.prepare()
         if lane.why_eager and not self._warned:
             self._warned = True
             warnings.warn(
@@ -186,22 +231,21 @@ class Lanes:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        with self._lock:
-            self._idle[id(lane)] = shape, lane
-            while len(self._idle) > IDLE:
-                self._idle.popitem(last=False)
 
-    def clear(self) -> None:
-        """Free what is not in use."""
-        with self._lock:
-            self._idle.clear()
 
-    def _take(self, shape: tuple[int, int, int]) -> Lane | None:
-        with self._lock:
-            for key in reversed(self._idle):
-                if self._idle[key][0] == shape:
-                    return self._idle.pop(key)[1]
-        return None
+class Loan:
+    """See :meth:`Lanes.lend`."""
+
+    def __init__(self, lanes: Lanes, network: Network, shape: tuple[int, int, int]) -> None:
+        self._lanes, self._network, self._shape = lanes, network, shape
+
+    def __enter__(self) -> Lane:
+        self._lane = self._lanes.take(self._network, self._shape)
+        return self._lane
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._lanes.give_back(self._lane)
 
 
 _LOCK = threading.Lock()
@@ -209,8 +253,8 @@ _LOCK = threading.Lock()
 
 def lanes_of(network: Network, device: Device) -> Lanes:
     """The lanes that sessions of this network share on this device."""
-    # Kept on the network, so that they go when it goes: a table of all networks would keep them alive, as lanes refer to
-    # their worker and that to its network.
+    # Kept on the network, so that they go when it goes: a table of all networks would keep them alive, as lanes refer
+    # to their worker and that to its network.
     with _LOCK:
         lanes: dict[Any, Lanes] = network.__dict__.setdefault("_lanes", {})
         if device not in lanes:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from ...kernels.block import BLOCK, CLICK, LANE, NEEDS_BOOTSTRAP, NOT_FINITE, RESULT, mask_words
 from ...kernels.clicks import Click
-from ...kernels.device import device_for
+from ...kernels.device import Device
 from ...kernels.reference import DISK_RADIUS
-from ..devices import cuda_index, use_gpu
 from ..errors import NetworkError
 from ..image import as_initial_mask, as_rgb
 from ..mask import Mask
@@ -31,6 +30,7 @@ class DevicePipeline(Pipeline):
     """See :class:`~mfp.engine.pipeline.Pipeline`. Every method returns when its work on the stream is done.
 
     Args:
+        device: on the network's GPU.
         network: on a GPU.
         image, initial_mask: as the session was given them; the image may lie on the GPU.
         options: of the session.
@@ -40,10 +40,9 @@ class DevicePipeline(Pipeline):
         height, width: of the image.
     """
 
-    def __init__(self, network: Network, image: Any, initial_mask: Any, options: ClickOptions, stream: Any) -> None:
-        gpu = cuda_index(network.device)
-        use_gpu(gpu)
-        device = device_for(gpu)
+    def __init__(
+        self, device: Device, network: Network, image: Any, initial_mask: Any, options: ClickOptions, stream: Any
+    ) -> None:
         self._device, self._network, self._options = device, network, options
         self._own_stream = device.new_stream() if stream is None else stream
         self._stream = stream_handle(self._own_stream)
@@ -85,8 +84,8 @@ class DevicePipeline(Pipeline):
             self._head[name] = value
         self._lanes = lanes_of(network, device)
         if not isinstance(options.size, int):  # a size that every click will have
-            with device.current(), self._lanes.lend(network, self._batch, *options.size) as lane:
-                lane.prepare()
+            with device.current():
+                self._lanes.prepare(network, self._batch, *options.size)
         self.start()
 
     def start(self) -> None:
@@ -97,6 +96,7 @@ class DevicePipeline(Pipeline):
                 self._device.copy(self._probability, self._initial, self._stream)
             self._is_blank = self._initial is None
             self._paste(None, NOWHERE)  # of the map as it is, mask and box
+            self._fetch()
 
     def forget_initial(self) -> None:
         self._initial = None
@@ -128,6 +128,7 @@ class DevicePipeline(Pipeline):
             for step in steps:
                 self._is_blank = False
                 self._paste(step.map, step.roi)
+            self._fetch()
 
     def object_box(self) -> Roi | None:
         return self._box
@@ -137,11 +138,10 @@ class DevicePipeline(Pipeline):
 
     def probability(self) -> F32:
         with self._device.current():
-            host = self._device.pinned(4 * self.height * self.width)
+            host: F32 = np.empty((self.height, self.width), np.float32)
             self._device.copy_out(host, self._probability, self._stream)
             self._device.synchronize(self._stream)
-        copy: F32 = host.view(np.float32).reshape(self.height, self.width).copy()  # page-locked memory is precious
-        return copy
+        return host
 
     def device_probability(self) -> Any:
         return self._probability
@@ -157,7 +157,7 @@ class DevicePipeline(Pipeline):
 
     def close(self) -> None:
         del self._image, self._initial, self._probability, self._result, self._parameters, self._maps
-        del self._mask, self._own_stream
+        del self._mask, self._own_stream, self._lanes
 
     @property
     def _batch(self) -> int:
@@ -166,8 +166,12 @@ class DevicePipeline(Pipeline):
     def _run(self, lane: Any, first: bool, packed: NDArray[np.uint8]) -> int:
         """Run a click on a lane and fetch what came out; the number of network passes."""
         self._head["bootstrapped"] = first
-        lane.run(first, self._head_bytes, packed, self._stream)
-        self._fetch()
+        try:
+            lane.run(first, self._head_bytes, packed, self._stream)
+            self._fetch()
+        except BaseException:
+            self._device.synchronize(self._stream)  # what was put there uses memory that others may now be given
+            raise
         return 2 if first else 1
 
     def _paste(self, map_: Any, roi: Roi) -> None:
@@ -182,7 +186,7 @@ class DevicePipeline(Pipeline):
         self._device.copy_in(parameters.place, parameters.host, self._stream)
         self._device.launch("mfp_begin", (fields, parameters.address), 1, self._stream)
         self._device.launch("mfp_paste", (fields, parameters.address), EVERYWHERE, self._stream)
-        self._fetch()
+        self._device.synchronize(self._stream)  # of the parameters, which the next paste writes over
 
     def _fetch(self) -> None:
         """Mask and box, in one copy; waits for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
@@ -9,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...kernels.device import Device
+from ...kernels.device import RECORDING, Device
 from ..contract import NetworkInfo
 from ..devices import address_of, choose_device, cuda_index, demand_primary_context
 from ..errors import NetworkError, OptionError, RuntimeMissingError
@@ -91,7 +92,7 @@ class TorchWorker(Worker):
         self._network = network
         self._addresses: tuple[int, ...] = ()
         self._tensors: list[Any] = []
-        self._pool: Any = None  # of graphs: they never run side by side, so one piece of memory serves all
+        self._recorded: weakref.ref[Any] | None = None  # the graph that was recorded last
 
     def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
         import torch
@@ -108,13 +109,17 @@ class TorchWorker(Worker):
     def graph(self, device: Device, steps: Callable[[], None], stream: int) -> Callable[[int], None]:
         import torch
 
-        # PyTorch's own way of recording: its memory pool must know of it
-        if self._pool is None:
-            self._pool = torch.cuda.graph_pool_handle()
-        graph = torch.cuda.CUDAGraph()
-        # what other threads do meanwhile is their own affair
-        with torch.cuda.graph(graph, self._pool, self._queue(stream), capture_error_mode="thread_local"):
+        # PyTorch's own way of recording: its memory pool must know of it. Graphs of one worker never run side by side,
+        # so they share memory; PyTorch allows that with a graph that is still there.
+        last = None if self._recorded is None else self._recorded()
+        pool = None if last is None else last.pool()
+        graph, queue = torch.cuda.CUDAGraph(), self._queue(stream)
+        # The outer stream statement restores what was current where the inner one is left by an error that it cannot
+        # bear. What other threads do meanwhile is their own affair.
+        recording = torch.cuda.graph(graph, pool, queue, capture_error_mode="thread_local")
+        with RECORDING, torch.cuda.stream(queue), recording:
             steps()
+        self._recorded = weakref.ref(graph)
 
         def launch(stream: int, worker: TorchWorker = self) -> None:
             with torch.cuda.stream(worker._queue(stream)):
@@ -123,7 +128,7 @@ class TorchWorker(Worker):
         return launch
 
     def _as_tensors(self, arrays: tuple[Any, ...]) -> list[Any]:
-        """PyTorch's view of the arrays, kept until others come: asking what an address is takes longer than a pass."""
+        """PyTorch's view of the arrays, kept until others come, so that none is made while a graph is recorded."""
         import torch
 
         addresses = tuple(address_of(array) for array in arrays)

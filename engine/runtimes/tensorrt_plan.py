@@ -45,10 +45,11 @@ class TensorRTNetwork(Network):
         for buffer, array in zip(mine.buffers, (image, prev_mask, modulated_mask, clicks), strict=False):
             where.copy_in(buffer, np.ascontiguousarray(array), stream)
         mine.worker.enqueue(*mine.buffers, stream)
-        logits = np.empty(mine.buffers[-1].shape, np.float32)
-        where.copy_out(logits, mine.buffers[-1], stream)
+        logits = mine.buffers[-1]
+        host = where.pinned(logits.nbytes)
+        where.copy_out(host, logits, stream)
         where.synchronize(stream)
-        return self._checked(logits, image)
+        return self._checked(host.view(np.float32).reshape(logits.shape).copy(), image)
 
     def worker(self) -> TensorRTWorker:
         if device_for(self.where.context.gpu) is not self.where:

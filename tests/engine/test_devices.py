@@ -1,10 +1,13 @@
 """Which device is taken, and arrays in a GPU's memory, judged by what they say of themselves. No GPU is needed."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
-from mfp.engine.devices import choose_device, device_arrays
+from mfp.engine.devices import address_of, choose_device, device_arrays
 from mfp.engine.errors import OptionError, RuntimeMissingError
+from mfp.engine.network import Network, Worker
 
 
 class Array:
@@ -24,6 +27,7 @@ def test_what_keeps_the_contract():
     found = device_arrays(**given(prev_mask=strided, image=Array((2, 3, 8, 6), read_only=True)))
     assert found["image"] == (4096, (2, 3, 8, 6))
     assert list(found) == ["image", "prev_mask", "modulated_mask", "clicks", "logits"]
+    assert address_of(strided) == 4096
 
 
 @pytest.mark.parametrize(
@@ -41,6 +45,53 @@ def test_what_keeps_the_contract():
 def test_what_does_not(name, array, words):
     with pytest.raises(OptionError, match=words):
         device_arrays(**given(**{name: array}))
+
+
+class OnGpu(Network):
+    """A network that counts its workers, and they their passes."""
+
+    device, info = "cuda:0", None
+
+    def __init__(self):
+        self.workers = []
+
+    def __call__(self, *arrays):
+        raise NotImplementedError
+
+    def worker(self):
+        self.workers.append(Passes())
+        return self.workers[-1]
+
+    def __repr__(self):
+        return "<OnGpu>"
+
+
+class Passes(Worker):
+    def __init__(self):
+        self.streams = []
+
+    def enqueue(self, image, prev_mask, modulated_mask, clicks, logits, stream):
+        self.streams.append(stream)
+
+    def graph(self, device, steps, stream):
+        return None
+
+
+def test_every_thread_and_every_stream_has_a_worker_of_its_own():
+    network = OnGpu()
+    for stream in (5, 0, 5, 5):
+        network.enqueue(**given(), stream=stream)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(network.enqueue, **given(), stream=5).result()
+    assert [worker.streams for worker in network.workers] == [[5, 5, 5], [0], [5]]
+    with pytest.raises(OptionError, match="float32"):
+        network.enqueue(**given(clicks=Array((2, 2, 8, 6), "<f2")), stream=5)
+    assert len(network.workers[0].streams) == 3
+
+
+def test_networks_on_the_cpu_have_no_workers(toy):
+    with pytest.raises(OptionError, match="runs on the CPU"):
+        toy.worker()
 
 
 @pytest.mark.parametrize(

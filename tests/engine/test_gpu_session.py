@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from mfp import Session
-from mfp.engine.errors import NetworkError, OptionError, SessionError
+from mfp.engine.devices import cuda_driver
+from mfp.engine.errors import NetworkError, OptionError, RuntimeMissingError, SessionError
 from mfp.engine.network import Network, Worker
 
 SMALL = (48, 64)
@@ -56,10 +57,8 @@ def on_device(monkeypatch, host_device, toy):
     """``on_device(network=toy, **options)``: a network and the device that sessions on it work on."""
 
     def make(network=toy, eager="", **options):
-        device = host_device(**options)
-        monkeypatch.setattr("mfp.engine.gpu.pipeline.device_for", lambda gpu: device)
-        monkeypatch.setattr("mfp.engine.gpu.pipeline.use_gpu", lambda gpu: None)
-        monkeypatch.setattr("mfp.engine.session.find_spec", lambda name: name)  # CuPy would only be the device
+        device = host_device(**{"threads": 32, "blocks": 2, **options})  # few, as every barrier costs
+        monkeypatch.setattr("mfp.engine.gpu.open_device", lambda network: device)
         return OnDevice(network, device, eager), device
 
     return make
@@ -100,7 +99,7 @@ def test_equals_the_session_on_the_host(on_device, toy, small_photograph, option
 @pytest.mark.parametrize("i", [8, 10])
 def test_toy_trajectories_are_the_releases(on_device, i, golden, photograph, assert_trajectory):
     data = np.load(golden("trajectory_toy.npz"))
-    network, _ = on_device(threads=32, blocks=8)
+    network, _ = on_device(blocks=8)
     target = data[f"{i}_target"].tolist()
     session = Session(
         network,
@@ -137,7 +136,7 @@ def test_a_size_that_comes_once_is_not_captured(on_device, small_photograph):
 
 
 def test_undo_and_redo_give_the_same_bits_without_a_pass(on_device, photograph):
-    network, _ = on_device(threads=32)
+    network, _ = on_device()
     mask = np.zeros((256, 256), bool)
     mask[10:30, 10:30] = True
     session = Session(network, photograph("astronaut")[::2, ::2], size=SMALL, initial_mask=mask)
@@ -334,26 +333,67 @@ def test_sessions_in_threads_give_what_they_give_alone(on_device, small_photogra
 
 
 def test_closed_and_forgotten_sessions_leave_no_memory_behind(on_device):
-    network, device = on_device(threads=32, blocks=1)
+    network, device = on_device(blocks=1)
     image = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
 
-    def use(close):
+    def use(click, close):
         session = Session(network, image, size=(8, 8), n_early=0)  # no medians: fewer barriers
-        mask = session.click(5, 6)
+        mask = session.click(5, 6) if click else session.mask
         if close:
             session.close()
         return mask.area  # unpacks it, and so gives its page-locked memory back
 
-    use(close=True)
+    use(click=True, close=True)
     gc.collect()
     gc.disable()  # counting references must do
     try:
         before = device.used_bytes()
         for k in range(200):
-            use(close=k % 2 == 0)
+            use(click=k % 4 < 2, close=k % 2 == 0)
         assert device.used_bytes() == before
     finally:
         gc.enable()
+
+
+def test_a_closed_network_keeps_nothing_ready(on_device, small_photograph):
+    network, device = on_device()
+    before = device.used_bytes()
+    with Session(network, small_photograph, size=SMALL) as session:
+        mask = session.click(70, 50)
+    assert mask.area > 0
+    assert device.used_bytes() > before
+    gc.disable()
+    try:
+        network.close()
+        assert device.used_bytes() == before
+    finally:
+        gc.enable()
+    assert Session(network, small_photograph, size=SMALL).click(70, 50) == mask
+
+
+def test_a_pass_that_fails_changes_nothing(on_device, toy, small_photograph):
+    class Fragile:
+        info, broken = toy.info, False
+
+        def __call__(self, *tensors):
+            if self.broken:
+                raise NetworkError("out of memory")
+            return toy(*tensors)
+
+    inner = Fragile()
+    network, _ = on_device(inner)
+    session = Session(network, small_photograph, size=SMALL)
+    session.click(70, 50)
+    before = session.probability
+    inner.broken = True
+    with pytest.raises(NetworkError, match="out of memory"):
+        session.click(20, 20)
+    np.testing.assert_array_equal(session.probability, before)
+    assert len(session.clicks) == 1
+    inner.broken = False
+    session.click(20, 20)
+    session.undo()
+    np.testing.assert_array_equal(session.probability, before)
 
 
 def test_nothing_is_allocated_in_the_steady_state(on_device, small_photograph):
@@ -393,12 +433,11 @@ def test_a_closed_session_says_so(on_device, small_photograph):
 
 def test_steps_that_cannot_be_captured_run_one_by_one_and_that_is_said_once(on_device, toy, small_photograph):
     network, device = on_device(eager="this runtime waits for its stream")
-    with pytest.warns(RuntimeWarning, match="one by one, .* this runtime waits") as said:
+    with pytest.warns(RuntimeWarning, match="one by one, .* this runtime waits"):
         session = Session(network, small_photograph, size=SMALL)
-        replay(session)
-    assert len(said) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        replay(session)
         Session(network, small_photograph, size=(64, 64)).click(20, 20)
     assert device.graphs == 0
     expected = Session(toy, small_photograph, size=SMALL)
@@ -442,10 +481,17 @@ def test_what_belongs_to_gpus_is_refused_on_the_host(on_device, toy, small_photo
         Session(toy, small_photograph, pipeline="gpu")
 
 
-def test_without_cupy_the_host_does_the_array_work(on_device, monkeypatch, small_photograph):
+def test_where_a_gpu_cannot_do_it_the_host_does_the_array_work(on_device, monkeypatch, small_photograph):
     network, _ = on_device()
-    monkeypatch.setattr("mfp.engine.session.find_spec", lambda name: None)
+    monkeypatch.undo()
+    monkeypatch.setattr("mfp.engine.gpu.find_spec", lambda name: None)
     with pytest.warns(RuntimeWarning, match="pip install cupy"):
         session = Session(network, small_photograph, size=SMALL)
     assert session.click(70, 50).area > 0
     assert session.timing.device == 0
+    with pytest.raises(RuntimeMissingError, match="pip install cupy"):
+        Session(network, small_photograph, pipeline="device")
+    if not cuda_driver()[0]:
+        monkeypatch.setattr("mfp.engine.gpu.find_spec", lambda name: name)
+        with pytest.raises(RuntimeMissingError, match="no NVIDIA driver"):
+            Session(network, small_photograph, pipeline="device")

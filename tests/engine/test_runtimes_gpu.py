@@ -1,5 +1,8 @@
 """The runtimes on a CUDA GPU: sessions against the CPU, and passes on arrays that lie in the GPU's memory."""
 
+import ctypes
+import gc
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -10,6 +13,8 @@ from mfp.engine.contract import INPUT_CHANNELS
 from mfp.engine.devices import cuda_driver, wait_for_stream
 from mfp.engine.doctor import examine
 from mfp.engine.errors import OptionError
+from mfp.kernels.device import device_for
+from mfp.kernels.driver import driver
 
 pytestmark = [
     pytest.mark.gpu,
@@ -112,6 +117,131 @@ def test_every_pass_writes_where_it_is_told(network, cupy):
         np.testing.assert_allclose(cupy.asnumpy(out), values, atol=2e-3 * values.std())
 
 
+class Work:
+    """A pass between other work: arrays of inputs, to be filled, and twice the logits."""
+
+    def __init__(self, network, seed=0, batch=2):
+        self.device = device_for(0)
+        self.own_stream = self.device.new_stream()
+        self.stream = self.own_stream.ptr
+        self.worker = network.worker()
+        self.host = [self.device.pinned(array.nbytes) for array in inputs(seed, batch)]
+        self.arrays = [self.device.empty(array.shape, np.float32) for array in inputs(seed, batch)]
+        self.logits = self.device.empty((batch, 1, *SIZE), np.float32)
+        self.copied = self.device.empty((batch, 1, *SIZE), np.float32)
+
+    def steps(self):
+        for array, host in zip(self.arrays, self.host, strict=True):
+            self.device.copy_in(array, host, self.stream)
+        self.worker.enqueue(*self.arrays, self.logits, self.stream)
+        self.device.copy(self.copied, self.logits, self.stream)
+
+    def run(self, launch, arrays):
+        for host, array in zip(self.host, arrays, strict=True):
+            host[:] = array.reshape(-1).view(np.uint8)
+        launch()
+        found = self.device.pinned(self.copied.nbytes)
+        self.device.copy_out(found, self.copied, self.stream)
+        self.device.synchronize(self.stream)
+        return found.view(np.float32).reshape(self.copied.shape).copy()
+
+
+def test_workers_and_their_graphs(network, cupy):
+    work = Work(network)
+    first, second = inputs(0), inputs(1)
+    expected = [network(*first), network(*second)]
+    for arrays, values in zip((first, second), expected, strict=True):
+        np.testing.assert_allclose(work.run(work.steps, arrays), values, atol=2e-3 * values.std())
+    work.worker.graph(work.device, work.steps, work.stream)  # and let go at once
+    launch = work.worker.graph(work.device, work.steps, work.stream)
+    if network.runtime.startswith("onnxruntime"):
+        assert launch is None
+        assert "stream of its own" in work.worker.why_eager
+        return
+    if network.runtime != "tensorrt-rtx":  # which has a say in it
+        assert launch is not None
+    if launch is None:
+        pytest.skip(work.worker.why_eager)
+    again = work.worker.graph(work.device, work.steps, work.stream)
+    work.worker = None  # the graphs keep it
+    gc.collect()
+    for recorded in (launch, again, launch):
+        for arrays, values in zip((second, first), reversed(expected), strict=True):
+            found = work.run(lambda recorded=recorded: recorded(work.stream), arrays)
+            np.testing.assert_allclose(found, values, atol=2e-3 * values.std())
+
+
+def test_workers_side_by_side(network, cupy):
+    """Threads that run passes while others record."""
+    expected = {seed: network(*inputs(seed)) for seed in range(4)}
+
+    def use(seed):
+        work = Work(network)
+        for _ in range(3):
+            work.run(work.steps, inputs(seed))
+        recorded = work.worker.graph(work.device, work.steps, work.stream)
+        launch = work.steps if recorded is None else lambda: recorded(work.stream)
+        return [work.run(launch, inputs(seed)) for _ in range(5)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for seed, found in zip(expected, pool.map(use, expected), strict=True):
+            for values in found:
+                np.testing.assert_allclose(values, expected[seed], atol=2e-3 * values.std())
+
+
+def test_workers_give_their_memory_back(network, cupy):
+    def use():
+        work = Work(network)
+        work.run(work.steps, inputs(0))
+        recorded = work.worker.graph(work.device, work.steps, work.stream)
+        if recorded is not None:
+            work.run(lambda: recorded(work.stream), inputs(0))
+
+    def free_memory():
+        gc.collect()
+        device_for(0).release()
+        if network.runtime == "torch":
+            import torch
+
+            torch.cuda.empty_cache()
+        return cupy.cuda.runtime.memGetInfo()[0]
+
+    for _ in range(3):
+        use()
+    before = free_memory()
+    for _ in range(10):
+        use()
+    assert before - free_memory() < 32 << 20
+
+
+def test_what_another_context_means(network, cupy):
+    """Passes run in the context that the network was loaded in, and say so elsewhere."""
+    context, gpu = ctypes.c_void_p(), ctypes.c_int()
+    assert driver().cuDeviceGet(ctypes.byref(gpu), 0) == 0
+    assert driver().cuCtxCreate_v2(ctypes.byref(context), 0, gpu) == 0
+    try:
+        with pytest.raises(OptionError, match="CUDA context"):
+            network.worker()
+    finally:
+        driver().cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
+        driver().cuCtxDestroy_v2(context)
+    work = Work(network)
+    expected = network(*inputs(0))
+    np.testing.assert_allclose(work.run(work.steps, inputs(0)), expected, atol=2e-3 * expected.std())
+
+
+def test_compiled_pytorch_in_a_graph(golden_module, cupy):
+    if why_unusable("torch-compile"):
+        pytest.skip(why_unusable("torch-compile"))
+    network = load_network(golden_module("resnet34"), "torch-compile", "cuda:0")
+    work = Work(network)
+    expected = [work.run(work.steps, inputs(seed)) for seed in range(2)]
+    launch = work.worker.graph(work.device, work.steps, work.stream)
+    for seed in (1, 0):
+        found = work.run(lambda: launch(work.stream), inputs(seed))
+        np.testing.assert_allclose(found, expected[seed], atol=1e-4 * found.std())
+
+
 def test_what_is_no_device_array_is_refused(network, cupy):
     arrays = [cupy.asarray(array) for array in inputs(0)]
     logits = cupy.zeros((2, 1, *SIZE), cupy.float32)
@@ -158,8 +288,6 @@ def test_waiting_for_streams(cupy):
 
 
 def test_waiting_in_a_thread_that_has_no_context(cupy):
-    from concurrent.futures import ThreadPoolExecutor
-
     stream = cupy.cuda.Stream(non_blocking=True)
     with ThreadPoolExecutor(1) as pool:
         for handle in (stream.ptr, 0):

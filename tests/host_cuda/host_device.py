@@ -23,7 +23,8 @@ FLAGS = ("-std=c++20", "-pthread", "-ffp-contract=off", "-Wall", "-Wextra", "-We
 
 def compile_cpp(source: Path, output: Path, *flags: str, kernels: Path = KERNELS) -> Path:
     """Compile one C++ file around the shim and the kernels. Raises RuntimeError with what the compiler says."""
-    command = [os.environ.get("CXX", "g++"), *FLAGS, *flags, f"-I{HERE}", f"-I{kernels}", str(source), "-o", str(output)]
+    folders = f"-I{HERE}", f"-I{kernels}"
+    command = [os.environ.get("CXX", "g++"), *FLAGS, *flags, *folders, str(source), "-o", str(output)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
@@ -92,15 +93,20 @@ class HostDevice:
         self._backward, self._deferred = backward, deferred
         self._alive: dict[int, int] = {}  # address → bytes
         self._queues: dict[int, list[Callable[[], None]]] = {}
-        self._streams = itertools.count(1)
+        self._streams = itertools.count(2)  # 0 and 1 are names of the default stream
         self._recording = threading.local()
         self.graphs = 0  #: recorded so far
         self.launches = 0  #: kernels run so far
+
+    def load(self) -> None:
+        pass
 
     def current(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
     def empty(self, shape, dtype):
+        if np.dtype(dtype).kind not in "biufc":
+            raise TypeError(f"CuPy has no structures: expected bytes for them, got {np.dtype(dtype)}")
         array = np.empty(shape, dtype)
         ctypes.memset(array.ctypes.data, 0xFF, array.nbytes)
         if array.nbytes:
@@ -124,7 +130,8 @@ class HostDevice:
         self._copy(target, source, stream)
 
     def copy_out(self, target, source, stream: int) -> None:
-        self._check(self.address(target), target.nbytes)
+        if not self._is_alive(self.address(target), target.nbytes):
+            self._must_not_record("a copy to memory that is not pinned")
         self._copy(target, source, stream)
 
     def copy(self, target, source, stream: int) -> None:
@@ -164,6 +171,8 @@ class HostDevice:
     def graph(self, steps: Callable[[], None], stream: int) -> Callable[[int], None]:
         """Records what ``steps`` puts on ``stream``, with arguments and addresses as they are now."""
         self._must_not_record("a graph")
+        if stream in (0, 1):
+            raise ValueError("the default stream cannot be recorded: expected a stream of its own")
         recorded: list[Callable[[], None]] = []
         self._recording.steps, self._recording.stream = recorded, stream
         try:
@@ -203,12 +212,12 @@ class HostDevice:
         nbytes = self._contiguous(target).nbytes
         here, there = self.address(target), self.address(self._contiguous(source))
         # Memory of the application's own stays alive by this; memory from here must be kept by who asked for it.
-        foreign = None if self._is_alive(there, nbytes) else source
+        foreign = {at: array for at, array in ((here, target), (there, source)) if not self._is_alive(at, nbytes)}
 
         def run() -> None:
-            self._check(here, nbytes)
-            if foreign is None:
-                self._check(there, nbytes)
+            for at in (here, there):
+                if at not in foreign:
+                    self._check(at, nbytes)
             ctypes.memmove(here, there, nbytes)
 
         self._put(run, stream)

@@ -16,15 +16,12 @@ ARCHITECTURES = 75, 80, 86, 89, 90, 100, 120
 MORE = 4  # registers that a kernel may gain without anybody taking notice
 ANEW = f"MFP_RECORD_REGISTERS=1 pytest tests/kernels/{Path(__file__).name}"
 
-TITLE = "NVRTC {}"
 HEAD = f"""# Registers of the kernels
 
-Registers a thread, as ptxas counts them; no kernel uses local memory, so nothing spills. Written by `{ANEW}`; the tests
-fail where a kernel needs more than {MORE} above this table.
+Registers a thread, as ptxas counts them; no kernel uses local memory, so nothing spills. The tests fail where a kernel
+needs more than {MORE} above this table. Written by `{ANEW}`.
 
-Compiler: {TITLE}
-
-"""
+Compiler: """
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +65,9 @@ def test_registers_are_as_recorded(compiled, nvrtc):
         lines = ["| kernel | " + " | ".join(f"sm_{a}" for a in found) + " |", "|---" * (len(found) + 1) + "|"]
         for name in re.findall(r"__global__ void (\w+)", cubin.source()):
             lines.append(f"| `{name}` | " + " | ".join(str(found[a][name][0]) for a in found) + " |")
-        RECORD.write_text(HEAD.format(nvrtc.version) + "\n".join(lines) + "\n", "utf-8")
+        RECORD.write_text("\n".join([f"{HEAD}NVRTC {nvrtc.version}", "", *lines, ""]), "utf-8")
     compiler, table = recorded()
-    if compiler != TITLE.format(nvrtc.version):
+    if compiler != f"NVRTC {nvrtc.version}":
         pytest.skip(f"recorded with {compiler}, got {nvrtc.version}; constraints.txt has the one that counts")
     for architecture, kernels in found.items():
         for name, (registers, _) in kernels.items():

@@ -150,17 +150,18 @@ def test_bits_and_bytes_of_the_mask(workbench, width, threads):
 
 @pytest.mark.parametrize("pixels", [[], [(0, 0)], [(8, 40)], [(0, 40), (8, 0)], [(4, 31), (4, 32)]])
 def test_box_of_few_pixels(workbench, pixels):
-    """The box has its own threshold, which is strict; the mask's changes nothing of it."""
+    """Both thresholds are strict, and the mask's own changes nothing of the box."""
     probability = np.full((9, 41), 0.5, np.float32)
     for pixel in pixels:
         probability[pixel] = np.nextafter(np.float32(0.5), np.float32(1))
     bench = workbench((5, 5))
     bench.set_picture(probability=probability)
-    bench.set_block(row_min=1, row_max=0, col_min=1, col_max=0, threshold=0.9)  # nothing is pasted
-    bench.run("mfp_begin", "mfp_paste")
-    head, mask = bench.result, bench.mask
-    assert tuple(head)[:4] == (bounding_box(probability > 0.5) or NO_BOX)
-    assert not mask.any()
+    for threshold in (0.5, 0.9, 0.25):
+        # an empty region: nothing is pasted
+        bench.set_block(row_min=1, row_max=0, col_min=1, col_max=0, threshold=threshold)
+        bench.run("mfp_begin", "mfp_paste")
+        assert tuple(bench.result)[:4] == (bounding_box(probability > 0.5) or NO_BOX)
+        np.testing.assert_array_equal(bench.mask, probability > threshold)
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])

@@ -133,16 +133,14 @@ def test_modulation_does_not_depend_on_the_grid(workbench, grid, kind):
     prev = make_map(5, kind, (2, 45, 71))
     clicks = [Click(3, 3, False, 0), Click(60, 20.5, False, 1), Click(33.25, 21.5, True, 2)]
     expected = workbench((45, 71), batch=2, threads=64).modulate(prev, clicks, r_max=30)
-    np.testing.assert_array_equal(
-        workbench((45, 71), batch=2, **grid).modulate(prev, clicks, r_max=30), expected
-    )
+    np.testing.assert_array_equal(workbench((45, 71), batch=2, **grid).modulate(prev, clicks, r_max=30), expected)
     assert (expected[0] != prev[0]).sum() > 200
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1), kinds, st.sampled_from([2.0, 8.0, 60.0]))
 def test_the_median_is_exact(workbench, seed, kind, radius):
-    """Lower median of an even or odd number of keys, with ties, denormals and keys that differ in their last bits only."""
+    """Lower median of an even or odd number of keys, with ties, denormals, keys that differ in their last bits."""
     prev = make_map(seed, kind, (40, 40))
     prev[20, 20] = 0.6
     bench = workbench((40, 40), threads=32)
@@ -163,6 +161,39 @@ def test_the_window_of_one_click_does_not_show_in_the_next(workbench):
     used.modulate(1 - prev, [Click(2, 3, False)], r_max=12)
     for clicks in ([Click(9, 5), Click(30, 30, False, 1)], [Click(30, 39, False, 9)]):
         np.testing.assert_array_equal(used.modulate(prev, clicks, r_max=30), fresh.modulate(prev, clicks, r_max=30))
+
+
+@pytest.mark.parametrize(
+    ("others", "r_max"),
+    [
+        ([(20, 25)], 100),  # the rim of the cut goes through the click's own pixel and eleven others
+        ([(20, 30)], 100),  # at exactly 10 pixels nothing is cut
+        ([(20, 30), (26, 28)], 100),
+        ([(20, 25), (17, 24), (20, 29.75)], 100),
+        ([(20, 20)], 100),  # a cut of one pixel
+        ([(20, 26.5, -1)], 12),  # without an index it bounds nothing
+    ],
+)
+@pytest.mark.parametrize("newest_index", [3, 9])
+def test_opposite_clicks_cut_the_window(workbench, others, r_max, newest_index):
+    others = [Click(x, y, False, *(index or [0])) for y, x, *index in others]
+    click = Click(20, 20, True, newest_index)
+    prev = make_map(8, "noise", (41, 41))
+    bench = workbench((41, 41))
+    found = bench.modulate(prev, [*others, click], r_max=r_max)[0]
+    np.testing.assert_allclose(found, modulate(prev, [*others, click], r_max=r_max), rtol=0, atol=1e-5)
+    inside = members(click, [other for other in others if other.index >= 0], r_max, (41, 41))
+    np.testing.assert_array_equal(bench.get("keys")[0][8:33, 8:33] != OUTSIDE, inside[8:33, 8:33])
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0, 0.4])
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_window_of_one_pixel_and_of_none(workbench, p, positive):
+    prev = np.full((9, 9), p, np.float32)
+    bench = workbench((9, 9))
+    for click in (Click(4, 4, positive), Click(4.5, 4.5, positive)):
+        found = bench.modulate(prev, [click], r_max=0.5)[0]
+        np.testing.assert_allclose(found, modulate(prev, [click], r_max=0.5), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (39, 0), (0, 36), (39.49, 36.5), (39.9, 36.99)])

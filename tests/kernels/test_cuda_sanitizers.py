@@ -43,7 +43,7 @@ def build(host_cuda, kernels, output, *flags):
 
 @pytest.fixture(scope="module")
 def numbered(host_cuda, tmp_path_factory):
-    """A program under ThreadSanitizer that can leave out any of the kernels' barriers, and where each of them stands."""
+    """A program under ThreadSanitizer that can leave out any of the kernels' barriers, and where each one stands."""
     folder = tmp_path_factory.mktemp("numbered")
     places = []
     for path in sorted([*host_cuda.KERNELS.glob("*.h"), *host_cuda.KERNELS.glob("*.cu")]):

@@ -1,4 +1,4 @@
-"""What kernels/cuda.py makes of its arguments, on the kernels compiled for the CPU; test_kernels_gpu.py does it on a GPU."""
+"""What kernels/cuda.py makes of its arguments, with the kernels on the CPU; test_kernels_gpu.py runs it on a GPU."""
 
 import numpy as np
 import pytest

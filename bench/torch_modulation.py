@@ -1,0 +1,63 @@
+"""Probability modulation in PyTorch operators: what the kernels are timed against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..kernels.clicks import Click
+from ..kernels.reference import MIN_RADIUS, SPREAD, TARGET_NEGATIVE, TARGET_POSITIVE
+
+
+def modulate(probability: Any, clicks: Sequence[Click], n_early: int = 7, r_max: float = 100.0) -> Any:
+    """:func:`mfp.kernels.reference.modulate`, line by line in operators on the map's device, in float32.
+
+    Args:
+        probability: float32 tensor (H, W) in [0, 1].
+        clicks: in map coordinates, not negative, at least one; that of the largest index is the newest.
+        n_early, r_max: N and R_max.
+
+    Returns:
+        float32 tensor (H, W).
+    """
+    import torch
+
+    height, width = probability.shape
+    newest = max(clicks, key=lambda click: click.index)
+    y, x = newest.y, newest.x
+    opposite = [click for click in clicks if click.positive != newest.positive]
+    gaps = [math.hypot(click.y - y, click.x - x) for click in opposite]
+    radius = max(min(gaps) / 2, MIN_RADIUS) if gaps else r_max
+    rows = slice(max(math.floor(y - radius), 0), min(math.ceil(y + radius) + 1, height))
+    columns = slice(max(math.floor(x - radius), 0), min(math.ceil(x + radius) + 1, width))
+    row = torch.arange(rows.start, rows.stop, dtype=torch.float32, device=probability.device)[:, None]
+    column = torch.arange(columns.start, columns.stop, dtype=torch.float32, device=probability.device)
+
+    distance = torch.sqrt((row - y) ** 2 + (column - x) ** 2)
+    inside = distance <= radius
+    for click, gap in zip(opposite, gaps, strict=True):
+        if gap < MIN_RADIUS:
+            inside &= torch.sqrt((row - click.y) ** 2 + (column - click.x) ** 2) > gap
+    result = probability.clone()
+    values = probability[rows, columns][inside]
+    distance = distance[inside]
+    p = float(probability[min(int(y), height - 1), min(int(x), width - 1)])
+    if p == (0.0 if newest.positive else 1.0):
+        falloff = distance / distance.max()
+        result[rows, columns][inside] = 1.0 - falloff if newest.positive else falloff
+        return result
+    if newest.positive:
+        gamma = 1.0 / (math.log(TARGET_POSITIVE) / math.log(p) + 1e-8) if p < TARGET_POSITIVE else 1.0
+    else:
+        gamma = math.log(TARGET_NEGATIVE) / math.log(p) if p > TARGET_NEGATIVE else 1.0
+    if newest.index < n_early:
+        squared = (values - p) ** 2
+        squared = squared / squared.max() * SPREAD
+        median = torch.median(squared)  # the lower one
+        exponent = torch.clamp(-(gamma - 1.0) / median**3 * (squared - median) ** 3 + 1.0, min=1.0)
+    else:
+        exponent = gamma * (1.0 - distance / radius) + distance / radius
+    result[rows, columns][inside] = torch.pow(values, 1.0 / exponent if newest.positive else exponent)
+    result[min(round(y), height - 1), min(round(x), width - 1)] = 1.0 if newest.positive else 0.0
+    return result
