@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Shape: TypeAlias = tuple[int, ...]
 
 BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}  # of a number
+LARGE = 1024  # numbers of a tensor that is a weight and nothing else
 
 
 def count(path: Path, size: Size, batch: int) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def _multiply_adds(node: onnx.NodeProto, first: Shape, second: Shape, output: Sh
 
 
 def _shapes(model: onnx.ModelProto, size: Size, batch: int) -> dict[str, Shape]:
-    """Shapes of all tensors that are known once batch, height and width are."""
+    """Shapes of all tensors that are known once batch, height and width are. Takes large weights out of the model."""
     import onnx
 
     for value in model.graph.input:
@@ -111,6 +112,15 @@ def _shapes(model: onnx.ModelProto, size: Size, batch: int) -> dict[str, Shape]:
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")  # open there as well: it would win over what is inferred
     del model.graph.value_info[:]
+    # Inference copies the model several times. Of large weights the shape is enough; of small ones, which may be shapes
+    # themselves, it needs the values.
+    large = [tensor for tensor in model.graph.initializer if prod(tensor.dims) > LARGE]
+    model.graph.input.extend(
+        onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in large
+    )
+    small = [tensor for tensor in model.graph.initializer if prod(tensor.dims) <= LARGE]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(small)
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     found = {}
     for value in (*graph.input, *graph.value_info, *graph.output):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..engine.devices import cuda_index
 from ..engine.errors import MfpError
 from ..engine.runtimes import one_line
 from . import ceilings, cold_start, floors, peers, throughput
@@ -136,10 +135,10 @@ class LatencyRun:
         entry = find_run(self.record, backbone, run.name) or {}
         if ready.network is None or ready.network.device == "cpu" or entry["stages"]:
             return
-        from ..kernels.device import device_for
+        from ..engine.gpu import open_device
         from .gpu_stages import EventClock, click_stages
 
-        device = device_for(cuda_index(ready.network.device))
+        device = open_device(ready.network)
         objects = self._objects[:STAGED]
         with device.current():
             entry["stages"] = click_stages(ready.network, self._image, sources.size, objects, device, EventClock())

@@ -50,10 +50,8 @@ class ToyWorker(Worker):
 
 @pytest.fixture
 def device(monkeypatch, host_device):
-    device = host_device()
-    monkeypatch.setattr("mfp.engine.gpu.pipeline.device_for", lambda gpu: device)
-    monkeypatch.setattr("mfp.engine.gpu.pipeline.use_gpu", lambda gpu: None)
-    monkeypatch.setattr("mfp.engine.session.find_spec", lambda name: name)  # CuPy would only be the device
+    device = host_device(threads=32, blocks=2)  # few, as every barrier costs
+    monkeypatch.setattr("mfp.engine.gpu.open_device", lambda network: device)
     return device
 
 
