@@ -7,6 +7,7 @@ system's memory: it is the process that is cold, not the disk.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -39,7 +40,8 @@ def measure(run: Run, sources: Sources, device: str, image: Size) -> dict[str, A
         "run": asdict(run), "source": str(sources.of(run)), "size": sources.size, "device": device, "image": image,
     }  # fmt: skip
     command = [sys.executable, "-m", __name__, json.dumps(order)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    fresh = {**os.environ, "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}  # what torch.compile made before is not cold
+    done = subprocess.run(command, capture_output=True, text=True, env=fresh)
     if done.returncode:
         why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise RuntimeMissingError(f"a fresh process with {run.name} ended with exit code {done.returncode}: {why}")

@@ -1,6 +1,6 @@
 """Time clicks: the engine on every runtime that is here, next to the authors' way of computing them.
 
-    mfp bench                                         all backbones, seeded weights, about half an hour on a CPU
+    mfp bench                                         all backbones, seeded weights; about an hour on two cores
     mfp bench --quick                                 a first look, minutes
     mfp bench --backbone vit_b --checkpoint FILE.pth  with the authors' weights
     mfp bench --device cuda:0 --clicks 300            on a GPU
@@ -52,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sessions", type=_numbers, metavar="N,…", help="that click at once (default 1,2,4,8)")
     parser.add_argument("--image", dest="photograph", type=parse_size, metavar="HxW", help="default 1080x1920")
     parser.add_argument("--quick", action="store_true", help="few clicks, one or two sessions, HRNet-18 alone")
-    parser.add_argument("--compile", action="store_true", default=None, help="torch.compile too: minutes a backbone")
+    parser.add_argument(
+        "--compile", action="store_true", default=None, help="torch.compile too: a minute or more a backbone"
+    )
     parser.add_argument("--device", help="auto (default: a CUDA GPU where one is), cpu or cuda:0")
     parser.add_argument(
         "--peer",

@@ -73,7 +73,7 @@ def chosen_runs(
         device: ``"cpu"`` or ``"cuda:N"``.
         runtimes: names of :data:`~mfp.engine.network.RUNTIMES`, and ``"authors"``; None: all. The reference is among
             them always.
-        compiled: also those that :func:`torch.compile` takes minutes for.
+        compiled: also those that :func:`torch.compile` compiles first, for a minute or more.
 
     Raises:
         OptionError: an unknown runtime.
@@ -87,7 +87,7 @@ def chosen_runs(
         if runtimes and (AUTHORS if run.way == AUTHORS else run.runtime) not in runtimes:
             continue
         if run.runtime == COMPILED and not (compiled or (runtimes and COMPILED in runtimes)):
-            left_out[run.name] = "compiles for minutes; asked for with --compile"
+            left_out[run.name] = "compiles for a minute or more; asked for with --compile"
         elif device == "cpu" and run.runtime in ON_GPU_ALONE:
             left_out[run.name] = f"runs on CUDA GPUs alone: {cuda_driver()[1] or 'this record is of the CPU'}"
         elif device != "cpu" and run.runtime in ON_CPU_ALONE:

@@ -85,6 +85,16 @@ def golden_module():
     return build
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """PyTorch on one thread: on a busy machine two wait for each other far longer than they save."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def exported(golden_module, tmp_path_factory):
     """``exported(backbone, any_size=False)``: the report of its export, made once."""

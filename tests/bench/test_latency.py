@@ -18,6 +18,7 @@ from mfp.engine import cli  # noqa: E402
 from mfp.engine.errors import ImageError, MfpError, OptionError  # noqa: E402
 from mfp.engine.network import RUNTIMES  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 METHOD = (Path(__file__).parents[2] / "docs/method.md").read_text("utf-8")
 
 

@@ -5,12 +5,8 @@ import torch
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """On a busy machine two threads wait for each other far longer than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def always_one_thread(one_thread):
+    """See there."""
 
 
 @pytest.fixture(scope="session")
