@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .floors import floor_ms
+from .markdown import number
 from .record import find_run
 from .runs import REFERENCE
 from .statistics import stage, summary
@@ -119,7 +120,4 @@ def _counts(runs: list[dict[str, Any]]) -> str:
 
 
 def _figure(value: float | None) -> str:
-    """Three digits that count."""
-    if value is None:
-        return ""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return "" if value is None else number(value)

@@ -65,7 +65,6 @@ class Lane:
     def __init__(self, device: Device, worker: Worker, batch: int, height: int, width: int) -> None:
         self._device, self._worker = device, worker
         self.shape = batch, height, width
-        self._batch, self._area = batch, height * width
         self._inputs = [device.empty((batch, n, height, width), np.float32) for n in INPUT_CHANNELS.values()]
         self._logits = device.empty((batch, 1, height, width), np.float32)
         self._keys = device.empty((batch, height, width), np.uint32)
@@ -148,7 +147,8 @@ class Lane:
         return list(arrays.values())
 
     def _enqueue(self, first: bool, stream: int) -> None:
-        device, area, batch = self._device, self._area, self._batch
+        device, (batch, height, width) = self._device, self.shape
+        area = height * width
         image, prev, modulated, disks = self._inputs
         arguments = (self._fields, self._parameters.address)
         device.copy_in(self._parameters.place, self._parameters.host, stream)
@@ -167,7 +167,7 @@ class Lane:
 
     def _make_room(self, clicks: int) -> None:
         self._parameters = Parameters(self._device, clicks)
-        self._placed = self._device.empty((self._batch * clicks * PLACED.itemsize,), np.uint8)
+        self._placed = self._device.empty((self.shape[0] * clicks * PLACED.itemsize,), np.uint8)
         self._fields["placed"], self._fields["capacity"] = self._device.address(self._placed), clicks
         self._graphs.clear()  # they hold the old addresses
         self._prepared = False
