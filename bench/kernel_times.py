@@ -100,7 +100,7 @@ def measure(scene: Scene, network: IdleNetwork, samples: int, say: Callable[[str
     events = Events(device)
     say("bandwidth")
     bandwidth = 2 * LARGE / np.median(events.microseconds(events.copy, samples)) * 1e6
-    nothing = events.chain(_kernel_that_does_nothing(), samples)
+    nothing = events.chain(_kernel_that_does_nothing(events.stream), samples)
     kernels = {}
     for launch, before in _launches(scene):
         say(launch.kernel)
@@ -210,13 +210,14 @@ def _launches_of(device: Device, launches: Sequence[Launch]) -> Callable[[int], 
     return run if launches else None
 
 
-def _kernel_that_does_nothing() -> Callable[[int], None]:
+def _kernel_that_does_nothing(queue: Any) -> Callable[[int], None]:
+    """``queue``: CuPy's name of the stream that it will be launched on."""
     import cupy
 
     kernel = cupy.RawKernel('extern "C" __global__ void nothing() {}', "nothing")
 
     def launch(stream: int) -> None:
-        with cupy.cuda.ExternalStream(stream):
+        with queue:
             kernel((1,), (32,), ())
 
     return launch

@@ -45,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights for the backbone that the file holds; repeat. Default: seeded ones",
     )
     parser.add_argument(
-        "--runtime", dest="runtimes", action="append", metavar="NAME", help="authors, or one of `mfp doctor`; repeat"
+        "--runtime",
+        dest="runtimes",
+        action="append",
+        metavar="NAME",
+        help="authors, one of `mfp doctor`, or a row of the table, for example 'torch fp16'; repeat",
     )
     parser.add_argument("--clicks", type=int, metavar="N", help="later clicks of each run (default 30)")
     parser.add_argument("--warmup", type=int, metavar="N", help="clicks before them, thrown away (default 3)")

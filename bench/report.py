@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ def command(settings: dict[str, Any]) -> str:
     """The command that measures so again; files of weights and of peers are not in a record, and stand as FILE."""
     words = ["mfp bench --device", settings["device"]]
     for option, key in (("--backbone", "backbones"), ("--runtime", "runtimes")):
-        words += [f"{option} {value}" for value in settings.get(key) or ()]
+        words += [f"{option} {shlex.quote(value)}" for value in settings.get(key) or ()]
     words += [f"--clicks {settings['clicks']} --warmup {settings['warmup']}"]
     words += ["--sessions", ",".join(map(str, settings["sessions"])), "--image", _size(settings["photograph"])]
     words += ["--compile"] if settings.get("compile") else []

@@ -71,22 +71,24 @@ def chosen_runs(
 
     Args:
         device: ``"cpu"`` or ``"cuda:N"``.
-        runtimes: names of :data:`~mfp.engine.network.RUNTIMES`, and ``"authors"``; None: all. The reference is among
-            them always.
+        runtimes: names of :data:`~mfp.engine.network.RUNTIMES` (all their precisions), of single runs
+            (``"torch fp16"``), and ``"authors"``; None: all. The reference is among them always.
         compiled: also those that :func:`torch.compile` compiles first, for a minute or more.
 
     Raises:
         OptionError: an unknown runtime.
     """
-    known = (AUTHORS, *RUNTIMES)
+    others = all_runs(device)[1:]
+    known = dict.fromkeys((AUTHORS, *RUNTIMES, *(run.name for run in others)))
     for name in runtimes or ():
         if name not in known:
             raise OptionError(f"unknown runtime {name!r}; expected one of {', '.join(known)}")
+    asked = set(runtimes or ())
     runs, left_out = [REFERENCE], {}
-    for run in all_runs(device)[1:]:
-        if runtimes and (AUTHORS if run.way == AUTHORS else run.runtime) not in runtimes:
+    for run in others:
+        if asked and not asked & {run.name, AUTHORS if run.way == AUTHORS else run.runtime}:
             continue
-        if run.runtime == COMPILED and not (compiled or (runtimes and COMPILED in runtimes)):
+        if run.runtime == COMPILED and not (compiled or asked & {run.name, COMPILED}):
             left_out[run.name] = "compiles for a minute or more; asked for with --compile"
         elif device == "cpu" and run.runtime in ON_GPU_ALONE:
             left_out[run.name] = f"runs on CUDA GPUs alone: {cuda_driver()[1] or 'this record is of the CPU'}"

@@ -35,8 +35,9 @@ def run(args: argparse.Namespace) -> None:
 
     if not torch.cuda.is_available():
         sys.exit("cupy_torch_app: this PyTorch finds no GPU; it needs a build with CUDA")
-    stream = torch.cuda.Stream(network.device)
-    with torch.cuda.stream(stream):
+    with cupy.cuda.Device(int(network.device.partition(":")[2])):
+        stream = cupy.cuda.Stream(non_blocking=True)  # one stream for both libraries
+    with stream, torch.cuda.stream(torch.cuda.ExternalStream(stream.ptr, network.device)):
         # Stands for the application's own image, of a camera or a decoder: 3×H×W, as PyTorch likes it.
         planes = torch.from_numpy(read_image(args.photo)).to(network.device).permute(2, 0, 1).contiguous()
         # H×W×3 is a view of it, which the session reads in place: planes must not change while the session lives.
@@ -44,21 +45,20 @@ def run(args: argparse.Namespace) -> None:
             for x, y, positive in args.clicks:
                 mask = session.click(x, y, positive)
                 print(f"{mask.area} pixels after {len(session.clicks)} clicks")
-            pixels = overlay(torch, cupy, planes, session, stream)
+            pixels = overlay(torch, cupy, planes, session)
     write_image(args.output, pixels)
 
 
-def overlay(torch: Any, cupy: Any, planes: Any, session: Session, stream: Any) -> Any:
+def overlay(torch: Any, cupy: Any, planes: Any, session: Session) -> Any:
     """The image with the object tinted by its probability and its outline in white, uint8 H×W×3 on the host."""
     # CuPy arrays, which DLPack hands to PyTorch without a copy. The map is the session's: the next click changes it.
     probability = torch.from_dlpack(session.device_probability)
-    with cupy.cuda.ExternalStream(stream.cuda_stream):
-        inside = session.device_mask
-        within = inside.copy()  # has its four neighbours in the object too
-        for axis in (0, 1):
-            for step in (1, -1):
-                within &= cupy.roll(inside, step, axis)
-        outline = inside & ~within
+    inside = session.device_mask
+    within = inside.copy()  # has its four neighbours in the object too
+    for axis in (0, 1):
+        for step in (1, -1):
+            within &= cupy.roll(inside, step, axis)
+    outline = inside & ~within
     share = 0.6 * probability * torch.from_dlpack(inside)
     tint = torch.tensor(TINT, device=planes.device).view(3, 1, 1)
     painted = planes * (1 - share) + tint * share

@@ -51,6 +51,7 @@ class TorchNetwork(Network):
         if self._half is not None:
             _halve(self.module, self._half)
         self._run = torch.compile(self.module) if self.runtime == "torch-compile" else self.module
+        self._idle_queues: list[Any] = []
 
     def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
         import torch
@@ -64,6 +65,15 @@ class TorchNetwork(Network):
         if self.device == "cpu":
             raise self._not_on_gpu()
         return TorchWorker(self)
+
+    def lend_queue(self, worker: TorchWorker) -> Any:
+        """A stream of PyTorch's for as long as the worker lives."""
+        import torch
+
+        idle = self._idle_queues
+        queue = idle.pop() if idle else torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        weakref.finalize(worker, idle.append, queue)
+        return queue
 
     def run(self, *tensors: Any) -> Any:
         """One pass on tensors of the device; float32 logits."""
@@ -85,11 +95,17 @@ class TorchNetwork(Network):
 
 
 class TorchWorker(Worker):
-    """Passes of a module. All workers share it; memory between layers comes from PyTorch's own pool."""
+    """Passes of a module. All workers share it; memory between layers comes from PyTorch's own pool.
+
+    A pass runs on a stream of the worker's own, which the caller's waits for. PyTorch keeps a workspace for matrix
+    products for every stream that it has ever seen, 32 MiB on an H100, and a graph writes to that of the stream it was
+    recorded on: on the callers' streams, memory would grow with them, and two graphs could meet in one workspace.
+    """
 
     def __init__(self, network: TorchNetwork) -> None:
         demand_primary_context(cuda_index(network.device), "PyTorch")
         self._network = network
+        self._queue = network.lend_queue(self)
         self._addresses: tuple[int, ...] = ()
         self._tensors: list[Any] = []
         self._recorded: weakref.ref[Any] | None = None  # the graph that was recorded last
@@ -98,13 +114,18 @@ class TorchWorker(Worker):
         import torch
 
         *inputs, out = self._as_tensors((image, prev_mask, modulated_mask, clicks, logits))
-        with torch.inference_mode(), torch.cuda.stream(self._queue(stream)):
-            result = self._network.run(*inputs)
-            if result.shape != out.shape:
-                raise NetworkError(
-                    f"{self._network!r} gave logits of {tuple(result.shape)}, expected {tuple(out.shape)}"
-                )
-            out.copy_(result)
+        callers = self._callers_queue(stream)
+        self._queue.wait_stream(callers)
+        try:
+            with torch.inference_mode(), torch.cuda.stream(self._queue):
+                result = self._network.run(*inputs)
+                if result.shape != out.shape:
+                    raise NetworkError(
+                        f"{self._network!r} gave logits of {tuple(result.shape)}, expected {tuple(out.shape)}"
+                    )
+                out.copy_(result)
+        finally:  # a recording cannot end while work of it is on another stream
+            callers.wait_stream(self._queue)
 
     def graph(self, device: Device, steps: Callable[[], None], stream: int) -> Callable[[int], None]:
         import torch
@@ -113,7 +134,7 @@ class TorchWorker(Worker):
         # so they share memory; PyTorch allows that with a graph that is still there.
         last = None if self._recorded is None else self._recorded()
         pool = None if last is None else last.pool()
-        graph, queue = torch.cuda.CUDAGraph(), self._queue(stream)
+        graph, queue = torch.cuda.CUDAGraph(), self._callers_queue(stream)
         # The outer stream statement restores what was current where the inner one is left by an error that it cannot
         # bear. What other threads do meanwhile is their own affair.
         recording = torch.cuda.graph(graph, pool, queue, capture_error_mode="thread_local")
@@ -122,7 +143,7 @@ class TorchWorker(Worker):
         self._recorded = weakref.ref(graph)
 
         def launch(stream: int, worker: TorchWorker = self) -> None:
-            with torch.cuda.stream(worker._queue(stream)):
+            with torch.cuda.stream(worker._callers_queue(stream)):
                 graph.replay()
 
         return launch
@@ -146,7 +167,7 @@ class TorchWorker(Worker):
                     )
         return self._tensors
 
-    def _queue(self, stream: int) -> Any:
+    def _callers_queue(self, stream: int) -> Any:
         """PyTorch's name of a stream."""
         import torch
 

@@ -299,10 +299,11 @@ class TestImagesInPlace:
 def test_the_applications_stream(simple, cupy, torch, photograph, kind):
     """The session's work follows what the application has put there, with nobody waiting."""
     pixels = photograph("coffee")
-    own = torch.cuda.Stream()
+    theirs = cupy.cuda.Stream(non_blocking=True)
+    own = torch.cuda.ExternalStream(theirs.ptr)
     ours = torch.cuda.default_stream() if "default" in kind else own
     given = {
-        "cupy": cupy.cuda.ExternalStream(own.cuda_stream),
+        "cupy": theirs,
         "torch": own,
         "number": own.cuda_stream,
         "default": 0,
@@ -378,7 +379,7 @@ class TestAnotherContext:
         image = photograph("coffee")
         expected = Session(Copier(), image, threshold=0.65)
         expected_masks = replay(expected)
-        assert len({mask.area for mask in expected_masks}) == len(POINTS)
+        assert len({mask.area for mask in expected_masks}) > 2  # that equal masks mean something
         with another_context():
             assert device_for(0) is not expected._pipeline._device
             with Session(Copier(), image, threshold=0.65) as session:
