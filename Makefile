@@ -5,7 +5,8 @@ BACKBONE ?= hrnet18
 CHECKPOINT ?=
 VENV := .venv
 BIN := $(VENV)/bin
-SANITIZED := --error-exitcode 1 $(BIN)/python -m pytest -m gpu tests/kernels
+# errors that CUDA returns are what some tests are about
+SANITIZED := --report-api-errors no --error-exitcode 1 $(BIN)/python -m pytest -m gpu tests/kernels
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-gpu lint types clean

@@ -112,6 +112,7 @@ def _openvino() -> list[Finding]:
 
 def _tensorrt(runtime: str) -> list[Finding]:
     from .network import RUNTIMES
+    from .plans.flavour import Flavour, why_not_on_this_gpu
 
     library, problem = _import(RUNTIMES[runtime].library)
     remedy = INSTALL[runtime]
@@ -126,6 +127,8 @@ def _tensorrt(runtime: str) -> list[Finding]:
             problem, remedy = f"{version} builds plans here, but runs none: {no_gpu}", DRIVER_REMEDY
         elif problem := _problem(lambda: library.Runtime(library.Logger(library.Logger.ERROR)).max_threads):
             problem = f"{version}: {problem}"
+        elif runtime == "tensorrt-rtx" and (problem := why_not_on_this_gpu(Flavour(runtime, library))):
+            remedy = INSTALL["tensorrt"]
         elif find_spec("cupy") is None:
             problem, remedy = f"{version}, but CuPy is not installed", INSTALL["cupy"]
     return [Finding(runtime, "cuda", not problem, problem or version, remedy if problem else "")]

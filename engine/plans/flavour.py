@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,6 +15,11 @@ MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # "auto" tak
 
 # What TensorRT for RTX can be told to build for. By default a plan runs on all of them from 8.0 on.
 COMPUTE_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
+
+# "Class::method: Error Code N: Kind (the words. In function at file:line)" is how TensorRT reports an error.
+_WORDS = re.compile(r"^\S+: Error Code \d+: [^(]*\((.*?)(?: In \S+ at \S+)?\)$", re.DOTALL)
+
+ELSEWHERE = "Take runtime='tensorrt', 'onnxruntime' or 'torch' there."
 
 Hear = Callable[[str, str], None]  # (severity in lower case, message)
 
@@ -92,3 +98,27 @@ def open_flavour(name: str = "auto") -> Flavour:
         f"{' and '.join(wanted)} {'are' if len(wanted) > 1 else 'is'} not usable here{damage}; install with: "
         + " or ".join(INSTALL[candidate] for candidate in wanted)
     )
+
+
+def why_not_on_this_gpu(flavour: Flavour) -> str:
+    """Why plans of TensorRT for RTX do not run on the current GPU, empty where they do: a plan of one node is tried.
+
+    It leaves out some GPUs that are newer than others it runs on (compute capability 9.0), and cannot be asked which.
+    """
+    trt, complaints = flavour.trt, Complaints()
+    logger = flavour.logger(complaints.hear)
+    builder = trt.Builder(logger)
+    network = builder.create_network(0)
+    node = network.add_unary(network.add_input("x", trt.float32, (1,)), trt.UnaryOperation.NEG)
+    network.mark_output(node.get_output(0))
+    plan = builder.build_serialized_network(network, builder.create_builder_config())
+    runtime = trt.Runtime(logger)
+    if plan is not None and runtime.deserialize_cuda_engine(plan) is not None:
+        return ""
+    return f"{flavour.name} {flavour.version} does not run on this GPU: {words(str(complaints))}"
+
+
+def words(complaint: str) -> str:
+    """What TensorRT says in an error, without where in its code that is."""
+    found = _WORDS.match(complaint)
+    return found.group(1).strip() if found else complaint

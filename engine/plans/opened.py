@@ -10,7 +10,7 @@ from typing import Any
 from ..contract import NetworkInfo, Tensor, check_signature
 from ..errors import NetworkError, PlanError
 from .container import printable, read_plan, rebuild_command, replace_file
-from .flavour import MODULES, Complaints, open_flavour
+from .flavour import ELSEWHERE, MODULES, Complaints, open_flavour, why_not_on_this_gpu
 from .gpu import gpu
 
 TRUST = "MFP_TRUST_PLANS"  # environment variable: "1" lets version-compatible plans run their host code
@@ -116,6 +116,8 @@ class OpenedPlan:
         """Why TensorRT did not take the plan: what differs from where it was built, else TensorRT's own words."""
         built, here = printable(str(self.metadata.get("flavour_version"))), self.flavour.version
         built_on, this = self.metadata.get("gpu"), gpu(device)
+        if this is not None and self.flavour.is_rtx and (why := why_not_on_this_gpu(self.flavour)):
+            return f"{self.path} cannot be opened: {why} {ELSEWHERE}"
         capability = built_on.get("compute_capability") if isinstance(built_on, dict) else None
         reasons = []
         if built != here:

@@ -17,6 +17,7 @@ from ..errors import NetworkError, OptionError, RuntimeMissingError
 from ..network import F32, PLAN, Network, Options, Worker, check_precision
 from ..plans.cached import cached_plan
 from ..plans.container import rebuild_command
+from ..plans.flavour import ELSEWHERE, open_flavour, why_not_on_this_gpu
 from ..plans.opened import OpenedPlan
 from . import INSTALL
 
@@ -161,8 +162,10 @@ def open(source: Path, options: Options) -> TensorRTNetwork:
     path = source
     if source.suffix.lower() != PLAN:
         # "tensorrt" is the family: TensorRT itself where it is installed, else TensorRT for RTX
-        flavour = "tensorrt-rtx" if options.runtime == "tensorrt-rtx" else "auto"
-        path = cached_plan(source, flavour=flavour, device=index)
+        flavour = open_flavour("tensorrt-rtx" if options.runtime == "tensorrt-rtx" else "auto")
+        if flavour.is_rtx and (why := why_not_on_this_gpu(flavour)):
+            raise RuntimeMissingError(f"{why} {ELSEWHERE}")
+        path = cached_plan(source, flavour=flavour.name, device=index)
     plan = OpenedPlan(path, index)
     if plan.flavour.name == "tensorrt" and options.runtime == "tensorrt-rtx":
         raise NetworkError(f"{source} is a plan of tensorrt, not of tensorrt-rtx; load it with runtime='auto'")

@@ -21,7 +21,7 @@ from mfp.engine.plans.builder import BuildOptions, build_plan
 from mfp.engine.plans.cache import EngineCache
 from mfp.engine.plans.cached import cached_plan
 from mfp.engine.plans.container import read_metadata, read_plan, write_plan
-from mfp.engine.plans.flavour import open_flavour
+from mfp.engine.plans.flavour import open_flavour, words
 from mfp.engine.plans.layers import Share, share_of_layers
 from mfp.engine.plans.opened import OpenedPlan
 
@@ -388,3 +388,15 @@ def test_the_precision_of_files_that_do_not_say(converted, tmp_path):
     onnx.save(model, tmp_path / "foreign.onnx")
     report = build_plan(tmp_path / "foreign.onnx", flavour="tensorrt-rtx", precision="fp16")
     assert report.metadata["precision"] == "fp16"
+
+
+def test_an_error_of_tensorrt_in_its_own_words():
+    h100 = (
+        "IRuntime::deserializeCudaEngine: Error Code 6: API Usage Error (The engine cannot run on this GPU, which has "
+        "compute capability 9.0. Supported compute capabilities: 8.0 8.6 8.9 12.0 12.1 >12.0. TensorRT-RTX does not "
+        "support this compute capability, so the engine cannot be rebuilt for it. In throwUnlessComputeCapSupported at "
+        "/_src/runtime/dispatch/runtime.cpp:84)"
+    )
+    assert words(h100).startswith("The engine cannot run on this GPU, which has compute capability 9.0.")
+    assert words(h100).endswith("the engine cannot be rebuilt for it.")
+    assert words("it does not say why") == "it does not say why"

@@ -7,10 +7,11 @@ import pytest
 
 from mfp import Session, load_network
 from mfp.engine.devices import cuda_driver
+from mfp.engine.doctor import examine
 from mfp.engine.errors import OptionError, PlanError, RuntimeMissingError
 from mfp.engine.plans.builder import BuildOptions, build_plan
 from mfp.engine.plans.container import read_metadata, read_plan, write_plan
-from mfp.engine.plans.flavour import MODULES, open_flavour
+from mfp.engine.plans.flavour import MODULES, open_flavour, why_not_on_this_gpu
 
 BACKBONES = ["resnet34", "hrnet18", "vit_b"]
 pytestmark = [
@@ -22,10 +23,9 @@ pytestmark = [
 @pytest.fixture(scope="module", params=list(MODULES))
 def flavour(request):
     pytest.importorskip("cupy")
-    try:
-        open_flavour(request.param)
-    except RuntimeMissingError as error:
-        pytest.skip(str(error))
+    finding = next(found for found in examine() if found.runtime == request.param)
+    if not finding.usable:
+        pytest.skip(finding.detail)
     return request.param
 
 
@@ -90,3 +90,16 @@ def test_a_plan_that_tensorrt_refuses(flavour, golden, tmp_path):
     write_plan(path, {**metadata, "flavour_version": "1.0"}, broken)
     with pytest.raises(PlanError, match=r"it was built with .* 1\.0, here is .* mfp build .*toy\.onnx"):
         load_network(path, device="cuda:0")
+
+
+def test_a_gpu_that_tensorrt_for_rtx_leaves_out(golden, tmp_path):
+    pytest.importorskip("cupy")
+    pytest.importorskip("tensorrt_rtx")
+    if not why_not_on_this_gpu(open_flavour("tensorrt-rtx")):
+        pytest.skip("TensorRT for RTX runs on this GPU")
+    assert not next(found for found in examine() if found.runtime == "tensorrt-rtx").usable
+    with pytest.raises(RuntimeMissingError, match="does not run on this GPU"):
+        load_network(golden("toy.onnx"), "tensorrt-rtx", "cuda:0")
+    plan = build_plan(golden("toy.onnx"), tmp_path / "toy.plan", flavour="tensorrt-rtx").path
+    with pytest.raises(PlanError, match="does not run on this GPU"):
+        load_network(plan, device="cuda:0")
