@@ -96,7 +96,7 @@ def _text(line: dict[str, Any]) -> str:
     """One line of the log for the terminal."""
     step = f"step {line['step']:>6}"
     if "settings" in line:
-        return f"{step}  {line['settings']['device']}, batch {line['settings']['batch']}"
+        return f"{step}  {line['settings']['device']}, batch {line['settings']['batch']}, {line['settings']['layout']}"
     if "validation" in line:
         scores = ", ".join(f"{clicks}: {score:.3f}" for clicks, score in line["validation"].items())
         return f"{step}  {line['elapsed']:6.0f} s  held-out IoU by clicks  {scores}"

@@ -18,6 +18,7 @@ from ..models.blocks import Network
 from ..models.lite0 import Lite0Network
 from . import photographs as data
 from .encoder import load_encoder, packaged
+from .layout import fastest_layout
 from .loss import iou, loss
 from .options import Options, batch_at, lengths_at, rate_at, size_at
 from .rounds import MAX_CLICKS, Rounds
@@ -57,7 +58,12 @@ def train(options: Options, report: Report = lambda facts: None) -> list[float]:
     torch.manual_seed(options.seed)
     if options.device != "cpu":
         torch.backends.cudnn.benchmark = True
-    network = _network(options).to(options.device, memory_format=torch.channels_last)
+    network = _network(options).to(options.device)
+    full = options.size or min(network.spec.size)
+    layout = torch.channels_last  # on a CPU always: a run is to be the same when it is repeated
+    if options.device != "cpu":
+        layout = fastest_layout(network, batch_at(options.batch, full), full, options.device)
+    network = network.to(memory_format=layout)
     photographs = data.load(options.data, options.device)
     chances = photographs.chances(options.weights)
     average = copy.deepcopy(network).eval()
@@ -82,7 +88,6 @@ def train(options: Options, report: Report = lambda facts: None) -> list[float]:
     def draw(count: int, rng: np.random.Generator) -> list[data.Target]:
         return [photographs.draw(int(m), rng) for m in rng.choice(photographs.training, count, p=chances)]
 
-    full = options.size or min(network.spec.size)
     cuda = options.device != "cpu"
     step, begun = facts["step"], time.monotonic() - facts["elapsed"]
     saved = reported = time.monotonic()
@@ -90,14 +95,14 @@ def train(options: Options, report: Report = lambda facts: None) -> list[float]:
     rounds: Rounds | None = None
     progress = 0.0
     meter = _Meter(options.device)
-    tell(step=step, settings={key: str(value) for key, value in asdict(options).items()})
+    tell(step=step, settings={**{key: str(value) for key, value in asdict(options).items()}, "layout": str(layout)})
     every = max((options.steps or 0) // SAVES, 1) if options.steps else None
 
     def validate() -> list[float]:
         if not options.validate or not len(photographs.held_out):
             return []
         with torch.autocast("cuda", torch.bfloat16, enabled=cuda):
-            found = mean_iou(average, photographs, options.validate, full, 48 if cuda else 8, options.device)
+            found = mean_iou(average, photographs, options.validate, full, 32 if cuda else 8, options.device)
         tell(
             step=step,
             elapsed=round(time.monotonic() - begun, 1),

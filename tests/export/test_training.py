@@ -14,6 +14,7 @@ from mfp.engine.errors import CheckpointError, DatasetError, OptionError
 from mfp.export import checkpoint, models
 from mfp.export.training import photographs, saves
 from mfp.export.training.clicks import depth, disks, next_click
+from mfp.export.training.layout import LAYOUTS, fastest_layout
 from mfp.export.training.loop import train
 from mfp.export.training.loss import iou, loss
 from mfp.export.training.modulation import modulate
@@ -261,6 +262,14 @@ def test_a_run_that_breaks_goes_on_as_if_it_had_not(folder, encoder, tmp_path):
         torch.testing.assert_close(found, expected, atol=0, rtol=0, msg=name)
     lines = [json.loads(line) for line in whole.with_suffix(".jsonl").read_text().splitlines()]
     assert {"loss", "validation", "settings"} <= {key for line in lines for key in line}
+
+
+def test_a_layout_is_chosen_without_touching_the_network():
+    network = models.build("lite0")
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    assert fastest_layout(network, 2, 64, "cpu") in LAYOUTS
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], atol=0, rtol=0)
 
 
 def test_ctrl_c_saves(folder, encoder, tmp_path):
