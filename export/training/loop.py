@@ -18,7 +18,7 @@ from ..models.blocks import Network
 from ..models.lite0 import Lite0Network
 from . import photographs as data
 from .encoder import load_encoder, packaged
-from .layout import fastest_layout
+from .layout import fastest_layout, laid_out
 from .loss import iou, loss
 from .options import Options, batch_at, lengths_at, rate_at, size_at
 from .rounds import MAX_CLICKS, Rounds
@@ -63,7 +63,7 @@ def train(options: Options, report: Report = lambda facts: None) -> list[float]:
     layout = torch.channels_last  # on a CPU always: a run is to be the same when it is repeated
     if options.device != "cpu":
         layout = fastest_layout(network, batch_at(options.batch, full), full, options.device)
-    network = network.to(memory_format=layout)
+    laid_out(network, layout)
     photographs = data.load(options.data, options.device)
     chances = photographs.chances(options.weights)
     average = copy.deepcopy(network).eval()
@@ -140,7 +140,7 @@ def train(options: Options, report: Report = lambda facts: None) -> list[float]:
                 logits = network(*inputs)
             error = loss(logits, rounds.target)
             optimizer.zero_grad(set_to_none=True)
-            error.backward()
+            torch.autograd.backward(error)
             torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
             optimizer.step()
             follower.step(min(AVERAGE, (1 + step) / (10 + step)))

@@ -85,7 +85,8 @@ class Photographs:
             chances[members] = np.sqrt(len(counts)) * weights.get(name, 1.0) / len(counts) / counts[inverse]
         if not chances.sum() > 0:
             raise DatasetError("expected at least one set with a weight above 0; got none")
-        return chances / chances.sum()
+        found: NDArray[np.float64] = chances / chances.sum()
+        return found
 
     def validation(self, count: int) -> list[Target]:
         """``count`` objects of the held-out photographs, sets taking turns; the same in every run."""
@@ -172,17 +173,18 @@ def _image(path: Path) -> NDArray[np.uint8]:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.exists() else None
     if image is None:
         raise DatasetError(f"{path}: expected a photograph for its label map; it is missing or cannot be read")
-    return _placed(cv2.cvtColor(_reduced(image, cv2.INTER_AREA), cv2.COLOR_BGR2RGB))
+    placed: NDArray[np.uint8] = _placed(cv2.cvtColor(_reduced(image, cv2.INTER_AREA), cv2.COLOR_BGR2RGB))
+    return placed
 
 
 def _labels(path: Path) -> tuple[NDArray[np.uint8], Regions]:
-    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if labels is None or labels.ndim != 2:
-        raise DatasetError(f"{path}: expected a PNG file of one channel; got {getattr(labels, 'shape', 'no picture')}")
-    labels = _reduced(labels, cv2.INTER_NEAREST)
-    if labels.max() >= LABELS:  # two regions then share a label now and then; 370 cells in one photograph do
-        labels = np.where(labels > 0, (labels - 1) % (LABELS - 1) + 1, 0)
-    labels = labels.astype(np.uint8)
+    found: Any = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if found is None or found.ndim != 2:
+        raise DatasetError(f"{path}: expected a PNG file of one channel; got {getattr(found, 'shape', 'no picture')}")
+    found = _reduced(found, cv2.INTER_NEAREST)
+    if found.max() >= LABELS:  # two regions then share a label now and then; 370 cells in one photograph do
+        found = np.where(found > 0, (found - 1) % (LABELS - 1) + 1, 0)
+    labels: NDArray[np.uint8] = found.astype(np.uint8)
     return _placed(labels), _regions(labels)
 
 
