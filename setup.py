@@ -51,6 +51,7 @@ setup(
         "mfp.engine.runtimes",
         "mfp.export",
         "mfp.export.models",
+        "mfp.export.training",
         "mfp.kernels",
     ],
     package_data={"mfp": ["py.typed"], "mfp.engine": ["sample.jpg"], "mfp.kernels": ["*.cu", "*.h"]},

@@ -1,4 +1,8 @@
-"""Probability modulation in PyTorch operators: what the kernels are timed against."""
+"""Probability modulation in PyTorch operators: what the kernels are timed against.
+
+It works on the window of one map, as an application would write it; :mod:`mfp.export.training.modulation`, for batches
+without a loop, works on whole maps and would make the kernels look better than they are.
+"""
 
 from __future__ import annotations
 

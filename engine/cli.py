@@ -13,6 +13,7 @@ from importlib import import_module
 COMMANDS = {
     "export": ("mfp.export.command", "write a network as an ONNX file"),
     "convert": ("mfp.export.convert_command", "write an ONNX file in half precision"),
+    "train": ("mfp.export.train", "train a network, or fine-tune one on one's own photographs"),
     "build": ("mfp.engine.commands.build", "build a TensorRT plan from an ONNX file"),
     "segment": ("mfp.engine.commands.segment", "click on a photograph, get the mask"),
     "info": ("mfp.engine.commands.info", "show what a network file contains and promises"),

@@ -65,7 +65,7 @@ def test_the_public_names_are_there_without_torch():
         "assert set(mfp.__all__) <= set(dir(mfp))\n"
         "from mfp.export.models import backbone_names; print(*backbone_names())"
     )
-    assert run_python(code).stdout.split() == ["resnet34", "hrnet18", "vit_b"]
+    assert run_python(code).stdout.split() == ["resnet34", "hrnet18", "vit_b", "lite0"]
 
 
 def test_a_missing_runtime_is_named_with_its_remedy(golden):

@@ -45,6 +45,7 @@ BACKBONES = {
     "resnet34": Backbone("resnet34", "DeeplabModel_prevMod", BackboneSpec("resnet34", (384, 384), 128)),
     "hrnet18": Backbone("hrnet18", "HRNetModel_prevMod", BackboneSpec("hrnet18", (320, 480), 270)),
     "vit_b": Backbone("vit", "PlainVitModel_prevMod", BackboneSpec("vit_b", (448, 448), 256, any_size=False)),
+    "lite0": Backbone("lite0", "Lite0Model_prevMod", BackboneSpec("lite0", (384, 384), 96)),
 }
 
 

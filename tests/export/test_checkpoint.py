@@ -150,7 +150,7 @@ def test_bare_state_dict_needs_a_backbone(tmp_path):
     original = models.build("resnet34")
     torch.save(original.state_dict(), tmp_path / "bare.pth")
     assert same_weights(checkpoint.load(tmp_path / "bare.pth", backbone="resnet34", size=(96, 96)), original)
-    with pytest.raises(CheckpointError, match=r"pass backbone= \(one of resnet34, hrnet18, vit_b\)"):
+    with pytest.raises(CheckpointError, match=r"pass backbone= \(one of resnet34, hrnet18, vit_b, lite0\)"):
         checkpoint.load(tmp_path / "bare.pth")
     with pytest.raises(CheckpointError, match=r"\d+ missing: maps_transform|\d+ missing: feature_extractor"):
         checkpoint.load(tmp_path / "bare.pth", backbone="hrnet18")

@@ -116,10 +116,10 @@ def test_registry_needs_no_torch():
 
 
 def test_names_and_published_sizes():
-    assert models.backbone_names() == ("resnet34", "hrnet18", "vit_b")
+    assert models.backbone_names() == ("resnet34", "hrnet18", "vit_b", "lite0")
     assert models.spec("vit_b").size == (448, 448)
     assert models.spec("hrnet18").channels == 270
-    with pytest.raises(OptionError, match=r"resnet34, hrnet18, vit_b.*resnet50"):
+    with pytest.raises(OptionError, match=r"resnet34, hrnet18, vit_b, lite0.*resnet50"):
         models.spec("resnet50")
     with pytest.raises(OptionError, match="resnet50"):
         models.build("resnet50")

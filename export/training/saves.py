@@ -1,0 +1,102 @@
+"""Checkpoints in the release's format, and the saves that a broken run goes on from."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...engine.errors import CheckpointError
+from ...engine.image import write_file
+from ..models.blocks import Network
+
+PARTS = ("network", "average", "mean", "variance")  # a file each: none larger than the weights
+
+
+def write_checkpoint(path: Path, network: Network) -> None:
+    """Write weights and configuration as ``mfp.export.checkpoint.load`` reads them (spec section 7)."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_file(path, _bytes({"state_dict": state, "config": network.config}))
+
+
+def save_folder(output: Path) -> Path:
+    """Where the saves of a run with this checkpoint lie."""
+    return output.with_suffix(".resume")
+
+
+def save(
+    output: Path, network: Network, average: Network, optimizer: torch.optim.Optimizer, facts: dict[str, Any]
+) -> None:
+    """Everything that training goes on from; the old save stays until the new one is whole.
+
+    Args:
+        output: the run's checkpoint.
+        network, average: the weights and their moving average.
+        optimizer: AdamW.
+        facts: numbers and texts that :func:`restore` gives back.
+    """
+    moments: dict[str, dict[str, Any]] = {"exp_avg": {}, "exp_avg_sq": {}, "step": {}}
+    for name, parameter in network.named_parameters():
+        for key, value in optimizer.state[parameter].items() if parameter in optimizer.state else ():
+            moments[key][name] = value
+    folder, fresh = save_folder(output), save_folder(output).with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    contents = (
+        network.state_dict(),
+        average.state_dict(),
+        {**moments["exp_avg"]},
+        {"moments": moments["exp_avg_sq"], "steps": moments["step"], "facts": facts},
+    )
+    for part, content in zip(PARTS, contents, strict=True):
+        write_file(fresh / f"{part}.pth", _bytes(content))
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+
+
+def restore(
+    output: Path, network: Network, average: Network, optimizer: torch.optim.Optimizer
+) -> dict[str, Any] | None:
+    """Read the last save into these; None where there is none.
+
+    Raises:
+        CheckpointError: the save is damaged, or of another network.
+    """
+    folder = save_folder(output)
+    if not folder.exists():
+        folder = folder.with_suffix(".new")  # stopped between the last two lines of a save
+    if not folder.exists():
+        return None
+    try:
+        weights, smoothed, mean, rest = (
+            torch.load(folder / f"{part}.pth", map_location="cpu", weights_only=True) for part in PARTS
+        )
+        network.load_state_dict(weights)
+        average.load_state_dict(smoothed)
+        for name, parameter in network.named_parameters():
+            if name in mean:
+                optimizer.state[parameter] = {
+                    "step": rest["steps"][name].clone().to(_step_device(optimizer, parameter)),
+                    "exp_avg": torch.empty_like(parameter).copy_(mean[name]),
+                    "exp_avg_sq": torch.empty_like(parameter).copy_(rest["moments"][name]),
+                }
+        facts: dict[str, Any] = rest["facts"]
+        return facts
+    except Exception as error:  # whatever torch raises for damaged files
+        raise CheckpointError(
+            f"{folder}: expected the save of a run of the same network; got {error!r}. Delete it to begin anew"
+        ) from error
+
+
+def _step_device(optimizer: torch.optim.Optimizer, parameter: torch.Tensor) -> torch.device:
+    """A fused optimizer counts its steps on the parameter's device, the others on the host."""
+    return parameter.device if optimizer.param_groups[0].get("fused") else torch.device("cpu")
+
+
+def _bytes(content: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
