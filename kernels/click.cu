@@ -1,20 +1,7 @@
 // Start of a click: clicks onto the maps, the window, and counters back to zero.
-#include "click_block.h"
-#include "mfp_ops.h"
+#include "click_steps.h"
 
 #define MFP_NONE 0xffffffffu  // above the bits of any float that is not negative
-
-// Coordinates on an item's map, float32 as the release keeps them.
-__device__ inline MfpPlaced mfp_place(const MfpClick& click, const MfpClickBlock& block, const MfpLane& lane,
-                                      int item) {
-    double y = click.y, x = click.x;
-    if (!block.mapped) {
-        y = mfp_into_crop(y, block.row_min, block.row_max - block.row_min + 1, lane.height);
-        x = mfp_into_crop(x, block.col_min, block.col_max - block.col_min + 1, lane.width);
-    }
-    if (item == 1) x = mfp_mirrored(x, lane.width);
-    return {(float)y, (float)x, click.positive, -1.0f};
-}
 
 // One block. Section 4, "Window".
 extern "C" __global__ void mfp_begin(MfpLane lane, const MfpClickBlock* block) {
@@ -26,13 +13,7 @@ extern "C" __global__ void mfp_begin(MfpLane lane, const MfpClickBlock* block) {
         result->row_max = result->col_max = -1;
         result->status = 0;
     }
-    // A quirk of the release, for the whole batch: it does not modulate where the newest click's mirror image has a
-    // negative coordinate.
-    bool acts = block->newest >= 0;
-    for (int item = 0; acts && item < lane.batch; ++item) {
-        MfpPlaced newest = mfp_place(clicks[block->newest], *block, lane, item);
-        acts = newest.y >= 0 && newest.x >= 0;
-    }
+    const bool acts = mfp_acts(clicks, *block, lane);
     for (int item = 0; item < lane.batch; ++item) {
         MfpWindow* window = lane.windows + item;
         for (int i = threadIdx.x; i < MFP_DIGITS * MFP_BINS; i += blockDim.x) {
@@ -45,32 +26,15 @@ extern "C" __global__ void mfp_begin(MfpLane lane, const MfpClickBlock* block) {
         if (acts) newest = mfp_place(clicks[block->newest], *block, lane, item);
         for (int i = threadIdx.x; i < block->n_clicks; i += blockDim.x) {
             MfpPlaced placed = mfp_place(clicks[i], *block, lane, item);
-            if (acts && clicks[i].index >= 0 && !placed.positive != !newest.positive) {
-                float gap = sqrtf(mfp_squared_length(placed.y - newest.y, placed.x - newest.x));
-                atomicMin(&nearest, mfp_bits(gap));
-                if (gap < MFP_MIN_RADIUS) placed.cut = gap;
-            }
+            if (acts && mfp_opposes(clicks[i], newest)) atomicMin(&nearest, mfp_bits(mfp_gap(&placed, newest)));
             lane.placed[item * lane.capacity + i] = placed;
         }
         __syncthreads();
 
         if (threadIdx.x == 0) {
-            double radius = block->r_max;
-            if (nearest != MFP_NONE) radius = fmaxf(mfp_float(nearest) / 2, MFP_MIN_RADIUS);
-            window->radius = radius;
-            window->farthest = 0;
-            window->gamma = 1;
-            window->y = newest.y;
-            window->x = newest.x;
-            window->row_start = mfp_span_start(newest.y, radius, lane.height);
-            window->row_stop = mfp_span_stop(newest.y, radius, lane.height);
-            window->col_start = mfp_span_start(newest.x, radius, lane.width);
-            window->col_stop = mfp_span_stop(newest.x, radius, lane.width);
-            window->positive = newest.positive;
-            window->early = acts && clicks[block->newest].index < block->n_early;
-            window->acts = acts;
-            window->count = 0;
-            window->nonzero = 0;
+            const double radius = nearest == MFP_NONE ? block->r_max : mfp_bounded_radius(mfp_float(nearest));
+            const bool early = acts && clicks[block->newest].index < block->n_early;
+            mfp_open_window(window, newest, radius, acts, early, lane);
         }
     }
 }

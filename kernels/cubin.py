@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-FILES = ("click_block.h", "mfp_ops.h", "click.cu", "crop.cu", "modulate.cu", "paste.cu")
+FILES = ("click_block.h", "mfp_ops.h", "click_steps.h", "click.cu", "crop.cu", "modulate.cu", "paste.cu")
 
 # CuPy's own path from source to kernel would add -ftz=true: numbers below 1e-38 would count as zero there, and nowhere
 # else. Whether a pixel's probability is exactly zero decides about its window.

@@ -1,18 +1,12 @@
 // Probability modulation (section 4). The lower median is a radix select over the bits of floats that are not negative,
 // which order as their values do: three histograms, of 11, 10 and 10 bits, one kernel each; no sort, no host.
-#include "click_block.h"
-#include "mfp_ops.h"
+#include "click_steps.h"
 
 __device__ inline int mfp_shift(int digit) { return 10 * (MFP_DIGITS - 1 - digit); }
 
-__device__ inline int mfp_clicked(const MfpWindow* window, const MfpLane& lane) {
-    return mfp_clamp((int)window->y, 0, lane.height - 1) * lane.width + mfp_clamp((int)window->x, 0, lane.width - 1);
-}
-
-// Whether the median of this window is asked for.
-__device__ inline bool mfp_wants_median(const MfpWindow* window, const MfpLane& lane, int item) {
-    const float p = lane.prev[(size_t)item * lane.height * lane.width + mfp_clicked(window, lane)];
-    return window->acts && window->early && window->count > 0 && !mfp_is_cone(p, window->positive);
+// The probability at the clicked pixel.
+__device__ inline float mfp_at_click(const MfpWindow* window, const MfpLane& lane, int item) {
+    return lane.prev[(size_t)item * lane.height * lane.width + mfp_clicked(window, lane)];
 }
 
 // The block's histogram onto the window's.
@@ -63,42 +57,25 @@ extern "C" __global__ void mfp_window(MfpLane lane, const MfpClickBlock* block) 
     const MfpPlaced* placed = lane.placed + item * lane.capacity;
     unsigned* keys = lane.keys + (size_t)item * area;
     const int clicked = mfp_clicked(window, lane);
-    const float p = prev[clicked];
     for (int i = threadIdx.x; i < MFP_BINS; i += blockDim.x) counts[i] = 0;
     if (threadIdx.x == 0) {
         farthest = 0;
         inside_count = 0;
-        if (blockIdx.x == 0) window->gamma = mfp_is_cone(p, window->positive) ? 1.0 : mfp_gamma(p, window->positive);
+        if (blockIdx.x == 0) window->gamma = mfp_window_gamma(window, prev[clicked]);
     }
     __syncthreads();
 
     const int rows = window->row_stop - window->row_start, columns = window->col_stop - window->col_start;
-    const double y = window->y, x = window->x, radius = window->radius;
+    const double y = window->y, x = window->x;
     unsigned long long my_farthest = 0;
     int my_count = 0;
     for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < rows * columns; k += gridDim.x * blockDim.x) {
         const int row = window->row_start + k / columns, column = window->col_start + k % columns;
         const int i = row * lane.width + column;
         const double squared = mfp_squared_length(row - y, column - x);
-        bool inside = sqrt(squared) <= radius;
-        if (inside && radius == MFP_MIN_RADIUS) {  // only so small a window is cut
-            for (int c = 0; inside && c < block->n_clicks; ++c) {
-                const MfpPlaced cut = placed[c];
-                inside = !(cut.cut >= 0 && sqrt(mfp_squared_length((double)row - cut.y, (double)column - cut.x)) <= cut.cut);
-            }
-        }
         unsigned key = MFP_OUTSIDE;
-        if (inside) {
-            float difference = fabsf(prev[i] - p);
-            if (block->compare_rgb) {
-                float sum = 0;
-                for (int channel = 0; channel < 3; ++channel) {
-                    const float step = image[(size_t)channel * area + i] - image[(size_t)channel * area + clicked];
-                    sum += step * step;
-                }
-                difference = sqrtf(sum);
-            }
-            key = mfp_bits(difference);
+        if (mfp_in_window(window, placed, block->n_clicks, row, column, squared)) {
+            key = mfp_bits(mfp_difference(prev, image, area, i, clicked, block->compare_rgb));
             if (window->early) atomicAdd(counts + (key >> mfp_shift(0)), 1u);
             if (mfp_bits(squared) > my_farthest) my_farthest = mfp_bits(squared);
             ++my_count;
@@ -128,7 +105,7 @@ __device__ inline void mfp_select(const MfpLane& lane, int digit) {
     __shared__ unsigned counts[MFP_BINS];
     const int item = blockIdx.y;
     MfpWindow* window = lane.windows + item;
-    if (!mfp_wants_median(window, lane, item)) return;
+    if (!mfp_wants_median(window, mfp_at_click(window, lane, item))) return;
     for (int i = threadIdx.x; i < MFP_BINS; i += blockDim.x) counts[i] = 0;
     int rank;
     const unsigned prefix = mfp_narrow(window, digit, &rank);  // every block for itself, the same in all
@@ -157,37 +134,18 @@ extern "C" __global__ void mfp_modulate(MfpLane lane, const MfpClickBlock*) {
     const float* prev = lane.prev + (size_t)item * area;
     float* modulated = lane.modulated + (size_t)item * area;
     const unsigned* keys = lane.keys + (size_t)item * area;
-    const bool acts = window->acts && window->count > 0, positive = window->positive;
-    const bool cone = acts && mfp_is_cone(prev[mfp_clicked(window, lane)], positive);
-    const double farthest = sqrt(mfp_double(window->farthest)), y = window->y, x = window->x, radius = window->radius;
-    const float gamma = (float)window->gamma;
+    const float p = mfp_at_click(window, lane, item);
     float median = 0;
-    if (mfp_wants_median(window, lane, item)) {
+    if (mfp_wants_median(window, p)) {
         int rank;
         median = mfp_float(mfp_narrow(window, MFP_DIGITS, &rank));
     }
-    // Halves to even, as Python rounds.
-    const int set_row = mfp_clamp((int)rint(y), 0, lane.height - 1);
-    const int set_column = mfp_clamp((int)rint(x), 0, lane.width - 1);
+    const MfpModulation all = mfp_modulation(window, lane, p, median);
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < area; i += gridDim.x * blockDim.x) {
         const int row = i / lane.width, column = i % lane.width;
-        float value = prev[i];
-        if (acts) {
-            const bool inside = row >= window->row_start && row < window->row_stop && column >= window->col_start &&
-                                column < window->col_stop && keys[i] != MFP_OUTSIDE;
-            if (cone) {
-                if (inside && farthest > 0) {
-                    value = mfp_cone(sqrt(mfp_squared_length(row - y, column - x)), farthest, positive);
-                }
-            } else if (row == set_row && column == set_column) {
-                value = positive ? 1.0f : 0.0f;
-            } else if (inside) {
-                const float exponent =
-                    window->early ? mfp_early_exponent(mfp_float(keys[i]), median, gamma)
-                                  : mfp_late_exponent(sqrt(mfp_squared_length(row - y, column - x)), radius, window->gamma);
-                value = mfp_moved(value, exponent, positive);
-            }
-        }
-        modulated[i] = value;
+        // only there is the key of this click
+        const bool near = row >= window->row_start && row < window->row_stop && column >= window->col_start &&
+                          column < window->col_stop;
+        modulated[i] = mfp_modulated(window, all, row, column, prev[i], all.acts && near ? keys[i] : MFP_OUTSIDE);
     }
 }

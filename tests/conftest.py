@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -61,28 +62,26 @@ def golden_inputs():
     return make
 
 
+def golden_network(backbone):
+    """The PyTorch network with the weights that the ground truth was made with."""
+    from mfp.export import models
+    from mfp.export.seeded import seed_weights
+
+    layout = json.loads((GOLDEN / f"layout_{backbone}.json").read_text())
+    module = models.build({"class": layout["config"]["class_"], "params": layout["config"]["params"]})
+    seed_weights(module, layout["seed"])
+    output = module.get_submodule(layout["output_layer"])
+    output.weight.data.mul_(layout["output_scale"])
+    output.bias.data.mul_(layout["output_scale"]).add_(layout["output_shift"])
+    module.weights = "untrained, seed 0"
+    return module
+
+
 @pytest.fixture(scope="session")
 def golden_module():
     """``golden_module(backbone)``: the PyTorch network with the weights that the ground truth was made with."""
     pytest.importorskip("torch")
-    modules = {}
-
-    def build(backbone):
-        if backbone not in modules:
-            from mfp.export import models
-            from mfp.export.seeded import seed_weights
-
-            layout = json.loads((GOLDEN / f"layout_{backbone}.json").read_text())
-            module = models.build({"class": layout["config"]["class_"], "params": layout["config"]["params"]})
-            seed_weights(module, layout["seed"])
-            output = module.get_submodule(layout["output_layer"])
-            output.weight.data.mul_(layout["output_scale"])
-            output.bias.data.mul_(layout["output_scale"]).add_(layout["output_shift"])
-            module.weights = "untrained, seed 0"
-            modules[backbone] = module
-        return modules[backbone]
-
-    return build
+    return cache(golden_network)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,185 @@
+/// @file
+/// Click-based segmentation in C++: a network, sessions on it, masks. The same masks as the Python package's.
+///
+/// Threads: a Network is immutable; any number of threads may use one at once, through sessions of their own or for its
+/// info(). A Session belongs to one thread at a time: calls on one session, const ones included, must not overlap; calls on
+/// different sessions may, whatever network they share. The library keeps no global state.
+///
+/// Ownership: a session shares its network and keeps it alive. Images and masks that are passed in are copied before the
+/// call returns; what is returned belongs to the caller and shares nothing with the session.
+///
+/// Coordinates: x is the column and y the row, in image pixels, 0 at the centre of the first one. Maps and masks are row by
+/// row, top to bottom, without gaps: pixel (y, x) is element y * width + x.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mfp/errors.hpp"
+
+namespace mfp {
+
+/// Height and width in pixels.
+struct Size {
+    int height = 0, width = 0;
+};
+
+/// A box in image pixels, inclusive at both ends.
+struct Roi {
+    int row_min = 0, row_max = 0, col_min = 0, col_max = 0;
+};
+
+/// A click in image pixels; index is its place in the click order, from 0, or from 1 after an initial mask.
+struct Click {
+    double x = 0, y = 0;
+    bool positive = true;
+    int index = 0;
+};
+
+/// A picture in the caller's memory, 8 bits a channel: RGB (3 channels), grey (1) or RGBA (4, the alpha is dropped).
+struct Image {
+    const std::uint8_t* pixels = nullptr;
+    int height = 0, width = 0;      ///< from 1 on
+    int channels = 3;               ///< 1, 3 or 4, interleaved
+    std::ptrdiff_t row_stride = 0;  ///< bytes from a row to the next, may be negative; 0: width * channels
+};
+
+/// One byte a pixel: 1 on the object, 0 elsewhere.
+struct Mask {
+    int height = 0, width = 0;
+    std::vector<std::uint8_t> pixels;  ///< height * width
+
+    std::size_t area() const;  ///< pixels on the object
+    bool at(int row, int column) const { return pixels[static_cast<std::size_t>(row) * width + column] != 0; }
+};
+
+/// A probability a pixel, in [0, 1].
+struct Map {
+    int height = 0, width = 0;
+    std::vector<float> values;  ///< height * width
+};
+
+/// What a network file says of itself.
+struct NetworkInfo {
+    std::string backbone = "unknown";   ///< "hrnet18", "resnet34", "vit_b", …; "unknown" for files of other exporters
+    std::optional<Size> size;           ///< that the network is fixed to; none where it takes any
+    std::string precision = "fp32";     ///< of the arithmetic inside, as it runs
+    int n_early = 7;                    ///< N: clicks with an index below it modulate by similarity
+    double r_max = 100;                 ///< R_max, network pixels
+    std::string weights = "unknown";    ///< "sha256:…" of the checkpoint, or "untrained, seed S"
+    std::string exporter = "unknown";   ///< "mfp-engine VERSION"
+};
+
+/// Milliseconds that the last click took, by stage.
+struct Timing {
+    double crop = 0, encode = 0, modulate = 0, network = 0, paste = 0;
+    int passes = 0;  ///< of the network: 2 at a first click, else 1
+
+    double total() const { return crop + encode + modulate + network + paste; }
+    double outside_network() const { return total() - network; }
+};
+
+struct NetworkOptions {
+    std::string runtime = "auto";    ///< "auto", or one of Network::runtimes()
+    std::string precision;           ///< "fp32" or "bf16"; empty: the file's
+    int threads = 0;                 ///< that a pass may use, up to 1024; 0: the runtime decides
+};
+
+class Backend;
+
+/// One compiled network: immutable, shared by as many sessions as you like.
+class Network {
+public:
+    /// Reads an .onnx file, holds it against the contract and compiles it.
+    ///
+    /// @throws NetworkError  no such file, no MFP network, or one that the runtime refuses.
+    /// @throws OptionError  an option out of its range, or one that the file does not go with.
+    /// @throws RuntimeMissingError  the runtime is not part of this build, or none is.
+    static std::shared_ptr<const Network> load(const std::string& path, const NetworkOptions& options = {});
+
+    /// Names of the runtimes that this build has; possibly none.
+    static std::vector<std::string> runtimes();
+
+    /// For runtimes of the caller's own: see src/backend.hpp, which is not installed.
+    explicit Network(std::unique_ptr<const Backend> backend);
+    ~Network();
+    Network(const Network&) = delete;
+    Network& operator=(const Network&) = delete;
+
+    const NetworkInfo& info() const;      ///< valid as long as the network
+    const std::string& runtime() const;   ///< the one that runs it
+    const Backend& backend() const { return *backend_; }  ///< the library's own use
+
+private:
+    std::unique_ptr<const Backend> backend_;
+};
+
+/// What early clicks compare: probabilities as in the release, or colours (paper's supplement, Table S-5).
+enum class Distance { probability, rgb };
+
+struct SessionOptions {
+    /// Network size, height and width; none: longer_side, else the network's own, else a longer side of 400. 1 … 8192.
+    std::optional<Size> size;
+    /// Network size as the longer side of the region; its sides keep their ratio. 1 … 8192. Not together with size.
+    std::optional<int> longer_side;
+    bool flip = true;               ///< also run on the mirrored crop and average; off is about twice as fast
+    double threshold = 0.5;         ///< in (0, 1): the mask is where the probability is above it
+    std::optional<int> n_early;     ///< N, from 0; none: the network's own
+    std::optional<double> r_max;    ///< R_max, above 0, network pixels; none: the network's own
+    Distance distance = Distance::probability;
+    /// Mask to start from, one byte a pixel of the image's size: all 0 and 1, or all 0 and 255. Clicks then count from 1.
+    const std::uint8_t* initial_mask = nullptr;
+};
+
+/// Clicks on one image; the mask follows each. The list of clicks determines the result, to the bit.
+///
+/// Where a call throws, the session stays as it was. A session that was moved from can only be destroyed or assigned to.
+class Session {
+public:
+    /// Copies the image (and the initial mask); runs no network.
+    ///
+    /// @throws ImageError  the image or the initial mask is not accepted.
+    /// @throws OptionError  an option out of its range, a size that the network does not take, or no network.
+    Session(std::shared_ptr<const Network> network, const Image& image, const SessionOptions& options = {});
+    ~Session();
+    Session(Session&&) noexcept;
+    Session& operator=(Session&&) noexcept;
+
+    /// Adds a click and returns the new mask; what was undone is forgotten.
+    ///
+    /// @param x, y  column and row, 0 <= x < width() and 0 <= y < height(); fractions are allowed.
+    /// @param positive  true adds to the object, false removes from it.
+    /// @throws ClickError  outside the image, or not finite.
+    /// @throws NetworkError  the runtime failed, or gave logits that are not finite.
+    Mask click(double x, double y, bool positive = true);
+
+    /// Takes the newest click back, without a network pass. @throws NothingToUndoError  there is none.
+    Mask undo();
+
+    /// Brings back the click that was undone last, without a network pass. @throws NothingToUndoError  there is none.
+    Mask redo();
+
+    /// Drops all clicks, back to the initial mask or to nothing.
+    void reset();
+
+    Mask mask() const;                   ///< the present mask; empty before the first click
+    Map probability() const;             ///< the present probability map of the whole image
+    std::optional<Roi> roi() const;      ///< region of the newest pass; none before the first click
+    std::vector<Click> clicks() const;   ///< in order
+    bool can_undo() const;
+    bool can_redo() const;
+    std::optional<Timing> timing() const;  ///< of the last click() that returned; none before the first
+    int height() const;                    ///< of the image
+    int width() const;
+    const std::shared_ptr<const Network>& network() const;
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace mfp

@@ -1,0 +1,57 @@
+// What a runtime has to offer. One more runtime is one file that implements Backend and an opener, one line in
+// backends.cpp, and its look-up in CMakeLists.txt.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mfp/session.hpp"
+#include "onnx_file.hpp"
+
+namespace mfp {
+
+// The tensors of one pass, in the order and with the names of the contract; all float32, contiguous, the caller's.
+struct Tensors {
+    const float* image;           // batch × 3 × height × width, RGB in [0, 1]
+    const float* prev_mask;       // batch × 1 × height × width
+    const float* modulated_mask;  // batch × 1 × height × width
+    const float* clicks;          // batch × 2 × height × width
+    float* logits;                // batch × 1 × height × width, written
+    int batch, height, width;
+};
+
+// One compiled network on one runtime. run() is called from several threads at once.
+class Backend {
+public:
+    Backend(std::string runtime, NetworkInfo info) : runtime(std::move(runtime)), info(std::move(info)) {}
+    virtual ~Backend() = default;
+
+    // One pass. Throws NetworkError where the runtime cannot; whether the logits are finite is looked at by the caller.
+    virtual void run(const Tensors& tensors) const = 0;
+
+    const std::string runtime;
+    const NetworkInfo info;
+
+    // For messages: <openvino hrnet18 320×480 fp32>
+    std::string name() const;
+};
+
+using Opener = std::unique_ptr<const Backend> (*)(const std::string& path, const OnnxFile& file,
+                                                  const NetworkOptions& options);
+
+struct Runtime {
+    const char* name;
+    const char* remedy;  // what to do where it is not part of the build
+    Opener open;         // null: not part of this build
+};
+
+// All that this version knows, the preferred first.
+const std::vector<Runtime>& known_runtimes();
+
+#ifdef MFP_HAS_OPENVINO
+std::unique_ptr<const Backend> open_openvino(const std::string& path, const OnnxFile& file,
+                                             const NetworkOptions& options);
+#endif
+
+}  // namespace mfp

@@ -1,0 +1,237 @@
+// The array work of a click on the host (docs/method.md, section 1), in the structures that the kernels work on.
+#include <algorithm>
+#include <chrono>
+
+#include "backend.hpp"
+#include "pipeline.hpp"
+#include "roi.hpp"
+#include "steps.hpp"
+#include "text.hpp"
+
+namespace mfp {
+namespace {
+
+constexpr float object_threshold = 0.5f;  // what counts as object for the region, whatever the mask's threshold
+constexpr float disk_radius = 5;          // network pixels
+
+double now_ms() {
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+struct HostMap : StepMap {
+    Size size;
+    std::vector<float> values;
+};
+
+// The vectors behind an MfpLane, of one size.
+struct LaneMemory {
+    std::vector<float> image, prev, modulated, clicks, logits;
+    std::vector<unsigned> keys;
+    std::vector<MfpWindow> windows;
+    std::vector<MfpPlaced> placed;
+
+    MfpLane fit(int batch, Size size, int n_clicks) {
+        const std::size_t area = static_cast<std::size_t>(size.height) * size.width * batch;
+        image.resize(3 * area);
+        prev.resize(area);
+        modulated.resize(area);
+        clicks.resize(2 * area);
+        logits.resize(area);
+        keys.resize(area);
+        windows.resize(batch);
+        placed.resize(static_cast<std::size_t>(batch) * n_clicks);
+        MfpLane lane = {};
+        lane.image = image.data();
+        lane.prev = prev.data();
+        lane.modulated = modulated.data();
+        lane.clicks = clicks.data();
+        lane.logits = logits.data();
+        lane.keys = keys.data();
+        lane.windows = windows.data();
+        lane.placed = placed.data();
+        lane.batch = batch;
+        lane.height = size.height;
+        lane.width = size.width;
+        lane.capacity = n_clicks;
+        return lane;
+    }
+};
+
+class HostPipeline : public Pipeline {
+public:
+    HostPipeline(std::shared_ptr<const Network> network, const Image& image, const std::uint8_t* initial,
+                 const ClickOptions& options)
+        : network_(std::move(network)), options_(options), height_(image.height), width_(image.width) {
+        const std::size_t area = static_cast<std::size_t>(height_) * width_;
+        channels_ = image.channels == 1 ? 1 : 3;
+        pixels_.resize(area * channels_);
+        const std::ptrdiff_t stride =
+            image.row_stride ? image.row_stride : static_cast<std::ptrdiff_t>(width_) * image.channels;
+        unsigned char* to = pixels_.data();
+        for (int row = 0; row < height_; ++row) {
+            const std::uint8_t* from = image.pixels + row * stride;
+            for (int column = 0; column < width_; ++column, from += image.channels) to = std::copy_n(from, channels_, to);
+        }
+        if (initial) initial_.assign(initial, initial + area);
+        probability_.resize(area);
+        start();
+    }
+
+    void start() noexcept override {
+        if (initial_.empty()) {
+            std::fill(probability_.begin(), probability_.end(), 0.0f);
+        } else {
+            std::transform(initial_.begin(), initial_.end(), probability_.begin(),
+                           [](std::uint8_t value) { return value ? 1.0f : 0.0f; });
+        }
+    }
+
+    std::unique_ptr<StepMap> click(const Roi& roi, const std::vector<Click>& clicks, Timing& timing) override {
+        MfpLane lane;
+        MfpClickBlock block;
+        auto map = std::make_unique<HostMap>();
+        {
+            Stopwatch watch(timing.crop);
+            map->size = network_size(options_.size, roi);
+            map->values.resize(static_cast<std::size_t>(map->size.height) * map->size.width);
+            scratch_.reserve(std::max(roi_width(roi), map->size.width));  // pasting again allocates nothing
+            list_.clear();
+            for (const Click& click : clicks) list_.push_back({click.y, click.x, click.positive, click.index});
+            const bool same_size = map->size.height == held_size_.height && map->size.width == held_size_.width;
+            const bool with_image = !held_ || !(*held_ == roi) || !same_size;
+            if (with_image) held_.reset();  // until the lane holds it
+            lane = memory_.fit(options_.flip ? 2 : 1, map->size, static_cast<int>(clicks.size()));
+            block = block_for(roi, map->values.data());
+            empty_ = crop(lane, block, with_image, scratch_);
+            held_ = roi;
+            held_size_ = map->size;
+        }
+        {
+            Stopwatch watch(timing.encode);
+            begin(lane, block, list_.data());
+            disks(lane, block);
+        }
+        if (empty_) {  // prev holds only zeros, so it serves as the modulated map too
+            Stopwatch watch(timing.network);
+            run(lane, lane.prev, timing);
+            check_finite(bootstrap(lane));
+        }
+        {
+            Stopwatch watch(timing.modulate);
+            modulate(lane, block, differences_);
+        }
+        {
+            Stopwatch watch(timing.network);
+            run(lane, lane.modulated, timing);
+            check_finite(probability_of(lane, block));
+        }
+        Stopwatch watch(timing.paste);
+        mfp::paste(lane, block, scratch_);
+        return map;
+    }
+
+    void paste(const Step& step) noexcept override {
+        auto& map = static_cast<HostMap&>(*step.map);
+        MfpLane lane = {};
+        lane.height = map.size.height;
+        lane.width = map.size.width;
+        mfp::paste(lane, block_for(step.roi, map.values.data()), scratch_);
+    }
+
+    std::optional<Roi> object_box() const override {
+        const auto has_object = [this](int row) {
+            const float* values = probability_.data() + static_cast<std::size_t>(row) * width_;
+            bool any = false;
+            for (int column = 0; column < width_; ++column) any |= values[column] > object_threshold;
+            return any;
+        };
+        int top = 0, bottom = height_ - 1;
+        while (top < height_ && !has_object(top)) ++top;
+        if (top == height_) return std::nullopt;
+        while (!has_object(bottom)) --bottom;
+        int left = width_, right = -1;
+        for (int row = top; row <= bottom; ++row) {
+            const float* values = probability_.data() + static_cast<std::size_t>(row) * width_;
+            for (int column = 0; column < left; ++column) {
+                if (values[column] > object_threshold) left = column;
+            }
+            for (int column = width_ - 1; column > right; --column) {
+                if (values[column] > object_threshold) right = column;
+            }
+        }
+        return Roi{top, bottom, left, right};
+    }
+
+    void mask(Mask& mask) const noexcept override {
+        const float threshold = options_.threshold;
+        std::transform(probability_.begin(), probability_.end(), mask.pixels.begin(),
+                       [threshold](float value) { return static_cast<std::uint8_t>(value > threshold); });
+    }
+
+    Map probability() const override { return {height_, width_, probability_}; }
+
+private:
+    MfpClickBlock block_for(const Roi& roi, float* map) {
+        MfpClickBlock block = {};
+        block.image = pixels_.data();
+        block.image_row = static_cast<long long>(width_) * channels_;
+        block.image_column = channels_;
+        block.image_channel = channels_ == 1 ? 0 : 1;  // grey: three times the same plane
+        block.probability = probability_.data();
+        block.map = map;
+        block.r_max = options_.r_max;
+        block.threshold = options_.threshold;
+        block.disk_radius = disk_radius;
+        block.height = height_;
+        block.width = width_;
+        block.row_min = roi.row_min;
+        block.row_max = roi.row_max;
+        block.col_min = roi.col_min;
+        block.col_max = roi.col_max;
+        block.n_clicks = static_cast<int>(list_.size());
+        block.newest = block.n_clicks - 1;
+        block.n_early = options_.n_early;
+        block.compare_rgb = options_.compare_rgb;
+        return block;
+    }
+
+    static bool probability_of(const MfpLane& lane, const MfpClickBlock& block) { return mfp::probability(lane, block); }
+
+    void run(const MfpLane& lane, const float* modulated, Timing& timing) const {
+        network_->backend().run({lane.image, lane.prev, modulated, lane.clicks, lane.logits, lane.batch, lane.height,
+                                 lane.width});
+        ++timing.passes;
+    }
+
+    void check_finite(bool finite) const {
+        if (finite) return;
+        throw NetworkError(
+            text(network_->backend().name(), " gave logits that are not finite: its weights are damaged, or overflow"));
+    }
+
+    std::shared_ptr<const Network> network_;
+    ClickOptions options_;
+    int height_, width_, channels_;
+    std::vector<unsigned char> pixels_;
+    std::vector<std::uint8_t> initial_;
+    std::vector<float> probability_;
+    LaneMemory memory_;
+    std::optional<Roi> held_;  // region whose image the lane holds
+    Size held_size_;
+    bool empty_ = true;
+    std::vector<MfpClick> list_;
+    std::vector<unsigned> differences_;
+    ResizeScratch scratch_;
+};
+
+}  // namespace
+
+Stopwatch::Stopwatch(double& stage) : stage_(stage), start_(now_ms()) {}
+Stopwatch::~Stopwatch() { stage_ += now_ms() - start_; }
+
+std::unique_ptr<Pipeline> host_pipeline(std::shared_ptr<const Network> network, const Image& image,
+                                        const std::uint8_t* initial, const ClickOptions& options) {
+    return std::make_unique<HostPipeline>(std::move(network), image, initial, options);
+}
+
+}  // namespace mfp

@@ -1,0 +1,212 @@
+// The state machine of a session: clicks, regions, undo and redo over a pipeline. See engine/session.py.
+#include <algorithm>
+#include <cmath>
+
+#include "backend.hpp"
+#include "limits.hpp"
+#include "pipeline.hpp"
+#include "roi.hpp"
+#include "text.hpp"
+
+namespace mfp {
+namespace {
+
+void check_image(const Image& image) {
+    if (!image.pixels) throw ImageError("expected an image, got no pixels");
+    if (image.height < 1 || image.width < 1) {
+        throw ImageError(text("expected an image with pixels, got an empty one of ", image.height, "×", image.width));
+    }
+    if (image.channels != 1 && image.channels != 3 && image.channels != 4) {
+        throw ImageError(text("expected an image of 1 (grey), 3 (RGB) or 4 (RGBA) channels, got ", image.channels));
+    }
+    const long long needed = static_cast<long long>(image.width) * image.channels;
+    if (image.row_stride && std::llabs(image.row_stride) < needed) {
+        throw ImageError(text("expected rows at least ", needed, " bytes apart, or 0 for rows without gaps, got a stride of ",
+                              image.row_stride));
+    }
+}
+
+void check_initial_mask(const std::uint8_t* mask, std::size_t area) {
+    const std::uint8_t top = *std::max_element(mask, mask + area) > 1 ? 255 : 1;
+    if (std::any_of(mask, mask + area, [top](std::uint8_t value) { return value != 0 && value != top; })) {
+        throw ImageError(
+            "expected an initial mask of 0 and 1, or of 0 and 255, got other values; threshold it first, for a probability "
+            "map with mask > 0.5");
+    }
+}
+
+bool is_side(int side) { return 1 <= side && side <= max_side; }
+
+// The session's size, held against what the network takes.
+Size checked_size(const SessionOptions& options, const NetworkInfo& info) {
+    if (options.size && options.longer_side) throw OptionError("expected a size or a longer side, got both: leave one out");
+    if (!options.size && !options.longer_side) return info.size ? *info.size : Size{default_longer_side, 0};
+    const Size size = options.size ? *options.size : Size{*options.longer_side, 0};
+    const std::string asked =
+        options.size ? text(size.height, "×", size.width) : text("a longer side of ", size.height);
+    if (!is_side(size.height) || (options.size && !is_side(size.width))) {
+        throw OptionError(text("expected a size in pixels from 1 to ", max_side, " a side, got ", asked));
+    }
+    if (info.size && !(options.size && size.height == info.size->height && size.width == info.size->width)) {
+        throw OptionError(text("this network is fixed to ", info.size->height, "×", info.size->width, ", got ", asked,
+                               "; leave the size out, or export a network for it: mfp export --size HxW (or --size dynamic "
+                               "for the convolutional backbones)"));
+    }
+    return size;
+}
+
+ClickOptions checked_options(const SessionOptions& options, const NetworkInfo& info) {
+    const int n_early = options.n_early.value_or(info.n_early);
+    const double r_max = options.r_max.value_or(info.r_max);
+    if (!(options.threshold > 0 && options.threshold < 1)) {
+        throw OptionError(text("expected a threshold between 0 and 1, got ", options.threshold));
+    }
+    if (n_early < 0) throw OptionError(text("expected a whole number from 0 for n_early, got ", n_early));
+    if (!(r_max > 0) || !std::isfinite(r_max)) {
+        throw OptionError(text("expected a positive r_max in network pixels, got ", r_max));
+    }
+    if (options.distance != Distance::probability && options.distance != Distance::rgb) {
+        throw OptionError(text("expected the distance probability or rgb, got ", static_cast<int>(options.distance)));
+    }
+    return {checked_size(options, info), options.flip, static_cast<float>(options.threshold), n_early, r_max,
+            options.distance == Distance::rgb};
+}
+
+}  // namespace
+
+std::size_t Mask::area() const { return static_cast<std::size_t>(std::count(pixels.begin(), pixels.end(), 1)); }
+
+struct Session::State {
+    std::shared_ptr<const Network> network;
+    int height, width;
+    bool has_initial;
+    std::unique_ptr<Pipeline> pipeline;
+    std::vector<Step> steps, undone;
+    std::optional<Timing> timing;
+
+    Mask blank() const {
+        Mask mask{height, width, {}};
+        mask.pixels.resize(static_cast<std::size_t>(height) * width);
+        return mask;
+    }
+
+    std::optional<Roi> roi() const { return steps.empty() ? std::nullopt : std::optional<Roi>(steps.back().roi); }
+
+    // Builds the map again from the steps, from the last one on that covered the whole image.
+    void repaint() noexcept {
+        const Roi everything = {0, height - 1, 0, width - 1};
+        std::size_t first = steps.size();
+        while (first > 0 && !(steps[first - 1].roi == everything)) --first;
+        if (first == 0) pipeline->start();
+        for (std::size_t i = first == 0 ? 0 : first - 1; i < steps.size(); ++i) pipeline->paste(steps[i]);
+    }
+
+    Click checked(double x, double y, bool positive) const {
+        if (!std::isfinite(x) || !std::isfinite(y)) {
+            throw ClickError(text("expected finite coordinates, got x=", x, ", y=", y));
+        }
+        if (!(0 <= x && x < width && 0 <= y && y < height)) {
+            throw ClickError(text("click outside the image: expected 0 <= x < ", width, " and 0 <= y < ", height, ", got x=",
+                                  x, ", y=", y));
+        }
+        return {x, y, positive, static_cast<int>(steps.size()) + (has_initial ? 1 : 0)};
+    }
+};
+
+Session::Session(std::shared_ptr<const Network> network, const Image& image, const SessionOptions& options) {
+    if (!network) throw OptionError("expected a network, got none: load one with mfp::Network::load");
+    const ClickOptions checked = checked_options(options, network->info());
+    check_image(image);
+    if (options.initial_mask) {
+        check_initial_mask(options.initial_mask, static_cast<std::size_t>(image.height) * image.width);
+    }
+    state_ = std::make_unique<State>();
+    state_->pipeline = host_pipeline(network, image, options.initial_mask, checked);
+    state_->network = std::move(network);
+    state_->height = image.height;
+    state_->width = image.width;
+    state_->has_initial = options.initial_mask != nullptr;
+}
+
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+
+Mask Session::click(double x, double y, bool positive) {
+    State& state = *state_;
+    const Click click = state.checked(x, y, positive);
+    Timing timing;
+    Mask mask;
+    std::vector<Click> clicks;
+    Roi roi;
+    {
+        Stopwatch watch(timing.crop);
+        mask = state.blank();  // all that can lack memory comes before the map changes
+        state.steps.reserve(state.steps.size() + 1);
+        clicks = this->clicks();
+        clicks.push_back(click);
+        roi = choose_roi(state.roi(), state.pipeline->object_box(), clicks, state.height, state.width);
+    }
+    Step step{click, roi, state.pipeline->click(roi, clicks, timing)};
+    state.undone.clear();
+    state.steps.push_back(std::move(step));
+    {
+        Stopwatch watch(timing.paste);
+        state.pipeline->mask(mask);
+    }
+    state.timing = timing;
+    return mask;
+}
+
+Mask Session::undo() {
+    State& state = *state_;
+    if (state.steps.empty()) throw NothingToUndoError("nothing to undo: this object has no clicks");
+    Mask mask = state.blank();
+    state.undone.push_back(std::move(state.steps.back()));
+    state.steps.pop_back();
+    state.repaint();
+    state.pipeline->mask(mask);
+    return mask;
+}
+
+Mask Session::redo() {
+    State& state = *state_;
+    if (state.undone.empty()) throw NothingToUndoError("nothing to redo: no click was undone since the last one");
+    Mask mask = state.blank();
+    state.steps.push_back(std::move(state.undone.back()));
+    state.undone.pop_back();
+    state.pipeline->paste(state.steps.back());
+    state.pipeline->mask(mask);
+    return mask;
+}
+
+void Session::reset() {
+    state_->steps.clear();
+    state_->undone.clear();
+    state_->pipeline->start();
+}
+
+Mask Session::mask() const {
+    Mask mask = state_->blank();
+    state_->pipeline->mask(mask);
+    return mask;
+}
+
+Map Session::probability() const { return state_->pipeline->probability(); }
+std::optional<Roi> Session::roi() const { return state_->roi(); }
+
+std::vector<Click> Session::clicks() const {
+    std::vector<Click> clicks;
+    clicks.reserve(state_->steps.size() + 1);
+    for (const Step& step : state_->steps) clicks.push_back(step.click);
+    return clicks;
+}
+
+bool Session::can_undo() const { return !state_->steps.empty(); }
+bool Session::can_redo() const { return !state_->undone.empty(); }
+std::optional<Timing> Session::timing() const { return state_->timing; }
+int Session::height() const { return state_->height; }
+int Session::width() const { return state_->width; }
+const std::shared_ptr<const Network>& Session::network() const { return state_->network; }
+
+}  // namespace mfp
