@@ -1,0 +1,149 @@
+// Files that are networks and files that are not. Arguments: toy.onnx, a folder to write into.
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <random>
+
+#include "check.hpp"
+#include "onnx_file.hpp"
+#include "text.hpp"
+
+namespace {
+
+std::string folder;
+
+std::string written(const std::string& name, const std::string& data) {
+    const std::string path = folder + "/" + name;
+    std::ofstream(path, std::ios::binary) << data;
+    return path;
+}
+
+// Protobuf by hand: one field of bytes.
+std::string field(int number, const std::string& bytes) {
+    std::string length;
+    for (std::size_t left = bytes.size();; left >>= 7) {
+        length += static_cast<char>((left & 0x7f) | (left > 0x7f ? 0x80 : 0));
+        if (left <= 0x7f) break;
+    }
+    return mfp::text(static_cast<char>(number << 3 | 2), length, bytes);
+}
+
+std::string number_field(int number, int value) {
+    return mfp::text(static_cast<char>(number << 3), static_cast<char>(value));
+}
+
+std::string tensor(const std::string& name, std::vector<int> shape, int element = 1) {
+    std::string dims;
+    for (const int side : shape) dims += field(1, side < 0 ? field(2, "any") : number_field(1, side));
+    return field(1, name) + field(2, field(1, number_field(1, element) + field(2, dims)));
+}
+
+std::string model(const std::string& graph, const std::string& metadata = "") {
+    return field(8, number_field(2, 17)) + field(7, graph) + metadata;
+}
+
+std::string graph(int batch = -1, int height = 48, int width = 64, int image_channels = 3, int element = 1) {
+    std::string text;
+    for (const auto& [name, channels] :
+         {std::pair("image", image_channels), std::pair("prev_mask", 1), std::pair("modulated_mask", 1), std::pair("clicks", 2)}) {
+        text += field(11, tensor(name, {batch, channels, height, width}, element));
+    }
+    return text + field(12, tensor("logits", {batch, 1, height, width}));
+}
+
+std::string property(const std::string& key, const std::string& value) { return field(14, field(1, key) + field(2, value)); }
+
+void what_a_file_says() {
+    const auto info = mfp::check_contract(
+        "f", mfp::read_onnx(written("says.onnx", model(graph(), property("mfp.backbone", "hrnet18") + property("mfp.n_early", "5") +
+                                                                    property("mfp.r_max", "75.5") +
+                                                                    property("mfp.weights", "untrained,\x1b seed 0")))));
+    CHECK_EQUAL(info.backbone, "hrnet18");
+    CHECK(info.size && info.size->height == 48 && info.size->width == 64);
+    CHECK_EQUAL(info.n_early, 5);
+    CHECK_EQUAL(info.r_max, 75.5);
+    CHECK_EQUAL(info.weights, "untrained, seed 0");  // without the control character
+    CHECK_EQUAL(info.precision, "fp32");
+    CHECK_EQUAL(mfp::check_contract("f", mfp::read_onnx(written("half.onnx", model(graph() + field(5, number_field(2, 10)))))).precision,
+                "fp16");
+    CHECK(!mfp::check_contract("f", mfp::read_onnx(written("any.onnx", model(graph(-1, -1, -1))))).size);
+}
+
+void files_that_are_refused() {
+    int n = 0;
+    const auto refused = [&](const std::string& data, const char* words) {
+        const std::string path = written("refused_" + std::to_string(n++) + ".onnx", data);
+        CHECK_THROWS(mfp::check_contract("f.onnx", mfp::read_onnx(path)), mfp::NetworkError, words);
+    };
+    refused("", "is no ONNX file");
+    refused("no network", "is no ONNX file");
+    refused(field(7, graph()), "is no ONNX file");
+    refused(model(field(11, tensor("image", {-1, 3, -1, -1}))),
+            "f.onnx is no MFP network: expected the inputs image, prev_mask, modulated_mask, clicks and the output logits, "
+            "found the inputs image and the outputs none. Export one with");
+    refused(model(graph(2)), "the batch of image is fixed to 2");
+    refused(model(graph(-1, 48, 64, 4)), "expected image as N×3×H×W, found any×4×48×64");
+    refused(model(graph(-1, 48, 64, 3, 10)), "expected image in float32");
+    refused(model(graph(-1, 48, -1)), "both fixed or both open, found 48×any");
+    refused(model(graph(), property("mfp.n_early", "seven")), "n_early='seven'");
+    refused(model(graph(), property("mfp.r_max", "-1")), "r_max='-1'");
+    refused(model(graph(), property("mfp.r_max", "nan")), "r_max='nan'");
+    refused(model(graph() + field(5, number_field(14, 1))), "keeps weights in other files");
+    CHECK_THROWS(mfp::Network::load(folder + "/absent.onnx"), mfp::Error, "");
+    CHECK_THROWS(mfp::read_onnx(folder + "/absent.onnx"), mfp::NetworkError, "no such file");
+    CHECK_THROWS(mfp::read_onnx(folder), mfp::NetworkError, "got a folder");
+    CHECK_THROWS(mfp::read_onnx(written("network.plan", "x")), mfp::NetworkError, "ending in .onnx");
+}
+
+void options_that_are_refused(const std::string& toy) {
+    mfp::NetworkOptions options;
+    options.runtime = "tensorflow";
+    CHECK_THROWS(mfp::Network::load(toy, options), mfp::OptionError, "unknown runtime 'tensorflow'");
+    options = {};
+    options.threads = -1;
+    CHECK_THROWS(mfp::Network::load(toy, options), mfp::OptionError, "number of threads");
+    options = {};
+    options.precision = "int8";
+    CHECK_THROWS(mfp::Network::load(toy, options), mfp::OptionError, "fp32, fp16, bf16");
+    if (mfp::Network::runtimes().empty()) {
+        CHECK_THROWS(mfp::Network::load(toy), mfp::RuntimeMissingError, "pip install openvino");
+        return;
+    }
+    options.precision = "fp16";
+    CHECK_THROWS(mfp::Network::load(toy, options), mfp::OptionError, "fp32 or bf16");
+    // keeps the contract, and is no graph that a runtime could run
+    CHECK_THROWS(mfp::Network::load(folder + "/says.onnx"), mfp::NetworkError, "OpenVINO cannot take");
+    options = {};
+    options.threads = 1;
+    CHECK_EQUAL(mfp::Network::load(toy, options)->runtime(), "openvino");
+}
+
+// Whatever is done to a file: it is read, or refused.
+void damaged_files(const std::string& toy) {
+    std::ifstream stream(toy, std::ios::binary);
+    const std::string whole((std::istreambuf_iterator<char>(stream)), {});
+    CHECK(whole.size() > 100);
+    std::mt19937 generator(3);
+    const auto any = [&](std::size_t below) { return std::uniform_int_distribution<std::size_t>(0, below - 1)(generator); };
+    for (int i = 0; i < 600; ++i) {
+        std::string damaged = whole.substr(0, i % 2 ? whole.size() : any(whole.size()));
+        for (int k = 0; !damaged.empty() && k < i % 5; ++k) damaged[any(damaged.size())] = static_cast<char>(any(256));
+        const std::string path = written("damaged.onnx", damaged);
+        try {
+            mfp::check_contract("f", mfp::read_onnx(path));
+        } catch (const mfp::NetworkError&) {
+        }
+    }
+}
+
+}  // namespace
+
+int main(int, char** arguments) {
+    folder = arguments[2];
+    std::filesystem::create_directories(folder);
+    what_a_file_says();
+    files_that_are_refused();
+    options_that_are_refused(arguments[1]);
+    damaged_files(arguments[1]);
+    return report();
+}
