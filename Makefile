@@ -7,9 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 # errors that CUDA returns are what some tests are about
 SANITIZED := --report-api-errors no --error-exitcode 1 $(BIN)/python -m pytest -m gpu tests/kernels
+CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake
+CTEST := $(BIN)/ctest
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-gpu lint types clean
+.PHONY: demo test test-gpu cpp cpp-sanitized lint types clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p demo
@@ -27,13 +29,30 @@ test-gpu: $(VENV)/gpu.stamp
 		compute-sanitizer --tool memcheck $(SANITIZED); compute-sanitizer --tool racecheck $(SANITIZED); \
 	else echo "compute-sanitizer is not on PATH: it comes with the CUDA toolkit. The kernels ran without it."; fi
 
+# the engine in C++: configures, builds and tests it, with OpenVINO of the environment and the three real networks
+cpp: build/cpp-data.stamp
+	$(CMAKE) -S engine/cpp -B build/cpp -G Ninja -DMFP_PYTHON=$(CURDIR)/$(BIN)/python -DMFP_TEST_DATA=$(CURDIR)/build/cpp-data
+	$(CMAKE) --build build/cpp
+	$(CTEST) --test-dir build/cpp --output-on-failure
+
+# AddressSanitizer and UBSan with OpenVINO; ThreadSanitizer without, as it knows nothing of how OpenVINO's threads wait
+cpp-sanitized: build/cpp-tools.stamp
+	$(CMAKE) -S engine/cpp -B build/cpp-asan -G Ninja -DMFP_PYTHON=$(CURDIR)/$(BIN)/python -DMFP_EXAMPLES=OFF \
+		-DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-O1 -DMFP_SANITIZE=address,undefined
+	$(CMAKE) --build build/cpp-asan
+	$(CTEST) --test-dir build/cpp-asan --output-on-failure
+	$(CMAKE) -S engine/cpp -B build/cpp-tsan -G Ninja -DMFP_EXAMPLES=OFF -DMFP_OPENVINO=OFF \
+		-DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-O1 -DMFP_SANITIZE=thread
+	$(CMAKE) --build build/cpp-tsan --target test_threads
+	$(CTEST) --test-dir build/cpp-tsan --output-on-failure -R threads
+
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 # mypy cannot follow an editable install of a root package, so it reads an ordinary one
 types: $(VENV)/dev.stamp
-	rm -rf build
+	rm -rf build/lib build/types
 	$(PIP) --no-deps --target build/types .
 	MYPYPATH=build/types $(BIN)/mypy -p mfp
 
@@ -53,6 +72,16 @@ $(VENV)/dev.stamp: setup.py constraints.txt | $(VENV)/bin/python
 $(VENV)/gpu.stamp: $(VENV)/dev.stamp
 	@echo "installing CuPy into $(VENV): about 200 MB"
 	$(PIP) --editable '.[dev,rtx]'
+	@touch $@
+
+# CMake and Ninja, into the environment: not every system has them, or has them new enough
+build/cpp-tools.stamp: $(VENV)/dev.stamp
+	$(PIP) 'cmake>=3.22,<4' ninja
+	mkdir -p build
+	@touch $@
+
+build/cpp-data.stamp: build/cpp-tools.stamp tests/cpp/make_data.py
+	$(BIN)/python tests/cpp/make_data.py build/cpp-data
 	@touch $@
 
 clean:

@@ -63,6 +63,7 @@ int main(int count, char** arguments) {
     CHECK(mfp_session_mask(session, mask, &error) == MFP_OK && !memchr(mask, 1, sizeof mask));
     CHECK(mfp_session_probability(session, probability, &error) == MFP_OK && probability[0] == 0);
     CHECK(mfp_session_probability(session, NULL, &error) == MFP_ERROR_OPTION);
+    CHECK(mfp_session_finish(session, mask, &error) == MFP_ERROR_SESSION);
     mfp_session_free(session);
     return failures != 0;
 }

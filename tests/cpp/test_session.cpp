@@ -87,6 +87,25 @@ void the_first_region_follows_the_initial_mask() {
     CHECK_EQUAL(session.timing()->passes, 1);  // the map is not empty: nothing to bootstrap
 }
 
+void objects_one_after_another() {
+    std::vector<std::uint8_t> initial(height * width);
+    std::fill_n(initial.begin() + 50 * width, 40, std::uint8_t(1));
+    auto options = small();
+    options.initial_mask = initial.data();
+    mfp::Session session(fake_network(), image, options);
+    CHECK_EQUAL(session.finish().area(), std::size_t(40));
+    CHECK_EQUAL(session.mask().area(), std::size_t(0));
+    CHECK_THROWS(session.finish(), mfp::SessionError, "click on the object first");
+    session.click(20, 20);
+    CHECK_EQUAL(session.clicks()[0].index, 0);
+    const mfp::Map second = session.probability();
+    session.finish();
+    CHECK(session.clicks().empty() && !session.roi());
+    mfp::Session alone(fake_network(), image, small());
+    alone.click(20, 20);
+    CHECK(same_bits(alone.probability(), second));
+}
+
 void a_failing_network_loses_nothing() {
     auto switches = std::make_shared<FakeSwitches>();
     mfp::Session session(fake_network(switches), image, small());
@@ -238,6 +257,7 @@ int main() {
     undo_and_redo_are_exact_and_run_no_network();
     passes_of_a_click();
     the_first_region_follows_the_initial_mask();
+    objects_one_after_another();
     a_failing_network_loses_nothing();
     clicks_that_are_refused();
     options_that_are_refused();

@@ -145,6 +145,10 @@ mfp_status mfp_session_reset(mfp_session* session, mfp_error* error) {
     return guarded(error, [&] { needed(session, "a session")->session.reset(); });
 }
 
+mfp_status mfp_session_finish(mfp_session* session, uint8_t* mask, mfp_error* error) {
+    return guarded(error, [&] { copy(needed(session, "a session")->session.finish(), mask); });
+}
+
 mfp_status mfp_session_mask(const mfp_session* session, uint8_t* mask, mfp_error* error) {
     return guarded(error, [&] {
         needed(session, "a session");

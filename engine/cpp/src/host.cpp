@@ -86,6 +86,8 @@ public:
         }
     }
 
+    void forget_initial() noexcept override { initial_.clear(); }
+
     std::unique_ptr<StepMap> click(const Roi& roi, const std::vector<Click>& clicks, Timing& timing) override {
         MfpLane lane;
         MfpClickBlock block;

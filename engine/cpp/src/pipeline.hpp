@@ -39,6 +39,9 @@ public:
     // Sets the map to zeros, or to the initial mask.
     virtual void start() noexcept = 0;
 
+    // From now on start() sets the map to zeros.
+    virtual void forget_initial() noexcept = 0;
+
     // Everything from the crop to the paste; the newest click is the last. Where it throws, nothing has changed.
     virtual std::unique_ptr<StepMap> click(const Roi& roi, const std::vector<Click>& clicks, Timing& timing) = 0;
 

@@ -186,6 +186,17 @@ void Session::reset() {
     state_->pipeline->start();
 }
 
+Mask Session::finish() {
+    if (state_->steps.empty() && !state_->has_initial) {
+        throw SessionError("nothing to finish: click on the object first");
+    }
+    Mask done = mask();
+    state_->has_initial = false;
+    state_->pipeline->forget_initial();
+    reset();
+    return done;
+}
+
 Mask Session::mask() const {
     Mask mask = state_->blank();
     state_->pipeline->mask(mask);

@@ -95,6 +95,8 @@ mfp_status mfp_session_click(mfp_session* session, double x, double y, int posit
 mfp_status mfp_session_undo(mfp_session* session, uint8_t* mask, mfp_error* error);
 mfp_status mfp_session_redo(mfp_session* session, uint8_t* mask, mfp_error* error);
 mfp_status mfp_session_reset(mfp_session* session, mfp_error* error);
+/** Writes the present mask and starts the next object on the same image, from nothing. */
+mfp_status mfp_session_finish(mfp_session* session, uint8_t* mask, mfp_error* error);
 mfp_status mfp_session_mask(const mfp_session* session, uint8_t* mask, mfp_error* error);
 
 /** `probability`: height * width floats, written with values in [0, 1]. */

@@ -166,6 +166,10 @@ public:
     /// Drops all clicks, back to the initial mask or to nothing.
     void reset();
 
+    /// Returns the present mask and starts the next object on the same image, from nothing; an initial mask belonged to the
+    /// object that is done. @throws SessionError  the present object has neither clicks nor an initial mask.
+    Mask finish();
+
     Mask mask() const;                   ///< the present mask; empty before the first click
     Map probability() const;             ///< the present probability map of the whole image
     std::optional<Roi> roi() const;      ///< region of the newest pass; none before the first click

@@ -1,0 +1,108 @@
+// Milliseconds of first and later clicks, as a record like those of bench/results:
+//     latency NETWORK.onnx PHOTOGRAPH [CLICKS [THREADS]]      prints JSON; percentiles go to stderr
+// Each session takes one first click and ten later ones, until there are CLICKS later ones.
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+
+#include "pictures.hpp"
+
+namespace {
+
+double percentile(std::vector<double> values, double share) {
+    std::sort(values.begin(), values.end());
+    const double place = share * static_cast<double>(values.size() - 1);
+    const auto below = static_cast<std::size_t>(place);
+    const std::size_t above = std::min(below + 1, values.size() - 1);
+    return values[below] + (values[above] - values[below]) * (place - static_cast<double>(below));
+}
+
+void print_clicks(const char* name, const std::vector<mfp::Timing>& clicks) {
+    std::printf("   \"%s\": [", name);
+    for (std::size_t i = 0; i < clicks.size(); ++i) {
+        const mfp::Timing& t = clicks[i];
+        std::printf("%s\n    {\"crop\": %.6f, \"encode\": %.6f, \"modulate\": %.6f, \"network\": %.6f, \"paste\": %.6f, "
+                    "\"passes\": %d, \"total\": %.6f}",
+                    i ? "," : "", t.crop, t.encode, t.modulate, t.network, t.paste, t.passes, t.total());
+    }
+    std::printf("\n   ],\n");
+}
+
+void print_percentiles(const char* name, const std::vector<mfp::Timing>& clicks) {
+    std::vector<double> totals, outside;
+    for (const mfp::Timing& t : clicks) {
+        totals.push_back(t.total());
+        outside.push_back(t.outside_network());
+    }
+    std::fprintf(stderr, "%s click: p50 %.1f, p95 %.1f, p99 %.1f ms; outside the network p50 %.2f, p95 %.2f ms\n", name,
+                 percentile(totals, 0.5), percentile(totals, 0.95), percentile(totals, 0.99), percentile(outside, 0.5),
+                 percentile(outside, 0.95));
+}
+
+// A text as it may stand in JSON.
+std::string quoted(const std::string& text) {
+    std::string result = "\"";
+    for (const char c : text) {
+        if (c == '"' || c == '\\') result += '\\';
+        result += c;
+    }
+    return result + '"';
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+    if (count < 3) {
+        std::fprintf(stderr, "expected: latency NETWORK.onnx PHOTOGRAPH [CLICKS [THREADS]]\n");
+        return 2;
+    }
+    const auto wanted = static_cast<std::size_t>(std::max(count > 3 ? std::atoi(arguments[3]) : 20, 1));
+    mfp::NetworkOptions options;
+    options.threads = count > 4 ? std::atoi(arguments[4]) : 0;
+    try {
+        const auto start = std::chrono::steady_clock::now();
+        const auto network = mfp::Network::load(arguments[1], options);
+        const double load = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        const Picture photograph = read_picture(arguments[2]);
+        std::vector<mfp::Timing> first, later;
+        double cold = 0;
+        std::mt19937 generator(0);
+        std::uniform_real_distribution<double> x(0, photograph.width), y(0, photograph.height);
+        while (later.size() < wanted) {
+            mfp::Session session(network, photograph.view());
+            session.click(photograph.width / 2.0, photograph.height / 2.0);
+            if (cold == 0) {  // the first of all pays for what the runtime makes on demand
+                cold = session.timing()->total();
+            } else {
+                first.push_back(*session.timing());
+            }
+            for (int k = 1; k <= 10 && later.size() < wanted; ++k) {
+                const double column = x(generator), row = y(generator);
+                session.click(column, row, k % 2 == 0);
+                later.push_back(*session.timing());
+            }
+        }
+        if (first.empty()) {
+            mfp::Session session(network, photograph.view());
+            session.click(photograph.width / 2.0, photograph.height / 2.0);
+            first.push_back(*session.timing());
+        }
+        const mfp::NetworkInfo& info = network->info();
+        std::printf("{\n \"kind\": \"latency\",\n \"schema\": 1,\n \"settings\": {\"language\": \"C++\", \"clicks\": %zu, "
+                    "\"flip\": true, \"photograph\": [%d, %d], \"threads\": %d},\n \"runs\": [\n  {\n",
+                    wanted, photograph.height, photograph.width, options.threads);
+        std::printf("   \"backbone\": %s,\n   \"name\": %s,\n   \"way\": \"engine\",\n   \"runtime\": %s,\n   \"precision\": "
+                    "%s,\n   \"device\": \"cpu\",\n   \"cold\": {\"load_s\": %.6f, \"first_click_ms\": %.6f},\n",
+                    quoted(info.backbone).c_str(), quoted("C++, " + network->runtime() + " " + info.precision).c_str(),
+                    quoted(network->runtime()).c_str(), quoted(info.precision).c_str(), load, cold);
+        print_clicks("first", first);
+        print_clicks("later", later);
+        std::printf("   \"stages\": null\n  }\n ],\n \"finished\": true\n}\n");
+        print_percentiles("first", first);
+        print_percentiles("later", later);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "latency: %s\n", error.what());
+        return 1;
+    }
+}
