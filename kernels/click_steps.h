@@ -1,5 +1,5 @@
-// What a click does to one of its pixels or to one click of its list, over the structures of click_block.h: the lines that
-// the kernels and the C++ engine's loops on the host share. Section numbers are those of docs/method.md.
+// What a click does to one of its pixels or to one click of its list, over the structures of click_block.h: the lines
+// that the kernels and the C++ engine's loops on the host share. Section numbers are those of docs/method.md.
 #pragma once
 
 #include "click_block.h"

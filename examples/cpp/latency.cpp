@@ -22,9 +22,10 @@ void print_clicks(const char* name, const std::vector<mfp::Timing>& clicks) {
     std::printf("   \"%s\": [", name);
     for (std::size_t i = 0; i < clicks.size(); ++i) {
         const mfp::Timing& t = clicks[i];
-        std::printf("%s\n    {\"crop\": %.6f, \"encode\": %.6f, \"modulate\": %.6f, \"network\": %.6f, \"paste\": %.6f, "
-                    "\"passes\": %d, \"total\": %.6f}",
-                    i ? "," : "", t.crop, t.encode, t.modulate, t.network, t.paste, t.passes, t.total());
+        std::printf(
+            "%s\n    {\"crop\": %.6f, \"encode\": %.6f, \"modulate\": %.6f, \"network\": %.6f, \"paste\": %.6f, "
+            "\"passes\": %d, \"total\": %.6f}",
+            i ? "," : "", t.crop, t.encode, t.modulate, t.network, t.paste, t.passes, t.total());
     }
     std::printf("\n   ],\n");
 }
@@ -89,13 +90,15 @@ int main(int count, char** arguments) {
             first.push_back(*session.timing());
         }
         const mfp::NetworkInfo& info = network->info();
-        std::printf("{\n \"kind\": \"latency\",\n \"schema\": 1,\n \"settings\": {\"language\": \"C++\", \"clicks\": %zu, "
-                    "\"flip\": true, \"photograph\": [%d, %d], \"threads\": %d},\n \"runs\": [\n  {\n",
-                    wanted, photograph.height, photograph.width, options.threads);
-        std::printf("   \"backbone\": %s,\n   \"name\": %s,\n   \"way\": \"engine\",\n   \"runtime\": %s,\n   \"precision\": "
-                    "%s,\n   \"device\": \"cpu\",\n   \"cold\": {\"load_s\": %.6f, \"first_click_ms\": %.6f},\n",
-                    quoted(info.backbone).c_str(), quoted("C++, " + network->runtime() + " " + info.precision).c_str(),
-                    quoted(network->runtime()).c_str(), quoted(info.precision).c_str(), load, cold);
+        std::printf(
+            "{\n \"kind\": \"latency\",\n \"schema\": 1,\n \"settings\": {\"language\": \"C++\", \"clicks\": %zu, "
+            "\"flip\": true, \"photograph\": [%d, %d], \"threads\": %d},\n \"runs\": [\n  {\n",
+            wanted, photograph.height, photograph.width, options.threads);
+        std::printf(
+            "   \"backbone\": %s,\n   \"name\": %s,\n   \"way\": \"engine\",\n   \"runtime\": %s,\n   \"precision\": "
+            "%s,\n   \"device\": \"cpu\",\n   \"cold\": {\"load_s\": %.6f, \"first_click_ms\": %.6f},\n",
+            quoted(info.backbone).c_str(), quoted("C++, " + network->runtime() + " " + info.precision).c_str(),
+            quoted(network->runtime()).c_str(), quoted(info.precision).c_str(), load, cold);
         print_clicks("first", first);
         print_clicks("later", later);
         std::printf("   \"stages\": null\n  }\n ],\n \"finished\": true\n}\n");

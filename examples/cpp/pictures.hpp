@@ -1,4 +1,5 @@
-// Reading photographs and writing masks. Without OpenCV: binary PPM and PGM in, PGM out; with it whatever it reads and writes.
+// Reading photographs and writing masks. Without OpenCV: binary PPM and PGM in, PGM out; with it whatever it reads and
+// writes.
 #pragma once
 
 #include <algorithm>
@@ -36,14 +37,16 @@ inline Picture read_ppm(const std::string& path) {
     Picture picture{values[1], values[0], kind == "P5" ? 1 : 3, {}};
     const bool is_known = (kind == "P5" || kind == "P6") && values[2] == 255 && picture.height > 0 && picture.width > 0;
     if (!file || !is_known || picture.height > 65535 || picture.width > 65535) {
-        throw std::runtime_error("cannot read " + path + ": expected a binary PPM or PGM of 8 bits"
+        throw std::runtime_error("cannot read " + path +
+                                 ": expected a binary PPM or PGM of 8 bits"
 #ifndef HAS_OPENCV
                                  "; for JPEG and PNG build with OpenCV, or convert it: magick FILE FILE.ppm"
 #endif
         );
     }
     picture.pixels.resize(static_cast<std::size_t>(picture.height) * picture.width * picture.channels);
-    if (!file.read(reinterpret_cast<char*>(picture.pixels.data()), static_cast<std::streamsize>(picture.pixels.size()))) {
+    if (!file.read(reinterpret_cast<char*>(picture.pixels.data()),
+                   static_cast<std::streamsize>(picture.pixels.size()))) {
         throw std::runtime_error("cannot read " + path + ": it ends too early");
     }
     return picture;

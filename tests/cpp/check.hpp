@@ -20,17 +20,17 @@ inline int report() {
     return failures() != 0;
 }
 
-#define CHECK(condition) \
-    do {                 \
+#define CHECK(condition)                                          \
+    do {                                                          \
         if (!(condition)) failed(__FILE__, __LINE__, #condition); \
     } while (0)
 
-#define CHECK_EQUAL(a, b)                                          \
-    do {                                                           \
-        const auto left = (a);                                     \
-        const auto right = (b);                                    \
-        std::ostringstream values;                                 \
-        values << #a " == " #b ": " << left << " and " << right;   \
+#define CHECK_EQUAL(a, b)                                               \
+    do {                                                                \
+        const auto left = (a);                                          \
+        const auto right = (b);                                         \
+        std::ostringstream values;                                      \
+        values << #a " == " #b ": " << left << " and " << right;        \
         if (!(left == right)) failed(__FILE__, __LINE__, values.str()); \
     } while (0)
 

@@ -1,7 +1,7 @@
 """Python and C++ click alike: ``python compare_python.py LIBRARY NETWORK SESSIONS PHOTOGRAPH…``.
 
-Takes the same five clicks through the C library (ctypes) and through the Python session, on OpenVINO, and fails where a mask
-differs in 0.1 % of its pixels or more. Prints the milliseconds of both for later clicks; does not judge them.
+Takes the same five clicks through the C library (ctypes) and through the Python session, on OpenVINO, and fails where a
+mask differs in 0.1 % of its pixels or more. Prints the milliseconds of both for later clicks; does not judge them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Library:
         if getattr(self._library, function)(*arguments, ctypes.byref(error)):
             raise RuntimeError(f"{function}: {error.message.decode()}")
 
-    def masks(self, image: np.ndarray, clicks: list[tuple[float, float, bool]]) -> tuple[list[np.ndarray], list[Timing]]:
+    def masks(
+        self, image: np.ndarray, clicks: list[tuple[float, float, bool]]
+    ) -> tuple[list[np.ndarray], list[Timing]]:
         picture = Image(image.ctypes.data, *image.shape, 0)
         session = ctypes.c_void_p()
         self("mfp_session_new", self._network, ctypes.byref(picture), None, ctypes.byref(session))

@@ -39,7 +39,8 @@ private:
 inline std::shared_ptr<const mfp::Network> fake_network(std::shared_ptr<FakeSwitches> switches = nullptr,
                                                         mfp::NetworkInfo info = {}) {
     if (!switches) switches = std::make_shared<FakeSwitches>();
-    return std::make_shared<const mfp::Network>(std::make_unique<const FakeBackend>(std::move(info), std::move(switches)));
+    return std::make_shared<const mfp::Network>(
+        std::make_unique<const FakeBackend>(std::move(info), std::move(switches)));
 }
 
 // A photograph of nothing in particular.

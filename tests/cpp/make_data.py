@@ -1,7 +1,8 @@
 """What the C++ tests read: ``python tests/cpp/make_data.py FOLDER``.
 
-Writes photographs as PPM, the golden trajectories as text and float32 files, and the ONNX files of the three real backbones
-with the weights that the trajectories were recorded with. What is there already is left alone: exporting takes a minute.
+Writes photographs as PPM, the golden trajectories as text and float32 files, and the ONNX files of the three real
+backbones with the weights that the trajectories were recorded with. Networks that are there already are left alone:
+exporting takes a minute.
 """
 
 from __future__ import annotations
@@ -55,13 +56,12 @@ def write_photograph(folder: Path, name: str) -> None:
 
 
 def write_trajectory(path: Path, image, target, flip, clicks, maps, passes) -> None:
-    """``path.txt``: image, size (one number is the longer side), flip, clicks; ``path.f32``: maps, every eighth pixel."""
+    """``path.txt``: image, size (one number is the longer side), flip, clicks; ``path.f32``: every eighth pixel."""
     size = np.atleast_1d(target).astype(int).tolist()
     lines = [image, f"{len(size)} " + " ".join(map(str, size)), str(int(flip)), str(len(clicks))]
-    for row, count in zip(clicks, passes):
-        lines.append(f"{row[0]!r} {row[1]!r} ".replace("np.float64(", "").replace(")", "") + " ".join(
-            str(int(value)) for value in (*row[2:7], count)
-        ))
+    for row, count in zip(clicks, passes, strict=True):
+        whole = map(int, (*row[2:7], count))
+        lines.append(" ".join(map(str, (float(row[0]), float(row[1]), *whole))))
     lines.append(" ".join(map(str, maps.shape)))
     path.with_suffix(".txt").write_text("\n".join(lines) + "\n")
     path.with_suffix(".f32").write_bytes(np.ascontiguousarray(maps, np.float32).tobytes())

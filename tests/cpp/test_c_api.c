@@ -6,12 +6,12 @@
 
 static int failures = 0;
 
-#define CHECK(condition)                                                       \
-    do {                                                                       \
-        if (!(condition)) {                                                    \
+#define CHECK(condition)                                                                        \
+    do {                                                                                        \
+        if (!(condition)) {                                                                     \
             fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, error.message); \
-            ++failures;                                                        \
-        }                                                                      \
+            ++failures;                                                                         \
+        }                                                                                       \
     } while (0)
 
 enum { HEIGHT = 60, WIDTH = 80 };
@@ -53,7 +53,8 @@ int main(int count, char** arguments) {
     CHECK(mfp_session_timing(session, &timing, &error) == MFP_ERROR_SESSION);
     CHECK(mfp_session_undo(session, NULL, &error) == MFP_ERROR_NOTHING_TO_UNDO);
     CHECK(mfp_session_click(session, 40, 30, 1, first, &error) == MFP_OK);
-    CHECK(mfp_session_roi(session, roi, &error) == MFP_OK && roi[0] == 0 && roi[1] == HEIGHT - 1 && roi[3] == WIDTH - 1);
+    CHECK(mfp_session_roi(session, roi, &error) == MFP_OK && roi[0] == 0 && roi[1] == HEIGHT - 1 &&
+          roi[3] == WIDTH - 1);
     CHECK(mfp_session_timing(session, &timing, &error) == MFP_OK && timing.passes == 2 && timing.network > 0);
     CHECK(mfp_session_click(session, 200, 30, 1, mask, &error) == MFP_ERROR_CLICK);
     CHECK(mfp_session_click(session, 10, 10, 0, NULL, &error) == MFP_OK);

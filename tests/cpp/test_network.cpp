@@ -44,28 +44,33 @@ std::string model(const std::string& graph, const std::string& metadata = "") {
 
 std::string graph(int batch = -1, int height = 48, int width = 64, int image_channels = 3, int element = 1) {
     std::string text;
-    for (const auto& [name, channels] :
-         {std::pair("image", image_channels), std::pair("prev_mask", 1), std::pair("modulated_mask", 1), std::pair("clicks", 2)}) {
+    for (const auto& [name, channels] : {std::pair("image", image_channels), std::pair("prev_mask", 1),
+                                         std::pair("modulated_mask", 1), std::pair("clicks", 2)}) {
         text += field(11, tensor(name, {batch, channels, height, width}, element));
     }
     return text + field(12, tensor("logits", {batch, 1, height, width}));
 }
 
-std::string property(const std::string& key, const std::string& value) { return field(14, field(1, key) + field(2, value)); }
+std::string property(const std::string& key, const std::string& value) {
+    return field(14, field(1, key) + field(2, value));
+}
 
 void what_a_file_says() {
     const auto info = mfp::check_contract(
-        "f", mfp::read_onnx(written("says.onnx", model(graph(), property("mfp.backbone", "hrnet18") + property("mfp.n_early", "5") +
-                                                                    property("mfp.r_max", "75.5") +
-                                                                    property("mfp.weights", "untrained,\x1b seed 0")))));
+        "f", mfp::read_onnx(
+                 written("says.onnx", model(graph(), property("mfp.backbone", "hrnet18") +
+                                                         property("mfp.n_early", "5") + property("mfp.r_max", "75.5") +
+                                                         property("mfp.weights", "untrained,\x1b seed 0")))));
     CHECK_EQUAL(info.backbone, "hrnet18");
     CHECK(info.size && info.size->height == 48 && info.size->width == 64);
     CHECK_EQUAL(info.n_early, 5);
     CHECK_EQUAL(info.r_max, 75.5);
     CHECK_EQUAL(info.weights, "untrained, seed 0");  // without the control character
     CHECK_EQUAL(info.precision, "fp32");
-    CHECK_EQUAL(mfp::check_contract("f", mfp::read_onnx(written("half.onnx", model(graph() + field(5, number_field(2, 10)))))).precision,
-                "fp16");
+    CHECK_EQUAL(
+        mfp::check_contract("f", mfp::read_onnx(written("half.onnx", model(graph() + field(5, number_field(2, 10))))))
+            .precision,
+        "fp16");
     CHECK(!mfp::check_contract("f", mfp::read_onnx(written("any.onnx", model(graph(-1, -1, -1))))).size);
 }
 
@@ -78,9 +83,10 @@ void files_that_are_refused() {
     refused("", "is no ONNX file");
     refused("no network", "is no ONNX file");
     refused(field(7, graph()), "is no ONNX file");
-    refused(model(field(11, tensor("image", {-1, 3, -1, -1}))),
-            "f.onnx is no MFP network: expected the inputs image, prev_mask, modulated_mask, clicks and the output logits, "
-            "found the inputs image and the outputs none. Export one with");
+    refused(
+        model(field(11, tensor("image", {-1, 3, -1, -1}))),
+        "f.onnx is no MFP network: expected the inputs image, prev_mask, modulated_mask, clicks and the output logits, "
+        "found the inputs image and the outputs none. Export one with");
     refused(model(graph(2)), "the batch of image is fixed to 2");
     refused(model(graph(-1, 48, 64, 4)), "expected image as N×3×H×W, found any×4×48×64");
     refused(model(graph(-1, 48, 64, 3, 10)), "expected image in float32");
@@ -124,7 +130,9 @@ void damaged_files(const std::string& toy) {
     const std::string whole((std::istreambuf_iterator<char>(stream)), {});
     CHECK(whole.size() > 100);
     std::mt19937 generator(3);
-    const auto any = [&](std::size_t below) { return std::uniform_int_distribution<std::size_t>(0, below - 1)(generator); };
+    const auto any = [&](std::size_t below) {
+        return std::uniform_int_distribution<std::size_t>(0, below - 1)(generator);
+    };
     for (int i = 0; i < 600; ++i) {
         std::string damaged = whole.substr(0, i % 2 ? whole.size() : any(whole.size()));
         for (int k = 0; !damaged.empty() && k < i % 5; ++k) damaged[any(damaged.size())] = static_cast<char>(any(256));

@@ -1,5 +1,6 @@
-// Random calls, right ones and wrong ones, on images of odd sizes: nothing but the promised exceptions, a map that stays in
-// [0, 1], and the click list determines every bit. Arguments: number of calls, seed, network file (else the tests' own).
+// Random calls, right ones and wrong ones, on images of odd sizes: nothing but the promised exceptions, a map that
+// stays in [0, 1], and the click list determines every bit. Arguments: number of calls, seed, network file (else the
+// tests' own).
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -55,14 +56,19 @@ void wrong_call(Subject& subject, const std::shared_ptr<const mfp::Network>& net
     const double bad[] = {-1, -1e-9, 1e9, std::nan(""), INFINITY, -INFINITY, static_cast<double>(subject.image.width)};
     mfp::SessionOptions options;
     switch (whole(0, 4)) {
-        case 0: CHECK_THROWS(session.click(bad[whole(0, 6)], 0), mfp::ClickError, "expected"); break;
-        case 1: CHECK_THROWS(session.click(0, whole(subject.image.height, 9999)), mfp::ClickError, "outside"); break;
+        case 0:
+            CHECK_THROWS(session.click(bad[whole(0, 6)], 0), mfp::ClickError, "expected");
+            break;
+        case 1:
+            CHECK_THROWS(session.click(0, whole(subject.image.height, 9999)), mfp::ClickError, "outside");
+            break;
         case 2:
             options.longer_side = whole(0, 1) ? whole(-9, 0) : whole(8193, 1 << 30);
             CHECK_THROWS(mfp::Session(network, subject.image, options), mfp::OptionError, "expected a size");
             break;
         case 3:
-            CHECK_THROWS(mfp::Session(network, {subject.pixels.data(), whole(-5, 0), 5, 3, 0}), mfp::ImageError, "empty");
+            CHECK_THROWS(mfp::Session(network, {subject.pixels.data(), whole(-5, 0), 5, 3, 0}), mfp::ImageError,
+                         "empty");
             break;
         default:
             options.threshold = whole(0, 1) ? whole(1, 9) : -whole(0, 9);
@@ -117,7 +123,8 @@ void call(Subject& subject, const std::shared_ptr<const mfp::Network>& network) 
         if (whole(0, 3) == 0) check_replay(subject, network);
         subject = new_subject(network);
     }
-    CHECK(subject.session->can_undo() == !subject.done.empty() && subject.session->can_redo() == !subject.undone.empty());
+    CHECK(subject.session->can_undo() == !subject.done.empty() &&
+          subject.session->can_redo() == !subject.undone.empty());
 }
 
 }  // namespace

@@ -35,7 +35,8 @@ void undo_and_redo_are_exact_and_run_no_network() {
         options.initial_mask = with_initial ? initial.data() : nullptr;
         mfp::Session session(fake_network(switches), {large.data(), 400, 600, 3, 0}, options);
         std::vector<mfp::Map> maps = {session.probability()};
-        const double clicks[][3] = {{50, 40, 1}, {55, 50, 0}, {500, 300, 1}, {300.5, 200.25, 0}, {70, 45, 1}, {10, 390, 1}};
+        const double clicks[][3] = {{50, 40, 1},        {55, 50, 0}, {500, 300, 1},
+                                    {300.5, 200.25, 0}, {70, 45, 1}, {10, 390, 1}};
         for (const auto& click : clicks) {
             const mfp::Mask mask = session.click(click[0], click[1], click[2] != 0);
             CHECK(mask.pixels == session.mask().pixels);
@@ -159,7 +160,12 @@ void options_that_are_refused() {
     refused([](Options& o) { o.longer_side = 0; }, "1 to 8192");
     refused([](Options& o) { o.longer_side = 8193; }, "longer side of 8193");
     refused([](Options& o) { o.size = mfp::Size{64, 64}; }, "got both");
-    refused([](Options& o) { o.longer_side.reset(); o.size = mfp::Size{64, 0}; }, "64×0");
+    refused(
+        [](Options& o) {
+            o.longer_side.reset();
+            o.size = mfp::Size{64, 0};
+        },
+        "64×0");
     refused([](Options& o) { o.distance = static_cast<mfp::Distance>(7); }, "distance");
     CHECK_THROWS(mfp::Session(nullptr, image), mfp::OptionError, "expected a network");
     mfp::NetworkInfo fixed;
@@ -179,8 +185,9 @@ void images_that_are_refused() {
     refused({pixels.data(), 5, 5, 2, 0}, "got 2");
     refused({pixels.data(), 5, 5, 3, 14}, "a stride of 14");
     std::vector<std::uint8_t> mask(height * width, 7);
-    CHECK_THROWS(mfp::Session(fake_network(), image, with([&](mfp::SessionOptions& o) { o.initial_mask = mask.data(); })),
-                 mfp::ImageError, "initial mask of 0 and 1");
+    CHECK_THROWS(
+        mfp::Session(fake_network(), image, with([&](mfp::SessionOptions& o) { o.initial_mask = mask.data(); })),
+        mfp::ImageError, "initial mask of 0 and 1");
 }
 
 void strides_and_channels() {
@@ -224,7 +231,10 @@ void options_act() {
     CHECK(!same_bits(base, result(with([](Options& o) { o.n_early = 0; }))));
     CHECK(!same_bits(base, result(with([](Options& o) { o.r_max = 5; }))));
     CHECK(!same_bits(base, result(with([](Options& o) { o.distance = mfp::Distance::rgb; }))));
-    CHECK(same_bits(base, result(with([](Options& o) { o.n_early = 7; o.r_max = 100; }))));
+    CHECK(same_bits(base, result(with([](Options& o) {
+                        o.n_early = 7;
+                        o.r_max = 100;
+                    }))));
 }
 
 void tiny_and_wide_images() {

@@ -1,5 +1,5 @@
-// Sessions of different threads on one network give what they give alone. With a network file as argument also on a real
-// runtime; without, ThreadSanitizer sees every line that runs.
+// Sessions of different threads on one network give what they give alone. With a network file as argument also on a
+// real runtime; without, ThreadSanitizer sees every line that runs.
 #include <thread>
 
 #include "check.hpp"

@@ -1,5 +1,5 @@
-// The release's trajectories: regions exactly, maps within 2e-3 everywhere and 1e-4 on average (tests/golden/README.md).
-// Arguments: folder of make_data.py, network file, then names of trajectories.
+// The release's trajectories: regions exactly, maps within 2e-3 everywhere and 1e-4 on average
+// (tests/golden/README.md). Arguments: folder of make_data.py, network file, then names of trajectories.
 #include <cmath>
 #include <cstdio>
 
@@ -24,13 +24,15 @@ void check_trajectory(const std::string& folder, const std::string& name,
     };
     std::vector<Row> rows(count);
     for (Row& r : rows) {
-        file >> r.row >> r.column >> r.positive >> r.roi.row_min >> r.roi.row_max >> r.roi.col_min >> r.roi.col_max >> r.passes;
+        file >> r.row >> r.column >> r.positive >> r.roi.row_min >> r.roi.row_max >> r.roi.col_min >> r.roi.col_max >>
+            r.passes;
     }
     int maps = 0, height = 0, width = 0;
     file >> maps >> height >> width;
     std::vector<float> expected(static_cast<std::size_t>(maps) * height * width);
     std::ifstream values(folder + "/" + name + ".f32", std::ios::binary);
-    values.read(reinterpret_cast<char*>(expected.data()), static_cast<std::streamsize>(expected.size() * sizeof(float)));
+    values.read(reinterpret_cast<char*>(expected.data()),
+                static_cast<std::streamsize>(expected.size() * sizeof(float)));
     CHECK(file && values && count > 0 && maps == count);
     if (failures()) return;
 
@@ -48,8 +50,8 @@ void check_trajectory(const std::string& folder, const std::string& name,
         const Row& r = rows[k];
         session.click(r.column, r.row, r.positive != 0);
         const mfp::Roi roi = *session.roi();
-        const bool same = roi.row_min == r.roi.row_min && roi.row_max == r.roi.row_max && roi.col_min == r.roi.col_min &&
-                          roi.col_max == r.roi.col_max;
+        const bool same = roi.row_min == r.roi.row_min && roi.row_max == r.roi.row_max &&
+                          roi.col_min == r.roi.col_min && roi.col_max == r.roi.col_max;
         if (!same) failed(__FILE__, __LINE__, name + ": region after click " + std::to_string(k + 1));
         CHECK_EQUAL(session.timing()->passes, r.passes);
         outside = std::max(outside, session.timing()->outside_network());
@@ -66,14 +68,15 @@ void check_trajectory(const std::string& folder, const std::string& name,
         }
         const double mean = sum / (static_cast<double>(height) * width);
         if (!(largest < 2e-3 && mean < 1e-4)) {
-            failed(__FILE__, __LINE__, name + " click " + std::to_string(k + 1) + ": largest difference " +
-                                           std::to_string(largest) + ", mean " + std::to_string(mean));
+            failed(__FILE__, __LINE__,
+                   name + " click " + std::to_string(k + 1) + ": largest difference " + std::to_string(largest) +
+                       ", mean " + std::to_string(mean));
         }
         worst = std::max(worst, largest);
         worst_mean = std::max(worst_mean, mean);
     }
-    std::printf("%s: %d clicks, largest difference %.2g, mean %.2g; outside the network up to %.1f ms\n", name.c_str(), count,
-                worst, worst_mean, outside);
+    std::printf("%s: %d clicks, largest difference %.2g, mean %.2g; outside the network up to %.1f ms\n", name.c_str(),
+                count, worst, worst_mean, outside);
 }
 
 }  // namespace

@@ -75,7 +75,8 @@ void copy(const mfp::Mask& mask, std::uint8_t* target) {
 
 }  // namespace
 
-mfp_status mfp_network_load(const char* path, const mfp_network_options* options, mfp_network** network, mfp_error* error) {
+mfp_status mfp_network_load(const char* path, const mfp_network_options* options, mfp_network** network,
+                            mfp_error* error) {
     return guarded(error, [&] {
         needed(path, "a path");
         needed(network, "a place for the network");

@@ -47,8 +47,8 @@ void check_tensor(const std::string& file, const OnnxTensor& tensor, int channel
             text(file, ": expected ", tensor.name, " in float32, whatever the precision inside. Export it again."));
     }
     if (tensor.shape.size() != 4 || (tensor.shape[1] >= 0 && tensor.shape[1] != channels)) {
-        throw NetworkError(text(file, ": expected ", tensor.name, " as N×", channels, "×H×W, found ", shape(tensor.shape),
-                                ". Export it again."));
+        throw NetworkError(text(file, ": expected ", tensor.name, " as N×", channels, "×H×W, found ",
+                                shape(tensor.shape), ". Export it again."));
     }
     if (tensor.shape[0] >= 0) {
         throw NetworkError(text(file, ": the batch of ", tensor.name, " is fixed to ", tensor.shape[0],
@@ -60,9 +60,11 @@ std::optional<Size> check_signature(const std::string& file, const OnnxFile& onn
     bool complete = onnx.inputs.size() == std::size(expected_inputs) && find(onnx.outputs, output);
     for (const Expected& expected : expected_inputs) complete = complete && find(onnx.inputs, expected.name);
     if (!complete) {
-        throw NetworkError(text(file, " is no MFP network: expected the inputs image, prev_mask, modulated_mask, clicks and "
-                                "the output logits, found the inputs ", names(onnx.inputs), " and the outputs ",
-                                names(onnx.outputs), ". Export one with: mfp export --backbone hrnet18"));
+        throw NetworkError(text(file,
+                                " is no MFP network: expected the inputs image, prev_mask, modulated_mask, clicks and "
+                                "the output logits, found the inputs ",
+                                names(onnx.inputs), " and the outputs ", names(onnx.outputs),
+                                ". Export one with: mfp export --backbone hrnet18"));
     }
     for (const Expected& expected : expected_inputs) {
         check_tensor(file, *find(onnx.inputs, expected.name), expected.channels);

@@ -70,7 +70,9 @@ public:
         unsigned char* to = pixels_.data();
         for (int row = 0; row < height_; ++row) {
             const std::uint8_t* from = image.pixels + row * stride;
-            for (int column = 0; column < width_; ++column, from += image.channels) to = std::copy_n(from, channels_, to);
+            for (int column = 0; column < width_; ++column, from += image.channels) {
+                to = std::copy_n(from, channels_, to);
+            }
         }
         if (initial) initial_.assign(initial, initial + area);
         probability_.resize(area);
@@ -125,7 +127,7 @@ public:
         {
             Stopwatch watch(timing.network);
             run(lane, lane.modulated, timing);
-            check_finite(probability_of(lane, block));
+            check_finite(mfp::probability(lane, block));
         }
         Stopwatch watch(timing.paste);
         mfp::paste(lane, block, scratch_);
@@ -197,11 +199,9 @@ private:
         return block;
     }
 
-    static bool probability_of(const MfpLane& lane, const MfpClickBlock& block) { return mfp::probability(lane, block); }
-
     void run(const MfpLane& lane, const float* modulated, Timing& timing) const {
-        network_->backend().run({lane.image, lane.prev, modulated, lane.clicks, lane.logits, lane.batch, lane.height,
-                                 lane.width});
+        network_->backend().run(
+            {lane.image, lane.prev, modulated, lane.clicks, lane.logits, lane.batch, lane.height, lane.width});
         ++timing.passes;
     }
 

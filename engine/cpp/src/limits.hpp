@@ -2,7 +2,7 @@
 
 namespace mfp {
 
-constexpr int max_side = 8192;           // pixels of a network size, as in engine/contract.py
+constexpr int max_side = 8192;            // pixels of a network size, as in engine/contract.py
 constexpr int default_longer_side = 400;  // of networks of any size: the published protocol for convolutional backbones
 constexpr int max_threads = 1024;
 constexpr int max_clicks = 1 << 20;  // of N in a file; no person gets there

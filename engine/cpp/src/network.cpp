@@ -24,8 +24,10 @@ const std::vector<Runtime>& known_runtimes() {
 #ifdef MFP_HAS_OPENVINO
         {"openvino", "", open_openvino},
 #else
-        {"openvino", "pip install openvino, then configure this library again, with -DOpenVINO_DIR=FOLDER where CMake does "
-         "not find it", nullptr},
+        {"openvino",
+         "pip install openvino, then configure this library again, with -DOpenVINO_DIR=FOLDER where CMake does "
+         "not find it",
+         nullptr},
 #endif
     };
     return known;
@@ -46,8 +48,8 @@ std::vector<std::string> Network::runtimes() {
 
 std::shared_ptr<const Network> Network::load(const std::string& path, const NetworkOptions& options) {
     if (options.threads < 0 || options.threads > max_threads) {
-        throw OptionError(
-            text("expected a number of threads from 1 to ", max_threads, ", or 0 to leave it open, got ", options.threads));
+        throw OptionError(text("expected a number of threads from 1 to ", max_threads, ", or 0 to leave it open, got ",
+                               options.threads));
     }
     const std::string& precision = options.precision;
     if (!precision.empty() && precision != "fp32" && precision != "fp16" && precision != "bf16") {
@@ -65,8 +67,9 @@ std::shared_ptr<const Network> Network::load(const std::string& path, const Netw
         throw OptionError(text("unknown runtime '", options.runtime, "'; expected \"auto\" or one of ", known));
     }
     if (!chosen || !chosen->open) {
-        throw RuntimeMissingError(text(chosen ? chosen->name : "a runtime", " is not part of this build of the library: ",
-                                       chosen ? chosen->remedy : remedy));
+        throw RuntimeMissingError(
+            text(chosen ? chosen->name : "a runtime",
+                 " is not part of this build of the library: ", chosen ? chosen->remedy : remedy));
     }
     const OnnxFile file = read_onnx(path);
     return std::make_shared<const Network>(chosen->open(path, file, options));

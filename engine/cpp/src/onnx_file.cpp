@@ -149,7 +149,8 @@ OnnxFile read_onnx(const std::string& path) {
     std::error_code none;
     if (fs::is_directory(source, none)) throw NetworkError("expected a network file, got a folder: " + path);
     if (!fs::is_regular_file(source, none)) {
-        throw NetworkError(text("no such file: ", path, ". Export a network with: mfp export --backbone hrnet18 --output ",
+        throw NetworkError(text("no such file: ", path,
+                                ". Export a network with: mfp export --backbone hrnet18 --output ",
                                 source.filename().u8string()));
     }
     if (source.extension() != ".onnx") {

@@ -1,4 +1,5 @@
 // Networks on OpenVINO, on the CPU; see engine/runtimes/openvino.py.
+#include <algorithm>
 #include <mutex>
 #include <openvino/openvino.hpp>
 
@@ -39,8 +40,8 @@ public:
         } catch (const std::bad_alloc&) {
             throw;
         } catch (const std::exception& error) {  // a size it refuses, …
-            throw NetworkError(text("OpenVINO could not run ", name(), " on ", tensors.batch, "×3×", tensors.height, "×",
-                                    tensors.width, ": ", one_line(error.what())));
+            throw NetworkError(text("OpenVINO could not run ", name(), " on ", tensors.batch, "×3×", tensors.height,
+                                    "×", tensors.width, ": ", one_line(error.what())));
         }
     }
 
@@ -80,7 +81,8 @@ private:
 std::string chosen_precision(const std::string& path, const NetworkInfo& info, const NetworkOptions& options,
                              ov::Core& core) {
     if (info.precision != "fp32") {
-        throw OptionError(text(path, " is ", info.precision, "; OpenVINO takes an fp32 file and computes it in fp32 or bf16. "
+        throw OptionError(text(path, " is ", info.precision,
+                               "; OpenVINO takes an fp32 file and computes it in fp32 or bf16. "
                                "Load the file that this one was converted from"));
     }
     const std::string precision = options.precision.empty() ? "fp32" : options.precision;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <utility>
 #include <vector>
 
 #include "mfp_ops.h"
@@ -25,8 +26,9 @@ struct ResizeScratch {
 // kernels, which have a thread a pixel, each source row is resized along the row once and then used by all rows that it
 // is a neighbour of.
 template <class Source>
-void resize_bilinear(const Source* source, std::ptrdiff_t source_row, std::ptrdiff_t source_column, int height, int width,
-                     float* target, std::ptrdiff_t target_row, int new_height, int new_width, ResizeScratch& scratch) {
+void resize_bilinear(const Source* source, std::ptrdiff_t source_row, std::ptrdiff_t source_column, int height,
+                     int width, float* target, std::ptrdiff_t target_row, int new_height, int new_width,
+                     ResizeScratch& scratch) {
     scratch.reserve(new_width);
     MfpTap* taps = scratch.taps.data();
     for (int column = 0; column < new_width; ++column) taps[column] = mfp_tap(column, width, new_width);
@@ -38,7 +40,8 @@ void resize_bilinear(const Source* source, std::ptrdiff_t source_row, std::ptrdi
         float* to = rows[slot];
         for (int column = 0; column < new_width; ++column) {
             const MfpTap tap = taps[column];
-            to[column] = mfp_between((float)from[tap.below * source_column], (float)from[tap.above * source_column], tap.weight);
+            to[column] =
+                mfp_between((float)from[tap.below * source_column], (float)from[tap.above * source_column], tap.weight);
         }
         held[slot] = row;
     };
@@ -52,7 +55,8 @@ void resize_bilinear(const Source* source, std::ptrdiff_t source_row, std::ptrdi
         fill(1, tap.above);
         const float *above = rows[0], *below = rows[1];
         float* to = target + row * target_row;
-        for (int column = 0; column < new_width; ++column) to[column] = mfp_between(above[column], below[column], tap.weight);
+        for (int column = 0; column < new_width; ++column)
+            to[column] = mfp_between(above[column], below[column], tap.weight);
     }
 }
 

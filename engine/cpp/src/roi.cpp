@@ -39,7 +39,8 @@ bool is_outside(const Click& click, const Roi& roi) {
 
 double interval_iou(int a_min, int a_max, int b_min, int b_max) {
     const int intersection = std::max(0, std::min(a_max, b_max) - std::max(a_min, b_min) + 1);
-    const int both = std::max(a_max, b_max) - std::min(a_min, b_min) + 1;  // of intervals that meet; else the ratio is 0
+    const int both =
+        std::max(a_max, b_max) - std::min(a_min, b_min) + 1;  // of intervals that meet; else the ratio is 0
     return static_cast<double>(intersection) / both;
 }
 
@@ -48,7 +49,9 @@ double interval_iou(int a_min, int a_max, int b_min, int b_max) {
 Size network_size(const Size& size, const Roi& roi) {
     if (size.width > 0) return size;
     const int height = roi_height(roi), width = roi_width(roi), longer = std::max(height, width);
-    const auto side = [&](int length) { return std::max(rounded(static_cast<double>(length) * size.height / longer), 1); };
+    const auto side = [&](int length) {
+        return std::max(rounded(static_cast<double>(length) * size.height / longer), 1);
+    };
     return {side(height), side(width)};
 }
 

@@ -1,6 +1,7 @@
 // The state machine of a session: clicks, regions, undo and redo over a pipeline. See engine/session.py.
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "backend.hpp"
 #include "limits.hpp"
@@ -21,8 +22,8 @@ void check_image(const Image& image) {
     }
     const long long needed = static_cast<long long>(image.width) * image.channels;
     if (image.row_stride && std::llabs(image.row_stride) < needed) {
-        throw ImageError(text("expected rows at least ", needed, " bytes apart, or 0 for rows without gaps, got a stride of ",
-                              image.row_stride));
+        throw ImageError(text("expected rows at least ", needed,
+                              " bytes apart, or 0 for rows without gaps, got a stride of ", image.row_stride));
     }
 }
 
@@ -30,7 +31,8 @@ void check_initial_mask(const std::uint8_t* mask, std::size_t area) {
     const std::uint8_t top = *std::max_element(mask, mask + area) > 1 ? 255 : 1;
     if (std::any_of(mask, mask + area, [top](std::uint8_t value) { return value != 0 && value != top; })) {
         throw ImageError(
-            "expected an initial mask of 0 and 1, or of 0 and 255, got other values; threshold it first, for a probability "
+            "expected an initial mask of 0 and 1, or of 0 and 255, got other values; threshold it first, for a "
+            "probability "
             "map with mask > 0.5");
     }
 }
@@ -39,7 +41,8 @@ bool is_side(int side) { return 1 <= side && side <= max_side; }
 
 // The session's size, held against what the network takes.
 Size checked_size(const SessionOptions& options, const NetworkInfo& info) {
-    if (options.size && options.longer_side) throw OptionError("expected a size or a longer side, got both: leave one out");
+    if (options.size && options.longer_side)
+        throw OptionError("expected a size or a longer side, got both: leave one out");
     if (!options.size && !options.longer_side) return info.size ? *info.size : Size{default_longer_side, 0};
     const Size size = options.size ? *options.size : Size{*options.longer_side, 0};
     const std::string asked =
@@ -48,9 +51,10 @@ Size checked_size(const SessionOptions& options, const NetworkInfo& info) {
         throw OptionError(text("expected a size in pixels from 1 to ", max_side, " a side, got ", asked));
     }
     if (info.size && !(options.size && size.height == info.size->height && size.width == info.size->width)) {
-        throw OptionError(text("this network is fixed to ", info.size->height, "×", info.size->width, ", got ", asked,
-                               "; leave the size out, or export a network for it: mfp export --size HxW (or --size dynamic "
-                               "for the convolutional backbones)"));
+        throw OptionError(
+            text("this network is fixed to ", info.size->height, "×", info.size->width, ", got ", asked,
+                 "; leave the size out, or export a network for it: mfp export --size HxW (or --size dynamic "
+                 "for the convolutional backbones)"));
     }
     return size;
 }
@@ -68,7 +72,7 @@ ClickOptions checked_options(const SessionOptions& options, const NetworkInfo& i
     if (options.distance != Distance::probability && options.distance != Distance::rgb) {
         throw OptionError(text("expected the distance probability or rgb, got ", static_cast<int>(options.distance)));
     }
-    return {checked_size(options, info), options.flip, static_cast<float>(options.threshold), n_early, r_max,
+    return {checked_size(options, info),      options.flip, static_cast<float>(options.threshold), n_early, r_max,
             options.distance == Distance::rgb};
 }
 
@@ -106,8 +110,8 @@ struct Session::State {
             throw ClickError(text("expected finite coordinates, got x=", x, ", y=", y));
         }
         if (!(0 <= x && x < width && 0 <= y && y < height)) {
-            throw ClickError(text("click outside the image: expected 0 <= x < ", width, " and 0 <= y < ", height, ", got x=",
-                                  x, ", y=", y));
+            throw ClickError(text("click outside the image: expected 0 <= x < ", width, " and 0 <= y < ", height,
+                                  ", got x=", x, ", y=", y));
         }
         return {x, y, positive, static_cast<int>(steps.size()) + (has_initial ? 1 : 0)};
     }

@@ -28,8 +28,8 @@ bool crop(const MfpLane& lane, const MfpClickBlock& block, bool with_image, Resi
         for (std::size_t i = 0; i < area; ++i) plane[i] /= 255.0f;
         if (lane.batch == 2) mirror(plane, plane + 3 * area, lane.height, lane.width);
     }
-    resize_bilinear(block.probability + static_cast<std::size_t>(block.row_min) * block.width + block.col_min, block.width, 1,
-                    height, width, lane.prev, lane.width, lane.height, lane.width, scratch);
+    resize_bilinear(block.probability + static_cast<std::size_t>(block.row_min) * block.width + block.col_min,
+                    block.width, 1, height, width, lane.prev, lane.width, lane.height, lane.width, scratch);
     if (lane.batch == 2) mirror(lane.prev, lane.prev + area, lane.height, lane.width);
     return std::all_of(lane.prev, lane.prev + area, [](float value) { return value == 0.0f; });
 }
@@ -51,7 +51,8 @@ void begin(const MfpLane& lane, const MfpClickBlock& block, const MfpClick* clic
             lane.placed[item * lane.capacity + i] = placed;
         }
         const bool early = acts && clicks[block.newest].index < block.n_early;
-        mfp_open_window(lane.windows + item, newest, bounded ? mfp_bounded_radius(nearest) : block.r_max, acts, early, lane);
+        mfp_open_window(lane.windows + item, newest, bounded ? mfp_bounded_radius(nearest) : block.r_max, acts, early,
+                        lane);
     }
 }
 
@@ -96,7 +97,8 @@ void modulate(const MfpLane& lane, const MfpClickBlock& block, std::vector<unsig
                 const int i = row * lane.width + column;
                 const double squared = mfp_squared_length(row - y, column - x);
                 keys[i] = MFP_OUTSIDE;
-                if (!mfp_in_window(window, lane.placed + item * lane.capacity, block.n_clicks, row, column, squared)) continue;
+                if (!mfp_in_window(window, lane.placed + item * lane.capacity, block.n_clicks, row, column, squared))
+                    continue;
                 keys[i] = mfp_bits(mfp_difference(prev, image, (int)area, i, clicked, block.compare_rgb));
                 window->farthest = std::max(window->farthest, mfp_bits(squared));
                 ++window->count;
@@ -157,8 +159,8 @@ bool probability(const MfpLane& lane, const MfpClickBlock& block) {
 
 void paste(const MfpLane& lane, const MfpClickBlock& block, ResizeScratch& scratch) {
     resize_bilinear(block.map, lane.width, 1, lane.height, lane.width,
-                    block.probability + static_cast<std::size_t>(block.row_min) * block.width + block.col_min, block.width,
-                    block.row_max - block.row_min + 1, block.col_max - block.col_min + 1, scratch);
+                    block.probability + static_cast<std::size_t>(block.row_min) * block.width + block.col_min,
+                    block.width, block.row_max - block.row_min + 1, block.col_max - block.col_min + 1, scratch);
 }
 
 }  // namespace mfp

@@ -1,5 +1,5 @@
-// The array work of a click on the host: loops over kernels/mfp_ops.h and click_steps.h, on the structures that the CUDA
-// kernels work on. Each is the host's form of the kernels named with it.
+// The array work of a click on the host: loops over kernels/mfp_ops.h and click_steps.h, on the structures that the
+// CUDA kernels work on. Each is the host's form of the kernels named with it.
 #pragma once
 
 #include "click_steps.h"
@@ -7,8 +7,8 @@
 
 namespace mfp {
 
-// crop.cu. Image and probability map of the region into the lane, with their mirror images. `with_image`: false where the
-// lane still holds the image of this region. Returns whether the crop of the probability map is zero everywhere.
+// crop.cu. Image and probability map of the region into the lane, with their mirror images. `with_image`: false where
+// the lane still holds the image of this region. Returns whether the crop of the probability map is zero everywhere.
 bool crop(const MfpLane& lane, const MfpClickBlock& block, bool with_image, ResizeScratch& scratch);
 
 // click.cu. Clicks onto the maps, the windows, the disks. `clicks`: block.n_clicks of them.
@@ -19,7 +19,7 @@ void disks(const MfpLane& lane, const MfpClickBlock& block);
 void modulate(const MfpLane& lane, const MfpClickBlock& block, std::vector<unsigned>& scratch);
 
 // paste.cu. Both return false where some logit is not finite.
-bool bootstrap(const MfpLane& lane);                                // the first pass's probability becomes the previous map
+bool bootstrap(const MfpLane& lane);  // the first pass's probability becomes the previous map
 bool probability(const MfpLane& lane, const MfpClickBlock& block);  // into block.map
 void paste(const MfpLane& lane, const MfpClickBlock& block, ResizeScratch& scratch);
 

@@ -2,13 +2,14 @@
  * @file
  * The C face of mfp/session.hpp, for other languages.
  *
- * Every call that can fail returns a status and, where `error` is not null, writes a message that says what was expected,
- * what came and what to do. Status and message are the caller's: nothing is kept in the library. Where a call fails, what
- * it would have written is untouched and the session is as it was.
+ * Every call that can fail returns a status and, where `error` is not null, writes a message that says what was
+ * expected, what came and what to do. Status and message are the caller's: nothing is kept in the library. Where a call
+ * fails, what it would have written is untouched and the session is as it was.
  *
  * Threads: a network may be used by any number of threads at once; calls on one session must not overlap.
- * Ownership: handles are freed with their free function, in any order: a session keeps its network alive. Images and masks
- * that are passed in are copied before the call returns. Text is UTF-8.
+ *
+ * Ownership: handles are freed with their free function, in any order: a session keeps its network alive. Images and
+ * masks that are passed in are copied before the call returns. Text is UTF-8.
  *
  * Maps and masks are row by row, top to bottom, without gaps: pixel (y, x) is element y * width + x.
  */
@@ -60,13 +61,13 @@ typedef struct mfp_image {
 
 /** Fill it with mfp_session_options_init() first. */
 typedef struct mfp_session_options {
-    int height, width;  /**< network size; both 0: longer_side, else the network's own */
-    int longer_side;    /**< 0: not given */
-    int flip;           /**< 1: also run on the mirrored crop and average */
-    double threshold;   /**< in (0, 1) */
-    int n_early;        /**< N; negative: the network's own */
-    double r_max;       /**< R_max, network pixels; 0: the network's own */
-    int compare_rgb;    /**< 1: early clicks compare colours */
+    int height, width;           /**< network size; both 0: longer_side, else the network's own */
+    int longer_side;             /**< 0: not given */
+    int flip;                    /**< 1: also run on the mirrored crop and average */
+    double threshold;            /**< in (0, 1) */
+    int n_early;                 /**< N; negative: the network's own */
+    double r_max;                /**< R_max, network pixels; 0: the network's own */
+    int compare_rgb;             /**< 1: early clicks compare colours */
     const uint8_t* initial_mask; /**< null, or one byte a pixel of the image's size: 0 and 1, or 0 and 255 */
 } mfp_session_options;
 
@@ -77,7 +78,8 @@ typedef struct mfp_timing {
 } mfp_timing;
 
 /** Reads and compiles an .onnx file. `options` may be null. `network` receives the handle. */
-mfp_status mfp_network_load(const char* path, const mfp_network_options* options, mfp_network** network, mfp_error* error);
+mfp_status mfp_network_load(const char* path, const mfp_network_options* options, mfp_network** network,
+                            mfp_error* error);
 /** Size that the network is fixed to; 0 and 0 where it takes any. */
 mfp_status mfp_network_size(const mfp_network* network, int* height, int* width, mfp_error* error);
 /** Name of the backbone; valid as long as the handle. Null for a null handle. */
@@ -101,7 +103,7 @@ mfp_status mfp_session_mask(const mfp_session* session, uint8_t* mask, mfp_error
 
 /** `probability`: height * width floats, written with values in [0, 1]. */
 mfp_status mfp_session_probability(const mfp_session* session, float* probability, mfp_error* error);
-/** `roi`: row_min, row_max, col_min, col_max of the newest pass, inclusive. MFP_ERROR_SESSION before the first click. */
+/** `roi`: row_min, row_max, col_min, col_max of the newest pass, inclusive. Before the first click an error. */
 mfp_status mfp_session_roi(const mfp_session* session, int roi[4], mfp_error* error);
 /** MFP_ERROR_SESSION before the first click. */
 mfp_status mfp_session_timing(const mfp_session* session, mfp_timing* timing, mfp_error* error);

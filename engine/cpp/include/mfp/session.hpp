@@ -2,14 +2,14 @@
 /// Click-based segmentation in C++: a network, sessions on it, masks. The same masks as the Python package's.
 ///
 /// Threads: a Network is immutable; any number of threads may use one at once, through sessions of their own or for its
-/// info(). A Session belongs to one thread at a time: calls on one session, const ones included, must not overlap; calls on
-/// different sessions may, whatever network they share. The library keeps no global state.
+/// info(). A Session belongs to one thread at a time: calls on one session, const ones included, must not overlap;
+/// calls on different sessions may, whatever network they share. The library keeps no global state.
 ///
-/// Ownership: a session shares its network and keeps it alive. Images and masks that are passed in are copied before the
-/// call returns; what is returned belongs to the caller and shares nothing with the session.
+/// Ownership: a session shares its network and keeps it alive. Images and masks that are passed in are copied before
+/// the call returns; what is returned belongs to the caller and shares nothing with the session.
 ///
-/// Coordinates: x is the column and y the row, in image pixels, 0 at the centre of the first one. Maps and masks are row by
-/// row, top to bottom, without gaps: pixel (y, x) is element y * width + x.
+/// Coordinates: x is the column and y the row, in image pixels, 0 at the centre of the first one. Maps and masks are
+/// row by row, top to bottom, without gaps: pixel (y, x) is element y * width + x.
 #pragma once
 
 #include <cstddef>
@@ -65,13 +65,13 @@ struct Map {
 
 /// What a network file says of itself.
 struct NetworkInfo {
-    std::string backbone = "unknown";   ///< "hrnet18", "resnet34", "vit_b", …; "unknown" for files of other exporters
-    std::optional<Size> size;           ///< that the network is fixed to; none where it takes any
-    std::string precision = "fp32";     ///< of the arithmetic inside, as it runs
-    int n_early = 7;                    ///< N: clicks with an index below it modulate by similarity
-    double r_max = 100;                 ///< R_max, network pixels
-    std::string weights = "unknown";    ///< "sha256:…" of the checkpoint, or "untrained, seed S"
-    std::string exporter = "unknown";   ///< "mfp-engine VERSION"
+    std::string backbone = "unknown";  ///< "hrnet18", "resnet34", "vit_b", …; "unknown" for files of other exporters
+    std::optional<Size> size;          ///< that the network is fixed to; none where it takes any
+    std::string precision = "fp32";    ///< of the arithmetic inside, as it runs
+    int n_early = 7;                   ///< N: clicks with an index below it modulate by similarity
+    double r_max = 100;                ///< R_max, network pixels
+    std::string weights = "unknown";   ///< "sha256:…" of the checkpoint, or "untrained, seed S"
+    std::string exporter = "unknown";  ///< "mfp-engine VERSION"
 };
 
 /// Milliseconds that the last click took, by stage.
@@ -84,9 +84,9 @@ struct Timing {
 };
 
 struct NetworkOptions {
-    std::string runtime = "auto";    ///< "auto", or one of Network::runtimes()
-    std::string precision;           ///< "fp32" or "bf16"; empty: the file's
-    int threads = 0;                 ///< that a pass may use, up to 1024; 0: the runtime decides
+    std::string runtime = "auto";  ///< "auto", or one of Network::runtimes()
+    std::string precision;         ///< "fp32" or "bf16"; empty: the file's
+    int threads = 0;               ///< that a pass may use, up to 1024; 0: the runtime decides
 };
 
 class Backend;
@@ -110,8 +110,8 @@ public:
     Network(const Network&) = delete;
     Network& operator=(const Network&) = delete;
 
-    const NetworkInfo& info() const;      ///< valid as long as the network
-    const std::string& runtime() const;   ///< the one that runs it
+    const NetworkInfo& info() const;                      ///< valid as long as the network
+    const std::string& runtime() const;                   ///< the one that runs it
     const Backend& backend() const { return *backend_; }  ///< the library's own use
 
 private:
@@ -126,18 +126,20 @@ struct SessionOptions {
     std::optional<Size> size;
     /// Network size as the longer side of the region; its sides keep their ratio. 1 … 8192. Not together with size.
     std::optional<int> longer_side;
-    bool flip = true;               ///< also run on the mirrored crop and average; off is about twice as fast
-    double threshold = 0.5;         ///< in (0, 1): the mask is where the probability is above it
-    std::optional<int> n_early;     ///< N, from 0; none: the network's own
-    std::optional<double> r_max;    ///< R_max, above 0, network pixels; none: the network's own
+    bool flip = true;             ///< also run on the mirrored crop and average; off is about twice as fast
+    double threshold = 0.5;       ///< in (0, 1): the mask is where the probability is above it
+    std::optional<int> n_early;   ///< N, from 0; none: the network's own
+    std::optional<double> r_max;  ///< R_max, above 0, network pixels; none: the network's own
     Distance distance = Distance::probability;
-    /// Mask to start from, one byte a pixel of the image's size: all 0 and 1, or all 0 and 255. Clicks then count from 1.
+    /// Mask to start from, one byte a pixel of the image's size: all 0 and 1, or all 0 and 255. Clicks then count from
+    /// 1.
     const std::uint8_t* initial_mask = nullptr;
 };
 
 /// Clicks on one image; the mask follows each. The list of clicks determines the result, to the bit.
 ///
-/// Where a call throws, the session stays as it was. A session that was moved from can only be destroyed or assigned to.
+/// Where a call throws, the session stays as it was. A session that was moved from can only be destroyed or assigned
+/// to.
 class Session {
 public:
     /// Copies the image (and the initial mask); runs no network.
@@ -166,14 +168,14 @@ public:
     /// Drops all clicks, back to the initial mask or to nothing.
     void reset();
 
-    /// Returns the present mask and starts the next object on the same image, from nothing; an initial mask belonged to the
-    /// object that is done. @throws SessionError  the present object has neither clicks nor an initial mask.
+    /// Returns the present mask and starts the next object on the same image, from nothing; an initial mask belonged to
+    /// the object that is done. @throws SessionError  the present object has neither clicks nor an initial mask.
     Mask finish();
 
-    Mask mask() const;                   ///< the present mask; empty before the first click
-    Map probability() const;             ///< the present probability map of the whole image
-    std::optional<Roi> roi() const;      ///< region of the newest pass; none before the first click
-    std::vector<Click> clicks() const;   ///< in order
+    Mask mask() const;                  ///< the present mask; empty before the first click
+    Map probability() const;            ///< the present probability map of the whole image
+    std::optional<Roi> roi() const;     ///< region of the newest pass; none before the first click
+    std::vector<Click> clicks() const;  ///< in order
     bool can_undo() const;
     bool can_redo() const;
     std::optional<Timing> timing() const;  ///< of the last click() that returned; none before the first
