@@ -144,8 +144,8 @@ extern "C" __global__ void mfp_modulate(MfpLane lane, const MfpClickBlock*) {
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < area; i += gridDim.x * blockDim.x) {
         const int row = i / lane.width, column = i % lane.width;
         // only there is the key of this click
-        const bool near = row >= window->row_start && row < window->row_stop && column >= window->col_start &&
-                          column < window->col_stop;
-        modulated[i] = mfp_modulated(window, all, row, column, prev[i], all.acts && near ? keys[i] : MFP_OUTSIDE);
+        const bool in_box = row >= window->row_start && row < window->row_stop && column >= window->col_start &&
+                            column < window->col_stop;
+        modulated[i] = mfp_modulated(window, all, row, column, prev[i], all.acts && in_box ? keys[i] : MFP_OUTSIDE);
     }
 }

@@ -157,7 +157,8 @@ OnnxFile read_onnx(const std::string& path) {
         throw NetworkError(text(path, ": expected a file ending in .onnx, got '", source.extension().u8string(), "'"));
     }
     std::ifstream stream(source, std::ios::binary);
-    std::string data(static_cast<std::size_t>(fs::file_size(source, none)), '\0');
+    const auto size = fs::file_size(source, none);
+    std::string data(none ? 0 : static_cast<std::size_t>(size), '\0');
     if (none || !stream.read(data.data(), static_cast<std::streamsize>(data.size()))) {
         throw NetworkError("cannot read " + path + ": check that it may be read");
     }
