@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="FILE.pth",
-        help="weights for the backbone that the file holds; repeat. Default: seeded ones",
+        help="weights for the backbone that the file holds; repeat. Default: the packaged ones of lite0, seeded ones of others",
     )
     parser.add_argument(
         "--runtime",
