@@ -7,7 +7,8 @@
 GrabCut, Berkeley, DAVIS and SBD are known by their folders; of other data sets name the folders of photographs and
 masks. Each object gets 20 clicks, each in the middle of the largest error (docs/method.md, section 6). Into the output
 folder go eval.json (every click, every IoU), eval.md, the curve of mean IoU, with --worst a sheet of the objects that
-needed most clicks, and with --sheet one of objects from all over the data set, after 1, 3 and 5 clicks. Finished objects are kept in eval.jsonl: after Ctrl-C the same command goes on from there.
+needed most clicks, and with --sheet one of objects from all over the data set, after 1, 3 and 5 clicks. Finished
+objects are kept in eval.jsonl: after Ctrl-C the same command goes on from there.
 
     mfp eval plot A/ B/          curves of several evaluations in one picture, their figures in one table
     mfp eval sweep GrabCut/ ...  N, R_max and the distance, one after another

@@ -18,7 +18,7 @@ SEED = 0
 
 
 def make_sources(backbone: str, checkpoint: Path | None, runs: Sequence[Run], folder: Path) -> Sources:
-    """A backbone with the weights of a checkpoint, of the package, or seeded ones (times do not depend on their values).
+    """A backbone with the weights of a checkpoint, of the package, or seeded ones: times do not depend on them.
 
     Args:
         backbone: its name.

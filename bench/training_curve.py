@@ -1,6 +1,6 @@
 """Draw the validations of a training log: held-out IoU by clicks over the seconds of the run.
 
-    python -m mfp.bench.training_curve docs/lite0/training.jsonl docs/lite0/training.png
+python -m mfp.bench.training_curve docs/lite0/training.jsonl docs/lite0/training.png
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,13 @@ def draw(lines: Sequence[dict[str, Any]], path: Path) -> Path:
         label = f"{clicks} click{'' if clicks == '1' else 's'}: {scores[-1]:.1f} %"
         axes.annotate(label, (seconds[-1], scores[-1]), (7, 0), textcoords="offset points", va="center", fontsize=9)
     steps = [line for line in lines if "size" in line]
-    for before, after in zip(steps[:-1], steps[1:], strict=True):
+    for before, after in pairwise(steps):
         if before["size"] != after["size"]:
             axes.axvline(after["elapsed"], color="#bbbbbb", linewidth=1)
             place = (after["elapsed"], 0.02)
             words = f" {after['size']}×{after['size']}"
             axes.annotate(words, place, xycoords=("data", "axes fraction"), color="#777777", fontsize=9)
-    axes.set(xlabel="seconds", ylabel="held-out mean IoU, %", xlim=(0, seconds[-1] * 1.2))
+    axes.set(xlabel="seconds", ylabel="held-out mean IoU, %", xlim=(0, seconds[-1] * 1.25))
     axes.grid(alpha=0.3)
     figure.savefig(path)
     return path

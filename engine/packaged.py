@@ -1,7 +1,7 @@
 """Networks that ship with the package, by name. Nothing is downloaded.
 
-``networks/NAME.onnx`` computes in FP32, ``NAME_fp16.onnx`` in FP16, and ``NAME.pth`` holds the weights of both, for PyTorch
-and to go on training from. ``python -m mfp.export.pack`` writes the three; docs/lite0.md says what they are.
+``networks/NAME.onnx`` computes in FP32, ``NAME_fp16.onnx`` in FP16, and ``NAME.pth`` holds the weights of both, for
+PyTorch and to go on training from. ``python -m mfp.export.pack`` writes the three; docs/lite0.md says what they are.
 """
 
 from __future__ import annotations
