@@ -2,7 +2,8 @@
 
     python -m mfp.export.pack lite0.pth
 
-The checkpoint's weights are rounded to FP16, which halves it; the ONNX files are what it then exports to. The FP32 one stores its matrices and kernels in FP16, each behind a Cast that runtimes compute once, as they load.
+The checkpoint's weights are rounded to FP16, which halves it; the ONNX files are what it then exports to. The FP32 one
+stores its matrices and kernels in FP16, each behind a Cast that runtimes compute once, as they load.
 """
 
 from __future__ import annotations
