@@ -49,7 +49,9 @@ def test_trajectories_are_the_releases(exported, golden, photograph, assert_traj
     assert_trajectory(session, data["clicks"], data["prob_stride8"])
 
 
-@pytest.mark.parametrize(("backbone", "any_size"), [(b, False) for b in BACKBONES] + [("hrnet18", True), ("lite0", True)])
+@pytest.mark.parametrize(
+    ("backbone", "any_size"), [(b, False) for b in BACKBONES] + [("hrnet18", True), ("lite0", True)]
+)
 def test_what_a_file_holds(exported, backbone, any_size):
     report = exported(backbone, any_size)
     model = onnx.load(report.path)
@@ -70,9 +72,7 @@ def test_what_a_file_holds(exported, backbone, any_size):
         assert all(len(node.input) == 3 for node in resizes)
 
 
-@pytest.mark.parametrize(
-    ("backbone", "size"), [("hrnet18", (267, 400)), ("resnet34", [95, 101]), ("lite0", (95, 101))]
-)
+@pytest.mark.parametrize(("backbone", "size"), [("hrnet18", (267, 400)), ("resnet34", [95, 101]), ("lite0", (95, 101))])
 def test_sizes_whose_pyramid_does_not_divide(tmp_path, backbone, size):
     report = export_onnx(backbone, size=size, output=tmp_path / "a.onnx")
     assert report.info.size == tuple(size)
