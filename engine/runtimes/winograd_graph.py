@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import winograd
 from .winograd import NOWHERE, READS, Convolution, Order, transforms, where
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ class _Rewriter:
             for value in [*known.value_info, *known.input, *known.output]
         }
         self._convolutions = {node.output[0]: self._understood(node) for node in graph.node if _is(node, "Conv")}
-        self.pays = any(found is not None and found.pays for found in self._convolutions.values())
+        understood = [found for found in self._convolutions.values() if found is not None]
+        paying = sum(found.work for found in understood if found.pays)
+        self.pays = paying > 0 and paying >= winograd.MIN_SHARE * sum(found.work for found in understood)
         self.filters: dict[str, F32] = {}
 
         self._nodes: list[onnx.NodeProto] = []

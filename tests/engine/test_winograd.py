@@ -19,7 +19,7 @@ ort = pytest.importorskip("onnxruntime")
 def whatever_pays():
     """So that small convolutions are rewritten, too."""
     with pytest.MonkeyPatch.context() as patch:
-        for limit in ("MIN_CHANNELS", "MIN_TILES", "MIN_SAVING"):
+        for limit in ("MIN_CHANNELS", "MIN_TILES", "MIN_SAVING", "MIN_SHARE"):
             patch.setattr(winograd, limit, 0)
         yield
 
