@@ -15,9 +15,10 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 
 demo: $(VENV)/demo.stamp
 	mkdir -p demo
+	$(BIN)/mfp segment engine/sample.jpg --output demo --pos 120,330 --pos 220,110
 	$(BIN)/python export/to_onnx.py --backbone $(BACKBONE) --output demo/$(BACKBONE).onnx $(if $(CHECKPOINT),--checkpoint '$(CHECKPOINT)')
-	$(BIN)/mfp segment engine/sample.jpg --network demo/$(BACKBONE).onnx --output demo \
-		--pos 240,130 --pos 300,330 --neg 60,100 --pos 150,420 --neg 440,60 --neg 450,380
+	$(BIN)/mfp segment engine/sample.jpg --network demo/$(BACKBONE).onnx --output demo/$(BACKBONE) \
+		--pos 120,330 --pos 220,110
 
 test: $(VENV)/dev.stamp
 	$(BIN)/pytest

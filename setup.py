@@ -54,7 +54,7 @@ setup(
         "mfp.export.training",
         "mfp.kernels",
     ],
-    package_data={"mfp": ["py.typed"], "mfp.engine": ["sample.jpg"], "mfp.kernels": ["*.cu", "*.h"]},
+    package_data={"mfp": ["py.typed"], "mfp.engine": ["sample.jpg", "networks/*"], "mfp.kernels": ["*.cu", "*.h"]},
     install_requires=[
         "filelock>=3.24",
         "numpy>=1.26",

@@ -1,13 +1,14 @@
 """Count the clicks that a simulated user needs on a data set.
 
-    mfp eval GrabCut/ --network hrnet18.onnx
+    mfp eval GrabCut/ --network lite0 --sheet 12
     mfp eval SBD/ --network vit_b.onnx --workers 4 --output results/sbd
     mfp eval scans/ --images png --masks truth --network hrnet18.onnx --limit 20 --worst 12
 
 GrabCut, Berkeley, DAVIS and SBD are known by their folders; of other data sets name the folders of photographs and
 masks. Each object gets 20 clicks, each in the middle of the largest error (docs/method.md, section 6). Into the output
-folder go eval.json (every click, every IoU), eval.md, the curve of mean IoU, and with --worst a sheet of the objects
-that needed most clicks. Finished objects are kept in eval.jsonl: after Ctrl-C the same command goes on from there.
+folder go eval.json (every click, every IoU), eval.md, the curve of mean IoU, with --worst a sheet of the objects that
+needed most clicks, and with --sheet one of objects from all over the data set, after 1, 3 and 5 clicks. Finished
+objects are kept in eval.jsonl: after Ctrl-C the same command goes on from there.
 
     mfp eval plot A/ B/          curves of several evaluations in one picture, their figures in one table
     mfp eval sweep GrabCut/ ...  N, R_max and the distance, one after another
@@ -43,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--worst", type=int, default=0, metavar="N", help="draw the N objects that needed most clicks to IoU 0.9"
     )
+    output.add_argument(
+        "--sheet", type=int, default=0, metavar="N", help="draw N objects in even steps after 1, 3 and 5 clicks"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,8 +58,9 @@ def run(args: argparse.Namespace) -> int:
     from .eval_record import RECORD
     from .eval_report import described, markdown, named, published_beside, remarks, terminal_tables
 
-    if args.worst < 0:
-        raise OptionError(f"expected a number of objects for --worst, got {args.worst}")
+    for option, count in (("--worst", args.worst), ("--sheet", args.sheet)):
+        if count < 0:
+            raise OptionError(f"expected a number of objects for {option}, got {count}")
     if args.worst:
         eval_pictures.require_matplotlib()
     console = Console()
@@ -76,10 +81,24 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.worst:
         pictures.append(_draw_worst(console, args.worst, setting, evaluation, folder / "worst.png"))
+    if args.sheet:
+        pictures.append(_draw_sheet(console, args.sheet, setting, evaluation, folder / "sheet.jpg"))
     shown = [Path(picture).name for picture in pictures if not picture.endswith(".svg")]
     written.append(str(write_file(folder / "eval.md", markdown(runs, shown).encode())))
     console.print("wrote " + escape(", ".join(written + pictures)), soft_wrap=True)
     return 0
+
+
+def _draw_sheet(console: Console, count: int, setting: Setting, evaluation: Evaluation, path: Path) -> str:
+    from . import contact_sheet
+
+    chosen = contact_sheet.spread(evaluation.results, count)
+    targets = {target.name: target for target in setting.targets}
+    with console.status("drawing the sheet"):
+        found = contact_sheet.strips(
+            setting.network, [targets[result.name] for result in chosen], chosen, setting.conditions
+        )
+    return str(contact_sheet.save(contact_sheet.draw(found), path))
 
 
 def _draw_worst(console: Console, count: int, setting: Setting, evaluation: Evaluation, path: Path) -> str:

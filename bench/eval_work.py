@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..engine.commands.arguments import add_network_options, add_session_options
 from ..engine.errors import RuntimeMissingError
+from ..engine.packaged import find
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,7 +70,7 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--every", type=int, default=1, metavar="N", help="take every Nth photograph alone")
 
     network = parser.add_argument_group("network")
-    network.add_argument("--network", type=Path, required=True, metavar="FILE", help=".onnx, .plan or .pth")
+    network.add_argument("--network", type=Path, required=True, metavar="FILE", help=".onnx, .plan or .pth, or lite0")
     add_network_options(network)
 
     clicks = parser.add_argument_group("clicks")
@@ -110,7 +111,8 @@ def prepare(args: argparse.Namespace, console: Console) -> Setting:
             status.update(f"{escape(dataset.name)}: mask {done} of {total}")
 
         dataset, targets = dataset.targets(args.limit, args.every, progress)
-        source = NetworkSource(args.network, args.runtime, args.device, args.threads, args.precision)
+        file = find(args.network, ".pth" if args.runtime.startswith("torch") else ".onnx", args.precision)
+        source = NetworkSource(file, args.runtime, args.device, args.threads, args.precision)
         status.update(f"loading {escape(args.network.name)}")
         network = source.load()
     if network.choice:

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="FILE.pth",
-        help="weights for the backbone that the file holds; repeat. Default: seeded ones",
+        help="weights for the backbone that the file holds; repeat. Default: of lite0 the packaged ones, else seeded",
     )
     parser.add_argument(
         "--runtime",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.contract import Size
+from ..engine.packaged import find, names
 from ..engine.sample import sample_photograph
 from .runs import Run, Sources
 
@@ -17,11 +18,11 @@ SEED = 0
 
 
 def make_sources(backbone: str, checkpoint: Path | None, runs: Sequence[Run], folder: Path) -> Sources:
-    """A backbone with the weights of a checkpoint, or with seeded ones (times do not depend on their values).
+    """A backbone with the weights of a checkpoint, of the package, or seeded ones: times do not depend on them.
 
     Args:
         backbone: its name.
-        checkpoint: a file of the authors' kind, or None.
+        checkpoint: a file of the authors' kind; None: the packaged one, where there is one of this backbone.
         runs: what it is for.
         folder: for its files.
 
@@ -35,6 +36,8 @@ def make_sources(backbone: str, checkpoint: Path | None, runs: Sequence[Run], fo
     from ..export.onnx_export import export_module
     from ..export.seeded import seeded
 
+    if checkpoint is None and backbone in names():
+        checkpoint = find(backbone, ".pth")
     if checkpoint is None:
         module = seeded(backbone, seed=SEED)
         checkpoint = folder / f"{backbone}.pth"

@@ -18,6 +18,7 @@ from ..kernels.device import Device
 from .contract import PRECISIONS, NetworkInfo
 from .devices import device_arrays
 from .errors import NetworkError, OptionError
+from .packaged import find, names
 
 F32 = NDArray[np.float32]
 
@@ -223,21 +224,24 @@ def load_network(
     """Open a network.
 
     Args:
-        source: path of an ``.onnx`` file, of a ``.plan`` that ``mfp build`` wrote, or of an authors' ``.pth``
-            checkpoint, or a PyTorch module that :func:`mfp.export.models.build` made.
+        source: ``"lite0"``, the network that ships with the package; the path of an ``.onnx`` file, of a ``.plan`` that
+            ``mfp build`` wrote, or of an authors' ``.pth`` checkpoint; or a PyTorch module that
+            :func:`mfp.export.models.build` made.
         runtime: ``"auto"`` or a name of :data:`RUNTIMES`. ``"auto"`` runs an ``.onnx`` file on ONNX Runtime where it is
             installed, else on OpenVINO, a plan on the TensorRT it was built for, and the rest on PyTorch.
             ``"tensorrt"`` and ``"tensorrt-rtx"`` build an ``.onnx`` file's plan through the engine cache.
         device: ``"auto"`` (a CUDA GPU where the runtime can use one, else the CPU), ``"cpu"`` or ``"cuda:N"``.
         threads: CPU threads of one pass; None leaves it to the runtime (all cores).
         precision: of the arithmetic inside, ``"fp32"``, ``"fp16"`` or ``"bf16"``; None is what the file says. PyTorch
-            runs all three, OpenVINO an fp32 file in bf16; on the others the file decides.
+            runs all three, OpenVINO an fp32 file in bf16; on the others the file decides, and ``"fp16"`` takes the
+            packaged network's FP16 file.
 
     Returns:
         The network; its ``choice`` says what ``"auto"`` chose, and why.
 
     Raises:
-        NetworkError: the file is missing, of another kind, or does not keep the contract.
+        NetworkError: the file is missing, of another kind, or does not keep the contract; or no network of this name is
+            packaged.
         RuntimeMissingError: the runtime, the device or the precision is not usable here; ``mfp doctor`` says what is.
         OptionError: an unknown runtime, device or precision, a number of threads below 1, or a precision that this
             runtime cannot change to.
@@ -250,6 +254,8 @@ def load_network(
     if precision not in (None, *PRECISIONS):
         raise OptionError(f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
 
+    if isinstance(source, (str, Path)):
+        source = find(source, ".pth" if runtime.startswith("torch") else ".onnx", precision)
     source, kind = _source_and_kind(source)
     able = [name for name, entry in RUNTIMES.items() if kind in entry.opens]
     if runtime not in ("auto", *able):
@@ -296,6 +302,11 @@ def _source_and_kind(source: Any) -> tuple[Any, str]:
     suffix = path.suffix.lower()
     if path.is_dir():
         raise NetworkError(f"expected a network file, got a folder: {path}")
+    if not path.is_file() and not suffix:
+        raise NetworkError(
+            f"no such file, and no such network in the package: {path}; packaged are {', '.join(names())}. "
+            "Network files end in .onnx, .plan or .pth"
+        )
     if not path.is_file():
         raise NetworkError(
             f"no such file: {path}. Export a network with: mfp export --backbone hrnet18 --output {path.name}"

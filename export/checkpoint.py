@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..engine.errors import CheckpointError
+from ..engine.packaged import find
 from . import models
 from .archive import Archive
 from .models.blocks import Network
@@ -41,7 +42,7 @@ def load(
     """The network of a checkpoint file with its weights, in eval mode.
 
     Args:
-        path: a ``.pth`` file as PyTorch 1.6 or newer writes it.
+        path: a ``.pth`` file as PyTorch 1.6 or newer writes it, or the name of a packaged network.
         stage: which network of a file that holds a list of them, from 0; negative counts from the end.
         backbone: needed for a file without a configuration; otherwise it must agree with the file.
         size: network size (H, W) in pixels; None is that of the configuration.
@@ -55,7 +56,7 @@ def load(
             message says which. Nothing in the file was executed.
         OptionError: an unknown backbone, or a size that the network cannot have.
     """
-    path = Path(path)
+    path = find(Path(path), ".pth")
     if backbone is not None:
         models.spec(backbone)
     archive = Archive(path)

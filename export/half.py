@@ -50,7 +50,7 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         ExportError: the graph has control flow or operators of unknown type, or is in half precision already.
     """
-    model = onnx.inliner.inline_local_functions(model) if model.functions else model
+    model = _plain(onnx.inliner.inline_local_functions(model) if model.functions else model)
     try:
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:  # a C++ class of its own
@@ -78,6 +78,27 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
             node.name = f"{node.op_type}_{i}"
         taken.add(node.name)
     return model
+
+
+def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
+    """With FP32 weights in place of those that are stored in FP16 behind a Cast, as packaged files have them."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    weights = {tensor.name: tensor for tensor in result.graph.initializer}
+    kept = []
+    for node in result.graph.node:
+        stored = weights.get(node.input[0]) if node.op_type == "Cast" else None
+        if stored is None or node.attribute[0].i != TensorProto.FLOAT:
+            kept.append(node)
+            continue
+        wide = numpy_helper.to_array(stored).astype(np.float32)
+        result.graph.initializer.append(numpy_helper.from_array(wide, node.output[0]))
+    read = {name for node in kept for name in node.input}
+    left = [tensor for tensor in result.graph.initializer if tensor.name in read]
+    for field, values in ((result.graph.node, kept), (result.graph.initializer, left)):
+        del field[:]
+        field.extend(values)
+    return result
 
 
 def float_tensors(model: onnx.ModelProto) -> set[str]:

@@ -12,9 +12,8 @@ from mfp.engine.sample import PATH as SAMPLE
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 
 
-def test_the_ten_lines_of_python_run(exported, tmp_path, monkeypatch):
+def test_the_ten_lines_of_python_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copy(exported("hrnet18").path, "hrnet18.onnx")
     Path("engine").mkdir()
     shutil.copy(SAMPLE, "engine/sample.jpg")
     block = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]

@@ -10,16 +10,17 @@ from pathlib import Path
 
 from ..contract import PREFIX, graph_tensors
 from ..errors import NetworkError
+from ..packaged import find
 
 MAX_ROWS = 200  # of a plan's metadata: more than any builder writes, fewer than a hostile file could hold
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("network", type=Path, help=".onnx or .plan file")
+    parser.add_argument("network", type=Path, help=".onnx or .plan file, or lite0")
 
 
 def run(args: argparse.Namespace) -> int:
-    path: Path = args.network
+    path = find(args.network)
     if not path.is_file():
         raise NetworkError(
             f"expected a network file, got a folder: {path}" if path.is_dir() else f"no such file: {path}"

@@ -2,7 +2,7 @@
 
 Clicks act in the order they are given; x is the column and y the row, in pixels from the top left corner:
 
-    mfp segment cat.jpg --pos 240,130 --neg 30,200 --network hrnet18.onnx
+    mfp segment cat.jpg --pos 240,130 --neg 30,200
 
 writes cat_mask.png and cat_overlay.png and prints the time of every click.
 """
@@ -18,12 +18,18 @@ from statistics import median
 from typing import Any
 
 from ..errors import ClickError, ImageError
+from ..packaged import DEFAULT
 from .arguments import add_network_options, add_session_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path, help="JPEG, PNG, …")
-    parser.add_argument("--network", type=Path, required=True, help=".onnx or .plan file, or .pth checkpoint")
+    parser.add_argument(
+        "--network",
+        type=Path,
+        default=DEFAULT,
+        help=f".onnx or .plan file, or .pth checkpoint; default: {DEFAULT}, which ships with the package",
+    )
     for flag, positive, what in (("--pos", True, "adds to the object"), ("--neg", False, "removes from it")):
         parser.add_argument(
             flag,

@@ -17,6 +17,7 @@ from ..onnx_file import read_onnx
 from . import one_line
 from .half_on_cpu import widened
 from .ort_providers import CPU, engine_folder, gpu_session, library, usable_gpus
+from .winograd_graph import rewritten
 
 
 class OnnxRuntimeNetwork(Network):
@@ -123,7 +124,7 @@ def _cpu_session(ort: Any, source: Path, options: Options) -> Any:
         return ort.InferenceSession(model, _settings(ort, options), providers=[CPU], enable_fallback=0)
 
     try:
-        session = start(str(source))
+        session = _winograd_session(ort, source, options) or start(str(source))
         precision = session.get_modelmeta().custom_metadata_map.get(PREFIX + "precision", "fp32")
         return session if precision == "fp32" else start(widened(read_onnx(source)[0]).SerializeToString())
     except Exception as error:  # of a dozen unrelated classes, all meaning "not this file"
@@ -133,6 +134,24 @@ def _cpu_session(ort: Any, source: Path, options: Options) -> Any:
             f"ONNX Runtime cannot load {source}: {one_line(error)}. "
             "If the file is damaged, export it again with: mfp export"
         ) from error
+
+
+def _winograd_session(ort: Any, source: Path, options: Options) -> Any:
+    """A session of the file's network rewritten for speed, or None where that is not to be had."""
+    try:
+        model, info = read_onnx(source)
+        found = rewritten(model) if info.precision == "fp32" else None
+        if found is None:
+            return None
+        del model  # before ONNX Runtime makes copies of its own
+        network, filters = found
+        settings = _settings(ort, options)
+        settings.add_external_initializers(
+            list(filters), [ort.OrtValue.ortvalue_from_numpy(f) for f in filters.values()]
+        )
+        return ort.InferenceSession(network.SerializeToString(), settings, providers=[CPU], enable_fallback=0)
+    except Exception:  # of anyone's classes: the file as it is has the last word, also on what is wrong with it
+        return None
 
 
 def _is_bf16(source: Path) -> bool:

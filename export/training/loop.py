@@ -32,6 +32,7 @@ CLIP = 1.0  # largest norm of the gradient
 AVERAGE = 0.999  # of the moving average of the weights
 SAVE_SECONDS, REPORT_SECONDS = 60.0, 10.0
 VALIDATIONS = 8
+TRIED_FROM = 30.0  # minutes
 SAVES = 10  # of a run that is counted in steps
 
 Report = Callable[[dict[str, Any]], None]
@@ -56,8 +57,9 @@ def train(options: Options, report: Report = lambda facts: None) -> list[float]:
     """
     options.check()
     torch.manual_seed(options.seed)
-    if options.device != "cpu":
-        torch.backends.cudnn.benchmark = True
+    # Trying cuDNN's algorithms took 26 s a size on an H100: too long for a short run, and what it chooses may differ
+    # from run to run.
+    torch.backends.cudnn.benchmark = (options.minutes or 0.0) >= TRIED_FROM
     network = _network(options).to(options.device)
     full = options.size or min(network.spec.size)
     layout = torch.channels_last  # on a CPU always: a run is to be the same when it is repeated

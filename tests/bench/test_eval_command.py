@@ -75,7 +75,7 @@ def mfp(capsys, monkeypatch, golden):
 
 def test_an_evaluation_from_end_to_end(mfp, toy, data, tmp_path, golden):
     out = tmp_path / "new" / "folder"
-    code, text, err = mfp("eval", data, "--network", "TOY", *OPTIONS, "--output", out, "--worst", 2)
+    code, text, err = mfp("eval", data, "--network", "TOY", *OPTIONS, "--output", out, "--worst", 2, "--sheet", 3)
     assert code == 0, err
     found = Evaluation.read(out)
     targets = open_dataset(data).targets()[1]
@@ -93,6 +93,7 @@ def test_an_evaluation_from_end_to_end(mfp, toy, data, tmp_path, golden):
     assert read_image(out / "miou.png").std() > 1
     ElementTree.parse(out / "miou.svg")
     assert read_image(out / "worst.png").shape[1] > 1000
+    assert read_image(out / "sheet.jpg").std() > 1
     assert "![worst.png](worst.png)" in (out / "eval.md").read_text()
 
 
@@ -168,6 +169,7 @@ def test_without_matplotlib_the_figures_are_there(mfp, data, tmp_path, monkeypat
         (["eval", "DATA", "--network", "TOY", "--threshold", "1"], "threshold between 0 and 1"),
         (["eval", "DATA", "--network", "TOY", "--max-clicks", "0"], "at least 1 click"),
         (["eval", "DATA", "--network", "TOY", "--worst", "-1"], "for --worst, got -1"),
+        (["eval", "DATA", "--network", "TOY", "--sheet", "-1"], "for --sheet, got -1"),
         (["eval", "DATA", "--network", "TOY", "--output", "file"], "cannot write to file"),
         (
             ["eval", "sweep", "DATA", "--network", "TOY", "--n-early", "7", "--r-max", "9", "--distance", "rgb"],

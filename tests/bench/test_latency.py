@@ -148,7 +148,7 @@ def test_other_settings_are_not_resumed(finished, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--backbone", "vgg"], "expected one of resnet34, hrnet18, vit_b"),
+        (["--backbone", "vgg"], "expected one of resnet34, hrnet18, vit_b, lite0"),
         (["--runtime", "dance"], "unknown runtime 'dance'"),
         (["--device", "tpu"], "unknown device 'tpu'"),
         (["--clicks", "0"], "expected --clicks from 1"),

@@ -19,7 +19,7 @@ from mfp.export.half import half_nodes, prepared, to_half
 from mfp.export.onnx_export import export_onnx
 from mfp.export.ranges import LARGEST, MARGIN, RangeRecorder, check_ranges, extreme_inputs
 
-BACKBONES = ["resnet34", "hrnet18", "vit_b"]
+BACKBONES = ["resnet34", "hrnet18", "vit_b"]  # lite0: test_pack.py
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def scaled_between(factor):
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_the_three_backbones(converted, backbone):
+def test_the_backbones(converted, backbone):
     report = converted(backbone)
     assert report.worst <= 0.04  # of the logits' standard deviation, everywhere
     assert report.half_matrix_nodes >= 0.95 * report.matrix_nodes
