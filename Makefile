@@ -11,7 +11,7 @@ CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake
 CTEST := $(BIN)/ctest
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-gpu cpp cpp-sanitized lint types clean
+.PHONY: demo test test-slow test-gpu cpp cpp-sanitized lint types clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p demo
@@ -22,6 +22,9 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/pytest
+
+test-slow: $(VENV)/dev.stamp
+	$(BIN)/pytest -m slow
 
 # where a CUDA GPU is at hand; MFP_GRABCUT=FOLDER clicks on all of GrabCut's photographs too
 test-gpu: $(VENV)/gpu.stamp

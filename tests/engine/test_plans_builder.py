@@ -27,7 +27,7 @@ from mfp.engine.plans.opened import OpenedPlan
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed: pip install tensorrt-rtx")
 
-BACKBONES = ["resnet34", "hrnet18", "vit_b"]
+BACKBONES = ["resnet34", "hrnet18", pytest.param("vit_b", marks=pytest.mark.slow)]
 SECONDS = 300
 
 
@@ -67,7 +67,7 @@ def test_fp16_is_asked_for_and_got(plan, backbone):
     assert half.metadata["activation_bytes"] < full.metadata["activation_bytes"]
 
 
-@pytest.mark.parametrize("backbone", ["resnet34", "hrnet18"])
+@pytest.mark.parametrize("backbone", [pytest.param("resnet34", marks=pytest.mark.slow), "hrnet18"])
 def test_files_of_any_size(exported, tmp_path, backbone):
     from mfp.export.half import prepared, to_half
 

@@ -26,7 +26,7 @@ def test_fixed_files_agree_with_pytorch(exported, backbone):
     assert report.worst <= 1e-4
 
 
-@pytest.mark.parametrize("backbone", ["resnet34", "hrnet18", "lite0"])
+@pytest.mark.parametrize("backbone", [pytest.param("resnet34", marks=pytest.mark.slow), "hrnet18", "lite0"])
 def test_files_of_any_size_agree_with_pytorch(exported, backbone):
     report = exported(backbone, any_size=True)
     assert sum("photograph" in name for name in report.differences) == 4  # the published size and three odd ones
