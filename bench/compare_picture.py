@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import PurePath
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.mask import Mask
 from ..engine.network import F32
-from ..engine.render import overlay
+from ..engine.render import overlay_at
 from .compare import WorstCase, figure
 
 U8 = NDArray[np.uint8]
@@ -43,9 +41,10 @@ def draw(case: WorstCase, reference: str, other: str) -> U8:
     size = max(round(width * scale), 1), max(round(height * scale), 1)  # (w, h), as OpenCV wants it
     top = found.probability_max
     changed = case.reference.array != case.other.array
+    masked = [overlay_at(size[::-1], case.photograph, mask, case.clicks) for mask in (case.reference, case.other)]
     columns = [
-        (_masked(case, case.reference, size), f"A: {reference}", f"mask of {case.reference.area:,} pixels"),
-        (_masked(case, case.other, size), f"B: {other}", f"mask of {case.other.area:,} pixels"),
+        (masked[0], f"A: {reference}", f"mask of {case.reference.area:,} pixels"),
+        (masked[1], f"B: {other}", f"mask of {case.other.area:,} pixels"),
         (_heat(case.gap, changed, size), "|probability A - probability B|", _count(changed)),
     ]
     step = max(size[0], NARROWEST) + MARGIN
@@ -73,20 +72,6 @@ def draw(case: WorstCase, reference: str, other: str) -> U8:
 def _count(changed: NDArray[np.bool_]) -> str:
     count = np.count_nonzero(changed)
     return f"the masks differ in {count:,} pixels" + (" (cyan)" if count else "")
-
-
-def _masked(case: WorstCase, mask: Mask, size: tuple[int, int]) -> U8:
-    """The photograph with one mask and the clicks, drawn at the picture's size so that outlines stay crisp."""
-    height, width = mask.shape
-    shrinks = size[0] < width
-    photograph = cv2.resize(case.photograph, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    inside = cv2.resize(mask.array.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
-    # The centre of a pixel is a whole number, so the corner of the image is at -1/2.
-    clicks = [
-        replace(click, x=(click.x + 0.5) * size[0] / width - 0.5, y=(click.y + 0.5) * size[1] / height - 0.5)
-        for click in case.clicks
-    ]
-    return overlay(np.asarray(photograph, np.uint8), Mask(inside > 0), clicks)
 
 
 def _heat(gap: F32, changed: NDArray[np.bool_], size: tuple[int, int]) -> U8:

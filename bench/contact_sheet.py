@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..engine.image import write_file
 from ..engine.mask import Mask
 from ..engine.network import Network
-from ..engine.render import overlay
+from ..engine.render import overlay_at
 from ..kernels.clicks import Click
 from .datasets import Target
 from .evaluation import Conditions, Result, open_session
@@ -101,11 +101,6 @@ def save(page: U8, path: Path) -> Path:
 
 
 def _small(photograph: U8, mask: Mask, clicks: Sequence[Click]) -> U8:
-    """The overlay, drawn at the size it is shown in: clicks stay visible on large photographs."""
     height, width = photograph.shape[:2]
     scale = min(TILE[0] / height, TILE[1] / width)
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
-    picture = np.asarray(cv2.resize(photograph, size, interpolation=cv2.INTER_AREA), np.uint8)
-    inside = cv2.resize(mask.array.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
-    moved = [Click((c.x + 0.5) * scale - 0.5, (c.y + 0.5) * scale - 0.5, c.positive, c.index) for c in clicks]
-    return overlay(picture, Mask(inside), moved)
+    return overlay_at((max(round(height * scale), 1), max(round(width * scale), 1)), photograph, mask, clicks)

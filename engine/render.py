@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,3 +55,31 @@ def overlay(image: NDArray[np.uint8], mask: Mask, clicks: Sequence[Click] = ()) 
                 cv2.LINE_AA,
             )
     return picture
+
+
+def overlay_at(
+    size: tuple[int, int], image: NDArray[np.uint8], mask: Mask, clicks: Sequence[Click] = ()
+) -> NDArray[np.uint8]:
+    """:func:`overlay` drawn at another size, so that outlines stay crisp and clicks visible.
+
+    Args:
+        size: (h, w) of the picture, in pixels.
+        image, mask, clicks: as there, H×W.
+
+    Returns:
+        h×w×3 uint8 RGB.
+    """
+    import cv2
+
+    height, width = mask.shape
+    shrinks = size[1] < width
+    picture = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    share = cv2.resize(
+        mask.array.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST_EXACT
+    )
+    # The centre of a pixel is a whole number, so the corner of the image is at -1/2.
+    moved = [
+        replace(click, x=(click.x + 0.5) * size[1] / width - 0.5, y=(click.y + 0.5) * size[0] / height - 0.5)
+        for click in clicks
+    ]
+    return overlay(np.asarray(picture, np.uint8), Mask(share > 0.5), moved)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...kernels.device import Device
-from ..contract import INPUT_CHANNELS, OUTPUT, PREFIX, NetworkInfo, Tensor, check_signature
+from ..contract import INPUT_CHANNELS, OUTPUT, NetworkInfo, Tensor, check_signature
 from ..devices import address_of, choose_device, cuda_index, demand_primary_context, wait_for_stream
 from ..errors import NetworkError, OptionError, RuntimeMissingError
 from ..network import F32, Network, Options, Worker, check_precision
@@ -120,42 +121,42 @@ def _settings(ort: Any, options: Options) -> Any:
 
 
 def _cpu_session(ort: Any, source: Path, options: Options) -> Any:
-    def start(model: str | bytes) -> Any:
-        return ort.InferenceSession(model, _settings(ort, options), providers=[CPU], enable_fallback=0)
-
+    model, filters = _for_cpu(source)
+    if filters:
+        with suppress(Exception):  # the file as it is has the last word, also on what is wrong with it
+            return _start(ort, model, filters, options)
+        model = str(source)
     try:
-        session = _winograd_session(ort, source, options) or start(str(source))
-        precision = session.get_modelmeta().custom_metadata_map.get(PREFIX + "precision", "fp32")
-        return session if precision == "fp32" else start(widened(read_onnx(source)[0]).SerializeToString())
+        return _start(ort, model, {}, options)
     except Exception as error:  # of a dozen unrelated classes, all meaning "not this file"
-        if _is_bf16(source):  # which the provider refuses as it is
-            return start(widened(read_onnx(source)[0]).SerializeToString())
         raise NetworkError(
             f"ONNX Runtime cannot load {source}: {one_line(error)}. "
             "If the file is damaged, export it again with: mfp export"
         ) from error
 
 
-def _winograd_session(ort: Any, source: Path, options: Options) -> Any:
-    """A session of the file's network rewritten for speed, or None where that is not to be had."""
+def _start(ort: Any, model: str | bytes, filters: dict[str, F32], options: Options) -> Any:
+    settings = _settings(ort, options)
+    if filters:
+        settings.add_external_initializers(
+            list(filters), [ort.OrtValue.ortvalue_from_numpy(values) for values in filters.values()]
+        )
+    return ort.InferenceSession(model, settings, providers=[CPU], enable_fallback=0)
+
+
+def _for_cpu(source: Path) -> tuple[str | bytes, dict[str, F32]]:
+    """What the CPU provider is given: the file or what it becomes for it, and weights kept apart from that."""
     try:
         model, info = read_onnx(source)
-        found = rewritten(model) if info.precision == "fp32" else None
-        if found is None:
-            return None
-        del model  # before ONNX Runtime makes copies of its own
-        network, filters = found
-        settings = _settings(ort, options)
-        settings.add_external_initializers(
-            list(filters), [ort.OrtValue.ortvalue_from_numpy(f) for f in filters.values()]
-        )
-        return ort.InferenceSession(network.SerializeToString(), settings, providers=[CPU], enable_fallback=0)
-    except Exception:  # of anyone's classes: the file as it is has the last word, also on what is wrong with it
-        return None
-
-
-def _is_bf16(source: Path) -> bool:
+    except NetworkError:  # which opening the file says better
+        return str(source), {}
+    if info.precision != "fp32":
+        return widened(model).SerializeToString(), {}
     try:
-        return read_onnx(source)[1].precision == "bf16"
-    except NetworkError:
-        return False
+        found = rewritten(model)
+    except Exception:  # of anyone's classes: the file as it is will do
+        found = None
+    if found is None:
+        return str(source), {}
+    del model  # before another copy is made
+    return found[0].SerializeToString(), found[1]
