@@ -1,10 +1,13 @@
-// Files that are networks and files that are not. Arguments: toy.onnx, a folder to write into.
+// Files that are networks and files that are not. Arguments: toy.onnx, the packaged networks, a folder to write into.
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <random>
 
 #include "check.hpp"
+#include "fake.hpp"
 #include "onnx_file.hpp"
 #include "text.hpp"
 
@@ -115,13 +118,44 @@ void options_that_are_refused(const std::string& toy) {
         CHECK_THROWS(mfp::Network::load(toy), mfp::RuntimeMissingError, "pip install openvino");
         return;
     }
-    options.precision = "fp16";
-    CHECK_THROWS(mfp::Network::load(toy, options), mfp::OptionError, "fp32 or bf16");
-    // keeps the contract, and is no graph that a runtime could run
-    CHECK_THROWS(mfp::Network::load(folder + "/says.onnx"), mfp::NetworkError, "OpenVINO cannot take");
-    options = {};
-    options.threads = 1;
-    CHECK_EQUAL(mfp::Network::load(toy, options)->runtime(), "openvino");
+    for (const std::string& runtime : mfp::Network::runtimes()) {
+        const bool openvino = runtime == "openvino";
+        options = {};
+        options.runtime = runtime;
+        options.threads = 1;
+        CHECK_EQUAL(mfp::Network::load(toy, options)->runtime(), runtime);
+        // keeps the contract, and is no graph that a runtime could run
+        CHECK_THROWS(mfp::Network::load(folder + "/says.onnx", options), mfp::NetworkError,
+                     openvino ? "OpenVINO cannot take" : "ONNX Runtime cannot load");
+        CHECK_THROWS(mfp::Network::load(written("brain.onnx", model(graph(), property("mfp.precision", "bf16"))), options),
+                     mfp::OptionError, openvino ? "takes an fp32 file" : "no convolutions on a CPU");
+        options.precision = "fp16";
+        CHECK_THROWS(mfp::Network::load(toy, options), mfp::OptionError,
+                     openvino ? "fp32 or bf16" : "which onnxruntime does not change; asked for fp16. Make such a file");
+    }
+}
+
+// The packaged network in FP32, and in FP16 where the runtime takes it: its own precision, nearly the same map.
+void a_half_precision_file(const std::string& networks) {
+    mfp::NetworkOptions options;
+    options.runtime = "onnxruntime";
+    const auto pixels = noise_image(120, 160, 3, 4);
+    const auto map = [&](const std::shared_ptr<const mfp::Network>& network) {
+        mfp::Session session(network, {pixels.data(), 120, 160});
+        session.click(80, 60);
+        return session.probability().values;
+    };
+    const auto full = mfp::Network::load(networks + "/lite0.onnx", options);
+    const auto half = mfp::Network::load(networks + "/lite0_fp16.onnx", options);
+    CHECK_EQUAL(full->info().precision, "fp32");
+    CHECK_EQUAL(half->info().precision, "fp16");
+    const auto a = map(full), b = map(half);
+    double sum = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) sum += std::abs(a[i] - b[i]);
+    CHECK(sum > 0 && sum / static_cast<double>(a.size()) < 5e-3);
+    options.precision = "fp32";
+    CHECK_THROWS(mfp::Network::load(networks + "/lite0_fp16.onnx", options), mfp::OptionError,
+                 "is fp16, which onnxruntime does not change; asked for fp32. Load the fp32 file");
 }
 
 // Whatever is done to a file: it is read, or refused.
@@ -147,11 +181,13 @@ void damaged_files(const std::string& toy) {
 }  // namespace
 
 int main(int, char** arguments) {
-    folder = arguments[2];
+    folder = arguments[3];
     std::filesystem::create_directories(folder);
     what_a_file_says();
     files_that_are_refused();
     options_that_are_refused(arguments[1]);
     damaged_files(arguments[1]);
+    const auto runtimes = mfp::Network::runtimes();
+    if (std::count(runtimes.begin(), runtimes.end(), "onnxruntime")) a_half_precision_file(arguments[2]);
     return report();
 }

@@ -1,5 +1,5 @@
 // The release's trajectories: regions exactly, maps within 2e-3 everywhere and 1e-4 on average
-// (tests/golden/README.md). Arguments: folder of make_data.py, network file, then names of trajectories.
+// (tests/golden/README.md). Arguments: runtime, folder of make_data.py, network file, then names of trajectories.
 #include <cmath>
 #include <cstdio>
 
@@ -82,11 +82,13 @@ void check_trajectory(const std::string& folder, const std::string& name,
 }  // namespace
 
 int main(int count, char** arguments) {
-    if (count < 4) {
-        std::fprintf(stderr, "expected: FOLDER NETWORK NAME…\n");
+    if (count < 5) {
+        std::fprintf(stderr, "expected: RUNTIME FOLDER NETWORK NAME…\n");
         return 2;
     }
-    const auto network = mfp::Network::load(arguments[2]);
-    for (int i = 3; i < count; ++i) check_trajectory(arguments[1], arguments[i], network);
+    mfp::NetworkOptions options;
+    options.runtime = arguments[1];
+    const auto network = mfp::Network::load(arguments[3], options);
+    for (int i = 4; i < count; ++i) check_trajectory(arguments[2], arguments[i], network);
     return report();
 }

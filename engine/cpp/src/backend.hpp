@@ -1,5 +1,5 @@
 // What a runtime has to offer. One more runtime is one file that implements Backend and an opener, one line in
-// backends.cpp, and its look-up in CMakeLists.txt.
+// network.cpp, and its look-up in CMakeLists.txt.
 #pragma once
 
 #include <memory>
@@ -52,6 +52,10 @@ const std::vector<Runtime>& known_runtimes();
 #ifdef MFP_HAS_OPENVINO
 std::unique_ptr<const Backend> open_openvino(const std::string& path, const OnnxFile& file,
                                              const NetworkOptions& options);
+#endif
+#ifdef MFP_HAS_ONNXRUNTIME
+std::unique_ptr<const Backend> open_onnxruntime(const std::string& path, const OnnxFile& file,
+                                                const NetworkOptions& options);
 #endif
 
 }  // namespace mfp
