@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # errors that CUDA returns are what some tests are about
 SANITIZED := --report-api-errors no --error-exitcode 1 $(BIN)/python -m pytest -m gpu tests/kernels
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
 CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake
 CTEST := $(BIN)/ctest --output-on-failure --test-dir
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -21,13 +22,13 @@ demo: $(VENV)/demo.stamp
 		--pos 120,330 --pos 220,110
 
 test: $(VENV)/dev.stamp
-	$(BIN)/pytest
+	$(PYTEST)
 	@if command -v $(CXX) >/dev/null; then set -x; $(MAKE) cpp-build && $(CTEST) build/cpp -LE slow; \
 	else echo "the engine in C++ was left out: there is no $(CXX); install it, or say make test CXX=clang++"; fi
 
 # what `make test` leaves out
 test-slow: $(VENV)/dev.stamp
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 	@if command -v $(CXX) >/dev/null; then set -x; \
 		$(MAKE) cpp-build build/cpp-networks.stamp && $(CTEST) build/cpp -L slow; fi
 
