@@ -174,11 +174,11 @@ def host_cuda():
 
 
 @pytest.fixture(scope="session")
-def host_kernels(host_cuda, tmp_path_factory):
+def host_kernels(host_cuda, made_once):
     """The kernels, compiled for the CPU."""
-    library = tmp_path_factory.mktemp("host_cuda") / "kernels.so"
+    source, flags = host_cuda.HERE / "kernels.cpp", ("-O2", "-shared", "-fPIC")
     return host_cuda.HostKernels(
-        host_cuda.compile_cpp(host_cuda.HERE / "kernels.cpp", library, "-O2", "-shared", "-fPIC")
+        made_once("kernels", lambda folder: host_cuda.compile_cpp(source, folder / "kernels.so", *flags))
     )
 
 
