@@ -21,20 +21,26 @@ struct Tensors {
     int batch, height, width;
 };
 
-// One compiled network on one runtime. run() is called from several threads at once.
+// One compiled network on one runtime: a HostBackend, or a GpuBackend (gpu_backend.hpp).
 class Backend {
 public:
     Backend(std::string runtime, NetworkInfo info) : runtime(std::move(runtime)), info(std::move(info)) {}
     virtual ~Backend() = default;
-
-    // One pass. Throws NetworkError where the runtime cannot; whether the logits are finite is looked at by the caller.
-    virtual void run(const Tensors& tensors) const = 0;
 
     const std::string runtime;
     const NetworkInfo info;
 
     // For messages: <openvino hrnet18 320×480 fp32>
     std::string name() const;
+};
+
+// On a CPU. run() is called from several threads at once.
+class HostBackend : public Backend {
+public:
+    using Backend::Backend;
+
+    // One pass. Throws NetworkError where the runtime cannot; whether the logits are finite is looked at by the caller.
+    virtual void run(const Tensors& tensors) const = 0;
 };
 
 using Opener = std::unique_ptr<const Backend> (*)(const std::string& path, const OnnxFile& file,

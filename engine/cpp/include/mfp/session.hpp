@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -74,22 +75,26 @@ struct NetworkInfo {
     std::string exporter = "unknown";  ///< "mfp-engine VERSION"
 };
 
-/// Milliseconds that the last click took, by stage.
+/// Milliseconds that the last click took, by stage. On a GPU the stages run without the host: device is the time until
+/// the mask was back, for all of them together.
 struct Timing {
-    double crop = 0, encode = 0, modulate = 0, network = 0, paste = 0;
-    int passes = 0;  ///< of the network: 2 at a first click, else 1
+    double crop = 0, encode = 0, modulate = 0, network = 0, paste = 0, device = 0;
+    int passes = 0;  ///< of the network: 2 at a first click, else 1; 3 where a GPU found out late that it needs two
 
-    double total() const { return crop + encode + modulate + network + paste; }
-    double outside_network() const { return total() - network; }
+    double total() const { return crop + encode + modulate + network + paste + device; }
+    double outside_network() const { return total() - network - device; }  ///< the host's array work
 };
 
 struct NetworkOptions {
     std::string runtime = "auto";  ///< "auto", or one of Network::runtimes()
     std::string precision;         ///< "fp32" or "bf16"; empty: the file's
-    int threads = 0;               ///< that a pass may use, up to 1024; 0: the runtime decides
+    int threads = 0;               ///< of the CPU that a pass may use, up to 1024; 0: the runtime decides
+    int gpu = 0;                   ///< number of the GPU, from 0, for runtimes that run on one
 };
 
 class Backend;
+class Pipeline;
+struct ClickOptions;
 
 /// One compiled network: immutable, shared by as many sessions as you like.
 class Network {
@@ -182,6 +187,13 @@ public:
     int height() const;                    ///< of the image
     int width() const;
     const std::shared_ptr<const Network>& network() const;
+
+protected:
+    /// For CudaSession (mfp/cuda.hpp): on an image that the pipeline's maker knows.
+    using MakePipeline = std::function<std::unique_ptr<Pipeline>(const ClickOptions& options)>;
+    Session(std::shared_ptr<const Network> network, Size image, const SessionOptions& options,
+            const MakePipeline& make);
+    Pipeline& pipeline() const;
 
 private:
     struct State;
