@@ -99,11 +99,14 @@ struct ClickOptions;
 /// One compiled network: immutable, shared by as many sessions as you like.
 class Network {
 public:
-    /// Reads an .onnx file, holds it against the contract and compiles it.
+    /// Reads an .onnx file, holds it against the contract and compiles it; or opens a .plan, which mfp/build.hpp and
+    /// `mfp build` write, on a GPU, in the CUDA context that is current in this thread, where it is one on that GPU,
+    /// else in the GPU's primary context.
     ///
-    /// @throws NetworkError  no such file, no MFP network, or one that the runtime refuses.
+    /// @throws NetworkError  no such file, no MFP network, or one that the runtime refuses; of a plan PlanError, where it
+    ///     is damaged or was made for another version or GPU.
     /// @throws OptionError  an option out of its range, or one that the file does not go with.
-    /// @throws RuntimeMissingError  the runtime is not part of this build, or none is.
+    /// @throws RuntimeMissingError  the runtime is not part of this build, or none is, or there is no GPU to run on.
     static std::shared_ptr<const Network> load(const std::string& path, const NetworkOptions& options = {});
 
     /// Names of the runtimes that this build has; possibly none.
