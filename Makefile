@@ -39,13 +39,13 @@ cpp: build/cpp-data.stamp
 	$(CMAKE) --build build/cpp
 	$(CTEST) --test-dir build/cpp --output-on-failure
 
-# AddressSanitizer and UBSan with OpenVINO; ThreadSanitizer without, as it knows nothing of how OpenVINO's threads wait
+# AddressSanitizer and UBSan on everything, ThreadSanitizer on the threads
 cpp-sanitized: build/cpp-tools.stamp
 	$(CMAKE) -S engine/cpp -B build/cpp-asan -G Ninja -DMFP_PYTHON=$(CURDIR)/$(BIN)/python -DMFP_EXAMPLES=OFF \
 		-DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-O1 -DMFP_SANITIZE=address,undefined
 	$(CMAKE) --build build/cpp-asan
 	$(CTEST) --test-dir build/cpp-asan --output-on-failure
-	$(CMAKE) -S engine/cpp -B build/cpp-tsan -G Ninja -DMFP_EXAMPLES=OFF -DMFP_OPENVINO=OFF \
+	$(CMAKE) -S engine/cpp -B build/cpp-tsan -G Ninja -DMFP_PYTHON=$(CURDIR)/$(BIN)/python -DMFP_EXAMPLES=OFF \
 		-DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-O1 -DMFP_SANITIZE=thread
 	$(CMAKE) --build build/cpp-tsan --target test_threads
 	$(CTEST) --test-dir build/cpp-tsan --output-on-failure -R threads

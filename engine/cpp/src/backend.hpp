@@ -73,5 +73,9 @@ std::unique_ptr<const Backend> open_tensorrt(const std::string& path, PlanFile& 
 std::unique_ptr<const Backend> open_openvino(const std::string& path, const OnnxFile& file,
                                              const NetworkOptions& options);
 #endif
+#ifdef MFP_HAS_ONNXRUNTIME
+std::unique_ptr<const Backend> open_onnxruntime(const std::string& path, const OnnxFile& file,
+                                                const NetworkOptions& options);
+#endif
 
 }  // namespace mfp

@@ -73,8 +73,8 @@ private:
         if (at_ == end_) fail("Expecting value", at_);
         if (*at_ == '"') return Json::of(string());
         if (*at_ == '{' || *at_ == '[') {
-            // The value itself is the first level. Deeper ones are refused here already, where the stack is short.
-            if (depth > max_depth + 1) throw JsonError(mfp::text("nested deeper than ", max_depth));
+            // refused here already, where the stack is short
+            if (depth > max_depth) throw JsonError(mfp::text("nested deeper than ", max_depth));
             return *at_ == '{' ? object(depth) : list(depth);
         }
         if (take("null")) return {};

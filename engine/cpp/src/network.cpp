@@ -42,6 +42,14 @@ const std::vector<Runtime>& known_runtimes() {
          "not find it",
          nullptr},
 #endif
+#ifdef MFP_HAS_ONNXRUNTIME
+        {"onnxruntime", "", open_onnxruntime},
+#else
+        {"onnxruntime",
+         "apt install libonnxruntime-dev, or unpack an archive of ONNX Runtime's releases, then configure this library "
+         "again with -Donnxruntime_ROOT=FOLDER",
+         nullptr},
+#endif
         {"tensorrt", tensorrt_remedy, nullptr, true, tensorrt_opener("tensorrt")},
         {"tensorrt-rtx", tensorrt_remedy, nullptr, true, tensorrt_opener("tensorrt-rtx")},
     };

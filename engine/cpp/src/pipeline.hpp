@@ -29,7 +29,7 @@ struct StepMap {
 struct Step {
     Click click;
     Roi roi;
-    std::unique_ptr<StepMap> map;
+    std::unique_ptr<StepMap> map;  // null: given up where memory ran out, the network makes it again
 };
 
 class Pipeline {
@@ -45,7 +45,7 @@ public:
     // Everything from the crop to the paste; the newest click is the last. Where it throws, nothing has changed.
     virtual std::unique_ptr<StepMap> click(const Roi& roi, const std::vector<Click>& clicks, Timing& timing) = 0;
 
-    // Writes the map of an earlier click into the image's map.
+    // Writes the map of an earlier click, which is there, into the image's map.
     virtual void paste(const Step& step) = 0;
 
     // Box of the pixels above 0.5, whatever the threshold.

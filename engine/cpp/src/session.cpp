@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <new>
 
 #include "device_pipeline.hpp"
 #include "limits.hpp"
@@ -88,21 +89,85 @@ struct Session::State {
     std::vector<Step> steps, undone;
     std::optional<Timing> timing;
 
-    Mask blank() const {
-        Mask mask{height, width, {}};
-        mask.pixels.resize(static_cast<std::size_t>(height) * width);
-        return mask;
+    // Gives up what undo() and redo() would like to have: they run the network instead. Whether there was any.
+    bool give_up_maps() noexcept {
+        bool any = false;
+        for (std::vector<Step>* list : {&steps, &undone}) {
+            for (Step& step : *list) {
+                any |= step.map != nullptr;
+                step.map.reset();
+            }
+        }
+        return any;
+    }
+
+    // What `make` returns; where it lacks memory, once more without the maps of earlier clicks.
+    template <class Make>
+    auto with_room_for(Make make) {
+        try {
+            return make();
+        } catch (const std::bad_alloc&) {
+            if (!give_up_maps()) throw;
+        }
+        return make();
+    }
+
+    Mask blank() {
+        return with_room_for([this] {
+            Mask mask{height, width, {}};
+            mask.pixels.resize(static_cast<std::size_t>(height) * width);
+            return mask;
+        });
+    }
+
+    std::unique_ptr<StepMap> run(const Roi& roi, const std::vector<Click>& clicks, Timing& timing) {
+        return with_room_for([&] { return pipeline->click(roi, clicks, timing); });
     }
 
     std::optional<Roi> roi() const { return steps.empty() ? std::nullopt : std::optional<Roi>(steps.back().roi); }
 
-    // Builds the map again from the steps, from the last one on that covered the whole image.
+    // Clicks of the first `count` steps, with room for one more.
+    std::vector<Click> clicks(std::size_t count) const {
+        std::vector<Click> clicks;
+        clicks.reserve(count + 1);
+        for (std::size_t i = 0; i < count; ++i) clicks.push_back(steps[i].click);
+        return clicks;
+    }
+
+    // Puts a step of old, the one after the first `count`, into the image's map again.
+    void repeat(Step& step, std::size_t count) {
+        if (step.map) return pipeline->paste(step);
+        std::vector<Click> clicks = this->clicks(count);
+        clicks.push_back(step.click);
+        Timing timing;
+        step.map = run(step.roi, clicks, timing);
+    }
+
+    // Builds the map again from the steps, from the last one on that covered the whole image; from the first where maps
+    // were given up. What cannot be repeated goes back to what was undone: redo() brings it back.
     void repaint() {
         const Roi everything = {0, height - 1, 0, width - 1};
         std::size_t first = steps.size();
         while (first > 0 && !(steps[first - 1].roi == everything)) --first;
-        if (first == 0) pipeline->start();
-        for (std::size_t i = first == 0 ? 0 : first - 1; i < steps.size(); ++i) pipeline->paste(steps[i]);
+        bool is_covered = first > 0;
+        if (is_covered) --first;
+        const auto given_up = [](const Step& step) { return !step.map; };
+        if (std::any_of(steps.begin() + static_cast<std::ptrdiff_t>(first), steps.end(), given_up)) {
+            first = 0;
+            is_covered = false;
+        }
+        if (!is_covered) pipeline->start();
+        for (std::size_t i = first; i < steps.size(); ++i) {
+            try {
+                repeat(steps[i], i);
+            } catch (...) {
+                while (steps.size() > i) {
+                    undone.push_back(std::move(steps.back()));
+                    steps.pop_back();
+                }
+                throw;
+            }
+        }
     }
 
     Click checked(double x, double y, bool positive) const {
@@ -159,7 +224,7 @@ Mask Session::click(double x, double y, bool positive) {
         clicks.push_back(click);
         roi = choose_roi(state.roi(), state.pipeline->object_box(), clicks, state.height, state.width);
     }
-    Step step{click, roi, state.pipeline->click(roi, clicks, timing)};
+    Step step{click, roi, state.run(roi, clicks, timing)};
     state.undone.clear();
     state.steps.push_back(std::move(step));
     {
@@ -174,6 +239,7 @@ Mask Session::undo() {
     State& state = *state_;
     if (state.steps.empty()) throw NothingToUndoError("nothing to undo: this object has no clicks");
     Mask mask = state.blank();
+    state.undone.reserve(state.undone.size() + state.steps.size());  // of what may have to go there
     state.undone.push_back(std::move(state.steps.back()));
     state.steps.pop_back();
     state.repaint();
@@ -185,9 +251,10 @@ Mask Session::redo() {
     State& state = *state_;
     if (state.undone.empty()) throw NothingToUndoError("nothing to redo: no click was undone since the last one");
     Mask mask = state.blank();
+    state.steps.reserve(state.steps.size() + 1);
+    state.repeat(state.undone.back(), state.steps.size());
     state.steps.push_back(std::move(state.undone.back()));
     state.undone.pop_back();
-    state.pipeline->paste(state.steps.back());
     state.pipeline->mask(mask);
     return mask;
 }
@@ -218,13 +285,7 @@ Mask Session::mask() const {
 Map Session::probability() const { return state_->pipeline->probability(); }
 std::optional<Roi> Session::roi() const { return state_->roi(); }
 
-std::vector<Click> Session::clicks() const {
-    std::vector<Click> clicks;
-    clicks.reserve(state_->steps.size() + 1);
-    for (const Step& step : state_->steps) clicks.push_back(step.click);
-    return clicks;
-}
-
+std::vector<Click> Session::clicks() const { return state_->clicks(state_->steps.size()); }
 bool Session::can_undo() const { return !state_->steps.empty(); }
 bool Session::can_redo() const { return !state_->undone.empty(); }
 std::optional<Timing> Session::timing() const { return state_->timing; }

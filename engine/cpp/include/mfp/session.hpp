@@ -87,7 +87,7 @@ struct Timing {
 
 struct NetworkOptions {
     std::string runtime = "auto";  ///< "auto", or one of Network::runtimes()
-    std::string precision;         ///< "fp32" or "bf16"; empty: the file's
+    std::string precision;         ///< "fp32", "fp16" or "bf16", where the runtime has it; empty: the file's
     int threads = 0;               ///< of the CPU that a pass may use, up to 1024; 0: the runtime decides
     int gpu = 0;                   ///< number of the GPU, from 0, for runtimes that run on one
 };
@@ -146,7 +146,10 @@ struct SessionOptions {
 
 /// Clicks on one image; the mask follows each. The list of clicks determines the result, to the bit.
 ///
-/// Where a call throws, the session stays as it was. A session that was moved from can only be destroyed or assigned
+/// Where memory runs short, maps that undo() and redo() need are given up, and those run the network instead.
+///
+/// Where a call throws, the session stays as it was; but where such an undo() throws, what it could not repeat counts as
+/// undone, and redo() brings it back. A session that was moved from can only be destroyed or assigned
 /// to.
 class Session {
 public:
@@ -167,10 +170,16 @@ public:
     /// @throws NetworkError  the runtime failed, or gave logits that are not finite.
     Mask click(double x, double y, bool positive = true);
 
-    /// Takes the newest click back, without a network pass. @throws NothingToUndoError  there is none.
+    /// Takes the newest click back; without a network pass, unless memory ran short before.
+    ///
+    /// @throws NothingToUndoError  there is none.
+    /// @throws NetworkError  a pass was needed and failed.
     Mask undo();
 
-    /// Brings back the click that was undone last, without a network pass. @throws NothingToUndoError  there is none.
+    /// Brings back the click that was undone last; without a network pass, as undo().
+    ///
+    /// @throws NothingToUndoError  there is none.
+    /// @throws NetworkError  a pass was needed and failed.
     Mask redo();
 
     /// Drops all clicks, back to the initial mask or to nothing.
