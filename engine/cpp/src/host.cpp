@@ -210,7 +210,7 @@ private:
     }
 
     void run(const MfpLane& lane, const float* modulated, Timing& timing) const {
-        network_->backend().run(
+        static_cast<const HostBackend&>(network_->backend()).run(
             {lane.image, lane.prev, modulated, lane.clicks, lane.logits, lane.batch, lane.height, lane.width});
         ++timing.passes;
     }

@@ -11,10 +11,10 @@
 namespace mfp {
 namespace {
 
-class OnnxRuntime : public Backend {
+class OnnxRuntime : public HostBackend {
 public:
     OnnxRuntime(NetworkInfo info, Ort::Env env, Ort::Session session)
-        : Backend("onnxruntime", std::move(info)), env_(std::move(env)), session_(std::move(session)) {}
+        : HostBackend("onnxruntime", std::move(info)), env_(std::move(env)), session_(std::move(session)) {}
 
     void run(const Tensors& tensors) const override {
         const char* const inputs[] = {"image", "prev_mask", "modulated_mask", "clicks"};

@@ -4,29 +4,13 @@
 #include <cstdlib>
 #include <new>
 
-#include "backend.hpp"
+#include "device_pipeline.hpp"
 #include "limits.hpp"
-#include "pipeline.hpp"
 #include "roi.hpp"
 #include "text.hpp"
 
 namespace mfp {
 namespace {
-
-void check_image(const Image& image) {
-    if (!image.pixels) throw ImageError("expected an image, got no pixels");
-    if (image.height < 1 || image.width < 1) {
-        throw ImageError(text("expected an image with pixels, got an empty one of ", image.height, "×", image.width));
-    }
-    if (image.channels != 1 && image.channels != 3 && image.channels != 4) {
-        throw ImageError(text("expected an image of 1 (grey), 3 (RGB) or 4 (RGBA) channels, got ", image.channels));
-    }
-    const long long needed = static_cast<long long>(image.width) * image.channels;
-    if (image.row_stride && std::llabs(image.row_stride) < needed) {
-        throw ImageError(text("expected rows at least ", needed,
-                              " bytes apart, or 0 for rows without gaps, got a stride of ", image.row_stride));
-    }
-}
 
 void check_initial_mask(const std::uint8_t* mask, std::size_t area) {
     const std::uint8_t top = *std::max_element(mask, mask + area) > 1 ? 255 : 1;
@@ -78,6 +62,22 @@ ClickOptions checked_options(const SessionOptions& options, const NetworkInfo& i
 }
 
 }  // namespace
+
+Size checked_image(const Image& image) {
+    if (!image.pixels) throw ImageError("expected an image, got no pixels");
+    if (image.height < 1 || image.width < 1) {
+        throw ImageError(text("expected an image with pixels, got an empty one of ", image.height, "×", image.width));
+    }
+    if (image.channels != 1 && image.channels != 3 && image.channels != 4) {
+        throw ImageError(text("expected an image of 1 (grey), 3 (RGB) or 4 (RGBA) channels, got ", image.channels));
+    }
+    const long long needed = static_cast<long long>(image.width) * image.channels;
+    if (image.row_stride && std::llabs(image.row_stride) < needed) {
+        throw ImageError(text("expected rows at least ", needed,
+                              " bytes apart, or 0 for rows without gaps, got a stride of ", image.row_stride));
+    }
+    return {image.height, image.width};
+}
 
 std::size_t Mask::area() const { return static_cast<std::size_t>(std::count(pixels.begin(), pixels.end(), 1)); }
 
@@ -182,21 +182,29 @@ struct Session::State {
     }
 };
 
-Session::Session(std::shared_ptr<const Network> network, const Image& image, const SessionOptions& options) {
+Session::Session(std::shared_ptr<const Network> network, const Image& image, const SessionOptions& options)
+    : Session(network, checked_image(image), options, [&](const ClickOptions& checked) -> std::unique_ptr<Pipeline> {
+          const std::uint8_t* initial = options.initial_mask;
+          if (!dynamic_cast<const GpuBackend*>(&network->backend())) return host_pipeline(network, image, initial, checked);
+          return std::make_unique<DevicePipeline>(network, image, initial, checked, std::nullopt);
+      }) {}
+
+Session::Session(std::shared_ptr<const Network> network, Size image, const SessionOptions& options,
+                 const MakePipeline& make) {
     if (!network) throw OptionError("expected a network, got none: load one with mfp::Network::load");
     const ClickOptions checked = checked_options(options, network->info());
-    check_image(image);
     if (options.initial_mask) {
         check_initial_mask(options.initial_mask, static_cast<std::size_t>(image.height) * image.width);
     }
     state_ = std::make_unique<State>();
-    state_->pipeline = host_pipeline(network, image, options.initial_mask, checked);
+    state_->pipeline = make(checked);
     state_->network = std::move(network);
     state_->height = image.height;
     state_->width = image.width;
     state_->has_initial = options.initial_mask != nullptr;
 }
 
+Pipeline& Session::pipeline() const { return *state_->pipeline; }
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
