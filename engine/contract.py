@@ -156,7 +156,8 @@ def check_signature(file: str, inputs: Mapping[str, Tensor], outputs: Mapping[st
                 f"{file}: the batch of {name} is fixed to {shape[0]}; a session needs it open (1, or 2 with flip). "
                 "Export it again."
             )
-    sizes = {tuple(side if isinstance(side, int) else "any" for side in t.shape[2:]) for t in inputs.values()}
+    sides = (tuple(side if isinstance(side, int) else "any" for side in t.shape[2:]) for t in inputs.values())
+    sizes = list(dict.fromkeys(sides))
     if len(sizes) > 1:
         raise NetworkError(f"{file}: the inputs differ in size ({', '.join(map(_text, sizes))}). Export it again.")
     height, width = sizes.pop()
@@ -186,4 +187,4 @@ def graph_tensors(values: Iterable[Any]) -> dict[str, Tensor]:
 
 
 def _text(shape: Shape) -> str:
-    return "×".join(str(side) for side in shape)
+    return "×".join("any" if side is None else str(side) for side in shape)

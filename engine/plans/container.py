@@ -185,7 +185,7 @@ def _read_front(path: Path, file: BufferedReader) -> tuple[dict[str, Any], int]:
     offset = _aligned(len(head) + length)
     padding = file.read(offset - len(head) - length)
     digest, plan_bytes = metadata.get("plan_sha256"), metadata.get("plan_bytes")
-    known = schema == SCHEMA and isinstance(digest, str) and _SHA256.fullmatch(digest)
+    known = type(schema) is int and schema == SCHEMA and isinstance(digest, str) and _SHA256.fullmatch(digest)
     if not known or type(plan_bytes) is not int or any(padding):
         raise _refusal(path, "is damaged: its metadata does not say what every plan file's says", metadata)
     if not 0 <= plan_bytes == size - offset:

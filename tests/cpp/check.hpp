@@ -42,7 +42,7 @@ inline int report() {
             failed(__FILE__, __LINE__, #expression " did not throw");                                    \
         } catch (const Type& error) {                                                                    \
             if (std::string(error.what()).find(words) == std::string::npos) {                            \
-                failed(__FILE__, __LINE__, std::string("expected '") + words + "' in: " + error.what()); \
+                failed(__FILE__, __LINE__, std::string("expected '") + (words) + "' in: " + error.what()); \
             }                                                                                            \
         }                                                                                                \
     } while (0)

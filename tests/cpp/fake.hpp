@@ -12,10 +12,10 @@ struct FakeSwitches {
     std::atomic<bool> throws{false}, not_finite{false};
 };
 
-class FakeBackend : public mfp::Backend {
+class FakeBackend : public mfp::HostBackend {
 public:
     FakeBackend(mfp::NetworkInfo info, std::shared_ptr<FakeSwitches> switches)
-        : Backend("fake", std::move(info)), switches_(std::move(switches)) {}
+        : HostBackend("fake", std::move(info)), switches_(std::move(switches)) {}
 
     void run(const mfp::Tensors& t) const override {
         ++switches_->passes;

@@ -1,4 +1,4 @@
-/* The C face, from C. Arguments: toy.onnx, if a runtime is there to open it; else nothing. */
+/* The C face, from C. Arguments: toy.onnx and a runtime that opens it; else nothing. */
 #include <mfp/mfp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +22,7 @@ int main(int count, char** arguments) {
     mfp_error error = {MFP_OK, ""};
     mfp_network* network = NULL;
     mfp_session* session = NULL;
+    mfp_network_options network_options = {NULL, NULL, 0};
     mfp_session_options options;
     mfp_timing timing;
     const mfp_image image = {pixels, HEIGHT, WIDTH, 3, 0};
@@ -35,10 +36,11 @@ int main(int count, char** arguments) {
     CHECK(mfp_session_click(NULL, 0, 0, 1, mask, &error) == MFP_ERROR_OPTION);
     mfp_session_free(NULL);
     mfp_network_free(NULL);
-    if (count < 2) return failures != 0;
+    if (count < 3) return failures != 0;
 
     for (i = 0; i < HEIGHT * WIDTH * 3; ++i) pixels[i] = (uint8_t)(i * 7 % 251);
-    CHECK(mfp_network_load(arguments[1], NULL, &network, &error) == MFP_OK);
+    network_options.runtime = arguments[2];
+    CHECK(mfp_network_load(arguments[1], &network_options, &network, &error) == MFP_OK);
     CHECK(mfp_network_size(network, &height, &width, &error) == MFP_OK && height == 0 && width == 0);
     CHECK(mfp_network_backbone(network) != NULL);
     mfp_session_options_init(&options);

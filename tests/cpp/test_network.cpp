@@ -1,11 +1,16 @@
-// Files that are networks and files that are not. Arguments: toy.onnx, a folder to write into.
+// Files that are networks and files that are not. Arguments: toy.onnx, the packaged networks, a folder to write into.
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <random>
 
 #include "check.hpp"
+#include "mfp/build.hpp"
+#include "fake.hpp"
 #include "onnx_file.hpp"
+#include "plan_file.hpp"
 #include "text.hpp"
 
 namespace {
@@ -101,6 +106,8 @@ void files_that_are_refused() {
     CHECK_THROWS(mfp::read_onnx(written("network.plan", "x")), mfp::NetworkError, "ending in .onnx");
 }
 
+bool is_tensorrt(const std::string& runtime) { return runtime.compare(0, 8, "tensorrt") == 0; }
+
 void options_that_are_refused(const std::string& toy) {
     mfp::NetworkOptions options;
     options.runtime = "tensorflow";
@@ -111,17 +118,112 @@ void options_that_are_refused(const std::string& toy) {
     options = {};
     options.precision = "int8";
     CHECK_THROWS(mfp::Network::load(toy, options), mfp::OptionError, "fp32, fp16, bf16");
-    if (mfp::Network::runtimes().empty()) {
-        CHECK_THROWS(mfp::Network::load(toy), mfp::RuntimeMissingError, "pip install openvino");
+    options = {};
+    options.gpu = -1;
+    CHECK_THROWS(mfp::Network::load(toy, options), mfp::OptionError, "number of a GPU, from 0, got -1");
+    options = {};
+    options.runtime = "tensorrt";
+    CHECK_THROWS(mfp::Network::load(toy, options), mfp::NetworkError,
+                 "toy.onnx runs on openvino, onnxruntime, not on tensorrt. Build a plan of it: mfp build");
+    bool any = false;
+    for (const std::string& runtime : mfp::Network::runtimes()) {
+        if (is_tensorrt(runtime)) continue;
+        any = true;
+        const bool openvino = runtime == "openvino";
+        options = {};
+        options.runtime = runtime;
+        options.threads = 1;
+        CHECK_EQUAL(mfp::Network::load(toy, options)->runtime(), runtime);
+        // keeps the contract, and is no graph that a runtime could run
+        CHECK_THROWS(mfp::Network::load(folder + "/says.onnx", options), mfp::NetworkError,
+                     openvino ? "OpenVINO cannot take" : "ONNX Runtime cannot load");
+        CHECK_THROWS(mfp::Network::load(written("brain.onnx", model(graph(), property("mfp.precision", "bf16"))), options),
+                     mfp::OptionError, openvino ? "takes an fp32 file" : "no convolutions on a CPU");
+        options.precision = "fp16";
+        CHECK_THROWS(mfp::Network::load(toy, options), mfp::OptionError,
+                     openvino ? "fp32 or bf16" : "which onnxruntime does not change; asked for fp16. Make such a file");
+    }
+    if (!any) CHECK_THROWS(mfp::Network::load(toy), mfp::RuntimeMissingError, "pip install openvino");
+}
+
+// The packaged network in FP32, and in FP16 where the runtime takes it: its own precision, nearly the same map.
+void a_half_precision_file(const std::string& networks) {
+    mfp::NetworkOptions options;
+    options.runtime = "onnxruntime";
+    const auto pixels = noise_image(120, 160, 3, 4);
+    const auto map = [&](const std::shared_ptr<const mfp::Network>& network) {
+        mfp::Session session(network, {pixels.data(), 120, 160});
+        session.click(80, 60);
+        return session.probability().values;
+    };
+    const auto full = mfp::Network::load(networks + "/lite0.onnx", options);
+    const auto half = mfp::Network::load(networks + "/lite0_fp16.onnx", options);
+    CHECK_EQUAL(full->info().precision, "fp32");
+    CHECK_EQUAL(half->info().precision, "fp16");
+    const auto a = map(full), b = map(half);
+    double sum = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) sum += std::abs(a[i] - b[i]);
+    CHECK(sum > 0 && sum / static_cast<double>(a.size()) < 5e-3);
+    options.precision = "fp32";
+    CHECK_THROWS(mfp::Network::load(networks + "/lite0_fp16.onnx", options), mfp::OptionError,
+                 "is fp16, which onnxruntime does not change; asked for fp32. Load the fp32 file");
+}
+
+// compare_plans.py holds their messages against Python's; this is what depends on the build.
+void plans() {
+    const auto runtimes = mfp::Network::runtimes();
+    CHECK_THROWS(mfp::Network::load(folder + "/absent.plan"), mfp::NetworkError, "no such file");
+    CHECK_THROWS(mfp::Network::load(written("odd.PLAN", "odd")), mfp::PlanError, "is no plan file of mfp-engine");
+    for (const std::string flavour : {"tensorrt", "tensorrt-rtx"}) {
+        const std::string path = folder + "/" + flavour + ".plan";
+        mfp::write_plan(path, mfp::Json::object({{"flavour", mfp::Json::of(flavour)}}), "plan", 4);
+        mfp::NetworkOptions options;
+        options.runtime = flavour == "tensorrt" ? "tensorrt-rtx" : "tensorrt";
+        CHECK_THROWS(mfp::Network::load(path, options), mfp::NetworkError,
+                     "is a plan of " + flavour + ", not of " + options.runtime);
+        options.runtime = "openvino";
+        CHECK_THROWS(mfp::Network::load(path, options), mfp::NetworkError, "runs on tensorrt, tensorrt-rtx, not on openvino");
+        options = {};
+        options.threads = 2;
+        if (std::count(runtimes.begin(), runtimes.end(), flavour)) {
+            CHECK_THROWS(mfp::Network::load(path, options), mfp::OptionError, "a number of threads is for CPUs");
+            CHECK_THROWS(mfp::Network::load(path), mfp::Error, "");  // no GPU, or no plan that it takes
+        } else {
+            CHECK_THROWS(mfp::Network::load(path), mfp::RuntimeMissingError, flavour + " is not part of this build");
+        }
+    }
+}
+
+void builds_that_are_refused(const std::string& toy) {
+    const std::string plan = folder + "/toy.plan";
+    const auto runtimes = mfp::Network::runtimes();
+    const bool is_rtx = std::count(runtimes.begin(), runtimes.end(), "tensorrt-rtx");
+    if (!is_rtx && !std::count(runtimes.begin(), runtimes.end(), "tensorrt")) {
+        CHECK_THROWS(mfp::build_plan(toy, plan), mfp::RuntimeMissingError, "TensorRT is not part of this build");
         return;
     }
-    options.precision = "fp16";
-    CHECK_THROWS(mfp::Network::load(toy, options), mfp::OptionError, "fp32 or bf16");
-    // keeps the contract, and is no graph that a runtime could run
-    CHECK_THROWS(mfp::Network::load(folder + "/says.onnx"), mfp::NetworkError, "OpenVINO cannot take");
-    options = {};
-    options.threads = 1;
-    CHECK_EQUAL(mfp::Network::load(toy, options)->runtime(), "openvino");
+    const auto refused = [&](const char* words, auto change) {
+        mfp::BuildOptions options;
+        change(options);
+        CHECK_THROWS(mfp::build_plan(toy, plan, options), mfp::OptionError, words);
+    };
+    CHECK_THROWS(mfp::build_plan(toy, toy), mfp::OptionError, "expected an output ending in .plan");
+    CHECK_THROWS(mfp::build_plan(folder + "/absent.onnx", plan), mfp::NetworkError, "no such file");
+    refused("three rising batches from 1 to 64, got (2, 1, 2)", [](auto& options) { options.batches = {2, 1, 2}; });
+    refused("three rising sizes", [](auto& options) { options.sizes = {{{64, 64}, {32, 64}, {64, 64}}}; });
+    refused("level from 0 to 5, got 6", [](auto& options) { options.level = 6; });
+    refused("workspace limit of 1 to", [](auto& options) { options.workspace = 0; });
+    refused("number of a GPU", [](auto& options) { options.gpu = -1; });
+    if (!is_rtx) {
+        refused("are for TensorRT for RTX", [](auto& options) { options.compute_capabilities = {"8.6"}; });
+        return;
+    }
+    refused("compatibility are for TensorRT", [](auto& options) { options.version_compatible = true; });
+    refused("does not build for compute capability 9.0", [](auto& options) { options.compute_capabilities = {"9.0"}; });
+    // keeps the contract, and is no graph
+    CHECK_THROWS(mfp::build_plan(folder + "/says.onnx", plan), mfp::BuildError, "cannot read");
+    CHECK_THROWS(mfp::build_plan(toy, folder + "/no/such/folder.plan"), mfp::PlanError, "cannot be written (No such file");
+    CHECK(!std::filesystem::exists(plan));
 }
 
 // Whatever is done to a file: it is read, or refused.
@@ -147,11 +249,15 @@ void damaged_files(const std::string& toy) {
 }  // namespace
 
 int main(int, char** arguments) {
-    folder = arguments[2];
+    folder = arguments[3];
     std::filesystem::create_directories(folder);
     what_a_file_says();
     files_that_are_refused();
     options_that_are_refused(arguments[1]);
+    plans();
+    builds_that_are_refused(arguments[1]);
     damaged_files(arguments[1]);
+    const auto runtimes = mfp::Network::runtimes();
+    if (std::count(runtimes.begin(), runtimes.end(), "onnxruntime")) a_half_precision_file(arguments[2]);
     return report();
 }

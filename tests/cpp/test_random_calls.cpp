@@ -1,6 +1,6 @@
 // Random calls, right ones and wrong ones, on images of odd sizes: nothing but the promised exceptions, a map that
-// stays in [0, 1], and the click list determines every bit. Arguments: number of calls, seed, network file (else the
-// tests' own).
+// stays in [0, 1], and the click list determines every bit. Arguments: number of calls, seed, network file and runtime
+// (else the tests' own network).
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -132,7 +132,10 @@ void call(Subject& subject, const std::shared_ptr<const mfp::Network>& network) 
 int main(int count, char** arguments) {
     const int calls = count > 1 ? std::atoi(arguments[1]) : 10000;
     generator.seed(count > 2 ? static_cast<unsigned>(std::atoi(arguments[2])) : 7u);
-    const auto network = count > 3 ? mfp::Network::load(arguments[3]) : fake_network();
+    mfp::NetworkOptions options;
+    if (count > 4) options.runtime = arguments[4];
+    options.threads = 1;  // of passes so small that a second one is waited for longer than it saves
+    const auto network = count > 4 ? mfp::Network::load(arguments[3], options) : fake_network();
     Subject subject = new_subject(network);
     for (int i = 0; i < calls && failures() < 10; ++i) call(subject, network);
     return report();

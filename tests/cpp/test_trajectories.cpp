@@ -1,10 +1,12 @@
 // The release's trajectories: regions exactly, maps within 2e-3 everywhere and 1e-4 on average
-// (tests/golden/README.md). Arguments: folder of make_data.py, network file, then names of trajectories.
+// (tests/golden/README.md). Arguments: runtime, folder of make_data.py, network file, then names of trajectories.
+// The runtime "twin" is the first there is, in sessions as on a GPU, on the twin.
 #include <cmath>
 #include <cstdio>
 
 #include "../../examples/cpp/pictures.hpp"
 #include "check.hpp"
+#include "twin.hpp"
 
 namespace {
 
@@ -82,11 +84,15 @@ void check_trajectory(const std::string& folder, const std::string& name,
 }  // namespace
 
 int main(int count, char** arguments) {
-    if (count < 4) {
-        std::fprintf(stderr, "expected: FOLDER NETWORK NAME…\n");
+    if (count < 5) {
+        std::fprintf(stderr, "expected: RUNTIME FOLDER NETWORK NAME…\n");
         return 2;
     }
-    const auto network = mfp::Network::load(arguments[2]);
-    for (int i = 3; i < count; ++i) check_trajectory(arguments[1], arguments[i], network);
+    mfp::NetworkOptions options;
+    const bool on_a_twin = std::string(arguments[1]) == "twin";
+    if (!on_a_twin) options.runtime = arguments[1];
+    auto network = mfp::Network::load(arguments[3], options);
+    if (on_a_twin) network = on_twin(network, std::make_shared<TwinDevice>(true, 8));
+    for (int i = 4; i < count; ++i) check_trajectory(arguments[2], arguments[i], network);
     return report();
 }

@@ -1,5 +1,5 @@
 // What a runtime has to offer. One more runtime is one file that implements Backend and an opener, one line in
-// backends.cpp, and its look-up in CMakeLists.txt.
+// network.cpp, and its look-up in CMakeLists.txt.
 #pragma once
 
 #include <memory>
@@ -8,6 +8,7 @@
 
 #include "mfp/session.hpp"
 #include "onnx_file.hpp"
+#include "plan_file.hpp"
 
 namespace mfp {
 
@@ -21,14 +22,11 @@ struct Tensors {
     int batch, height, width;
 };
 
-// One compiled network on one runtime. run() is called from several threads at once.
+// One compiled network on one runtime: a HostBackend, or a GpuBackend (gpu_backend.hpp).
 class Backend {
 public:
     Backend(std::string runtime, NetworkInfo info) : runtime(std::move(runtime)), info(std::move(info)) {}
     virtual ~Backend() = default;
-
-    // One pass. Throws NetworkError where the runtime cannot; whether the logits are finite is looked at by the caller.
-    virtual void run(const Tensors& tensors) const = 0;
 
     const std::string runtime;
     const NetworkInfo info;
@@ -37,21 +35,47 @@ public:
     std::string name() const;
 };
 
+// On a CPU. run() is called from several threads at once.
+class HostBackend : public Backend {
+public:
+    using Backend::Backend;
+
+    // One pass. Throws NetworkError where the runtime cannot; whether the logits are finite is looked at by the caller.
+    virtual void run(const Tensors& tensors) const = 0;
+};
+
 using Opener = std::unique_ptr<const Backend> (*)(const std::string& path, const OnnxFile& file,
                                                   const NetworkOptions& options);
 
+// Opens a .plan; `file` is moved from.
+using PlanOpener = std::unique_ptr<const Backend> (*)(const std::string& path, PlanFile& file,
+                                                      const NetworkOptions& options);
+
 struct Runtime {
     const char* name;
-    const char* remedy;  // what to do where it is not part of the build
-    Opener open;         // null: not part of this build
+    const char* remedy;                // what to do where it is not part of the build
+    Opener open;                       // of .onnx files; null: not part of this build, or opens plans
+    bool is_tensorrt = false;          // opens plans
+    PlanOpener open_plan = nullptr;    // null: not part of this build
 };
 
 // All that this version knows, the preferred first.
 const std::vector<Runtime>& known_runtimes();
 
+constexpr const char* tensorrt_remedy =
+    "configure it again with a CUDA toolkit on PATH, -DTensorRT_INCLUDE=FOLDER of TensorRT's headers, and "
+    "-DTensorRT_ROOT=FOLDER of its library, or its pip wheel in MFP_PYTHON";
+
+#ifdef MFP_HAS_TENSORRT
+std::unique_ptr<const Backend> open_tensorrt(const std::string& path, PlanFile& file, const NetworkOptions& options);
+#endif
 #ifdef MFP_HAS_OPENVINO
 std::unique_ptr<const Backend> open_openvino(const std::string& path, const OnnxFile& file,
                                              const NetworkOptions& options);
+#endif
+#ifdef MFP_HAS_ONNXRUNTIME
+std::unique_ptr<const Backend> open_onnxruntime(const std::string& path, const OnnxFile& file,
+                                                const NetworkOptions& options);
 #endif
 
 }  // namespace mfp

@@ -64,23 +64,29 @@ public:
         : network_(std::move(network)), options_(options), height_(image.height), width_(image.width) {
         const std::size_t area = static_cast<std::size_t>(height_) * width_;
         channels_ = image.channels == 1 ? 1 : 3;
-        pixels_.resize(area * channels_);
+        pixels_.reserve(area * channels_);
         const std::ptrdiff_t stride =
             image.row_stride ? image.row_stride : static_cast<std::ptrdiff_t>(width_) * image.channels;
-        unsigned char* to = pixels_.data();
         for (int row = 0; row < height_; ++row) {
             const std::uint8_t* from = image.pixels + row * stride;
-            for (int column = 0; column < width_; ++column, from += image.channels) {
-                to = std::copy_n(from, channels_, to);
+            if (image.channels != 4) {
+                pixels_.insert(pixels_.end(), from, from + static_cast<std::size_t>(width_) * channels_);
+                continue;
+            }
+            for (const std::uint8_t* end = from + 4 * width_; from < end; from += 4) {
+                pixels_.insert(pixels_.end(), from, from + 3);
             }
         }
         if (initial) initial_.assign(initial, initial + area);
         probability_.resize(area);
-        start();
+        if (initial) start();
+        // for the first click, which looks at the whole image: memory that is new takes longer to fill than to use
+        memory_.fit(options_.flip ? 2 : 1, network_size(options_.size, {0, height_ - 1, 0, width_ - 1}), 1);
     }
 
     void start() noexcept override {
-        if (initial_.empty()) {
+        blank_ = initial_.empty();
+        if (blank_) {
             std::fill(probability_.begin(), probability_.end(), 0.0f);
         } else {
             std::transform(initial_.begin(), initial_.end(), probability_.begin(),
@@ -106,7 +112,8 @@ public:
             if (with_image) held_.reset();  // until the lane holds it
             lane = memory_.fit(options_.flip ? 2 : 1, map->size, static_cast<int>(clicks.size()));
             block = block_for(roi, map->values.data());
-            empty_ = crop(lane, block, with_image, scratch_);
+            if (with_image) crop_image(lane, block, scratch_);
+            empty_ = crop_probability(lane, block, blank_, scratch_);
             held_ = roi;
             held_size_ = map->size;
         }
@@ -131,6 +138,7 @@ public:
         }
         Stopwatch watch(timing.paste);
         mfp::paste(lane, block, scratch_);
+        blank_ = false;
         return map;
     }
 
@@ -140,9 +148,11 @@ public:
         lane.height = map.size.height;
         lane.width = map.size.width;
         mfp::paste(lane, block_for(step.roi, map.values.data()), scratch_);
+        blank_ = false;
     }
 
     std::optional<Roi> object_box() const override {
+        if (blank_) return std::nullopt;
         const auto has_object = [this](int row) {
             const float* values = probability_.data() + static_cast<std::size_t>(row) * width_;
             bool any = false;
@@ -200,7 +210,7 @@ private:
     }
 
     void run(const MfpLane& lane, const float* modulated, Timing& timing) const {
-        network_->backend().run(
+        static_cast<const HostBackend&>(network_->backend()).run(
             {lane.image, lane.prev, modulated, lane.clicks, lane.logits, lane.batch, lane.height, lane.width});
         ++timing.passes;
     }
@@ -220,7 +230,8 @@ private:
     LaneMemory memory_;
     std::optional<Roi> held_;  // region whose image the lane holds
     Size held_size_;
-    bool empty_ = true;
+    bool blank_ = true;  // the map is zero everywhere: what reads it all can be left out
+    bool empty_ = true;  // the map's crop is
     std::vector<MfpClick> list_;
     std::vector<unsigned> differences_;
     ResizeScratch scratch_;

@@ -10,11 +10,13 @@
 namespace mfp {
 namespace {
 
+namespace fs = std::filesystem;
+
 // Numbers of fields in onnx.proto3.
 namespace field {
 constexpr int model_graph = 7, model_opset_import = 8, model_metadata = 14;
 constexpr int graph_initializer = 5, graph_input = 11, graph_output = 12;
-constexpr int tensor_data_type = 2, tensor_name = 8, tensor_data_location = 14;
+constexpr int tensor_dims = 1, tensor_data_type = 2, tensor_name = 8, tensor_data_location = 14;
 constexpr int entry_key = 1, entry_value = 2;
 constexpr int value_name = 1, value_type = 2, type_tensor = 1, tensor_type_element = 1, tensor_type_shape = 2;
 constexpr int shape_dim = 1, dim_value = 1;
@@ -51,6 +53,7 @@ public:
     }
 
     int number() const { return number_; }
+    bool is_number() const { return kind_ == 0; }
 
     std::uint64_t value() const {
         if (kind_ != 0) throw Malformed();
@@ -125,7 +128,9 @@ void read_graph(Message graph, OnnxFile& file) {
         if (graph.number() == field::graph_input) inputs.push_back(read_tensor(graph.message()));
         if (graph.number() == field::graph_output) file.outputs.push_back(read_tensor(graph.message()));
         if (graph.number() != field::graph_initializer) continue;
+        double count = 1;
         for (Message tensor = graph.message(); tensor.next();) {
+            if (tensor.number() == field::tensor_dims && tensor.is_number()) count *= static_cast<double>(tensor.value());
             if (tensor.number() == field::tensor_name) weights.insert(tensor.bytes());
             if (tensor.number() == field::tensor_data_location) {
                 file.has_external_weights |= tensor.value() == onnx_external;
@@ -135,6 +140,7 @@ void read_graph(Message graph, OnnxFile& file) {
                 file.has_bf16_weights |= tensor.value() == onnx_bfloat16;
             }
         }
+        file.weights += count;
     }
     for (OnnxTensor& input : inputs) {
         if (!weights.count(input.name)) file.inputs.push_back(std::move(input));
@@ -143,8 +149,7 @@ void read_graph(Message graph, OnnxFile& file) {
 
 }  // namespace
 
-OnnxFile read_onnx(const std::string& path) {
-    namespace fs = std::filesystem;
+void check_is_file(const std::string& path) {
     const fs::path source = fs::u8path(path);
     std::error_code none;
     if (fs::is_directory(source, none)) throw NetworkError("expected a network file, got a folder: " + path);
@@ -153,6 +158,12 @@ OnnxFile read_onnx(const std::string& path) {
                                 ". Export a network with: mfp export --backbone hrnet18 --output ",
                                 source.filename().u8string()));
     }
+}
+
+OnnxFile read_onnx(const std::string& path) {
+    check_is_file(path);
+    const fs::path source = fs::u8path(path);
+    std::error_code none;
     if (source.extension() != ".onnx") {
         throw NetworkError(text(path, ": expected a file ending in .onnx, got '", source.extension().u8string(), "'"));
     }

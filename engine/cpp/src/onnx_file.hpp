@@ -20,7 +20,11 @@ struct OnnxFile {
     std::map<std::string, std::string> metadata;
     bool has_external_weights = false;
     bool has_fp16_weights = false, has_bf16_weights = false;
+    double weights = 0;  // how many numbers they are
 };
+
+// Throws NetworkError: no such file, or a folder.
+void check_is_file(const std::string& path);
 
 // Throws NetworkError: no such file, or none that is ONNX.
 OnnxFile read_onnx(const std::string& path);

@@ -9,10 +9,10 @@
 namespace mfp {
 namespace {
 
-class OpenVino : public Backend {
+class OpenVino : public HostBackend {
 public:
     OpenVino(NetworkInfo info, ov::Core core, ov::CompiledModel compiled)
-        : Backend("openvino", std::move(info)), core_(std::move(core)), compiled_(std::move(compiled)) {}
+        : HostBackend("openvino", std::move(info)), core_(std::move(core)), compiled_(std::move(compiled)) {}
 
     void run(const Tensors& tensors) const override {
         try {

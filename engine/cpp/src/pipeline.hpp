@@ -1,4 +1,4 @@
-// What a session asks of the array work, and where it is done: on the host (host.cpp), or one day on a GPU. The state
+// What a session asks of the array work; it is done on the host (host.cpp) or on a GPU (device_pipeline.cpp). The state
 // machine over it, session.cpp, exists once. The same seam as engine/pipeline.py.
 #pragma once
 
@@ -29,7 +29,7 @@ struct StepMap {
 struct Step {
     Click click;
     Roi roi;
-    std::unique_ptr<StepMap> map;
+    std::unique_ptr<StepMap> map;  // null: given up where memory ran out, the network makes it again
 };
 
 class Pipeline {
@@ -37,7 +37,7 @@ public:
     virtual ~Pipeline() = default;
 
     // Sets the map to zeros, or to the initial mask.
-    virtual void start() noexcept = 0;
+    virtual void start() = 0;
 
     // From now on start() sets the map to zeros.
     virtual void forget_initial() noexcept = 0;
@@ -45,8 +45,8 @@ public:
     // Everything from the crop to the paste; the newest click is the last. Where it throws, nothing has changed.
     virtual std::unique_ptr<StepMap> click(const Roi& roi, const std::vector<Click>& clicks, Timing& timing) = 0;
 
-    // Writes the map of an earlier click into the image's map.
-    virtual void paste(const Step& step) noexcept = 0;
+    // Writes the map of an earlier click, which is there, into the image's map.
+    virtual void paste(const Step& step) = 0;
 
     // Box of the pixels above 0.5, whatever the threshold.
     virtual std::optional<Roi> object_box() const = 0;
@@ -55,7 +55,10 @@ public:
     virtual Map probability() const = 0;
 };
 
-// `initial`: one byte a pixel, 0 or not, copied; or null.
+// The size of an image that is accepted. Throws ImageError.
+Size checked_image(const Image& image);
+
+// On the network's HostBackend. `initial`: one byte a pixel, 0 or not, copied; or null.
 std::unique_ptr<Pipeline> host_pipeline(std::shared_ptr<const Network> network, const Image& image,
                                         const std::uint8_t* initial, const ClickOptions& options);
 

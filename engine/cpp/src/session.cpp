@@ -2,30 +2,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <new>
 
-#include "backend.hpp"
+#include "device_pipeline.hpp"
 #include "limits.hpp"
-#include "pipeline.hpp"
 #include "roi.hpp"
 #include "text.hpp"
 
 namespace mfp {
 namespace {
-
-void check_image(const Image& image) {
-    if (!image.pixels) throw ImageError("expected an image, got no pixels");
-    if (image.height < 1 || image.width < 1) {
-        throw ImageError(text("expected an image with pixels, got an empty one of ", image.height, "×", image.width));
-    }
-    if (image.channels != 1 && image.channels != 3 && image.channels != 4) {
-        throw ImageError(text("expected an image of 1 (grey), 3 (RGB) or 4 (RGBA) channels, got ", image.channels));
-    }
-    const long long needed = static_cast<long long>(image.width) * image.channels;
-    if (image.row_stride && std::llabs(image.row_stride) < needed) {
-        throw ImageError(text("expected rows at least ", needed,
-                              " bytes apart, or 0 for rows without gaps, got a stride of ", image.row_stride));
-    }
-}
 
 void check_initial_mask(const std::uint8_t* mask, std::size_t area) {
     const std::uint8_t top = *std::max_element(mask, mask + area) > 1 ? 255 : 1;
@@ -78,6 +63,22 @@ ClickOptions checked_options(const SessionOptions& options, const NetworkInfo& i
 
 }  // namespace
 
+Size checked_image(const Image& image) {
+    if (!image.pixels) throw ImageError("expected an image, got no pixels");
+    if (image.height < 1 || image.width < 1) {
+        throw ImageError(text("expected an image with pixels, got an empty one of ", image.height, "×", image.width));
+    }
+    if (image.channels != 1 && image.channels != 3 && image.channels != 4) {
+        throw ImageError(text("expected an image of 1 (grey), 3 (RGB) or 4 (RGBA) channels, got ", image.channels));
+    }
+    const long long needed = static_cast<long long>(image.width) * image.channels;
+    if (image.row_stride && std::llabs(image.row_stride) < needed) {
+        throw ImageError(text("expected rows at least ", needed,
+                              " bytes apart, or 0 for rows without gaps, got a stride of ", image.row_stride));
+    }
+    return {image.height, image.width};
+}
+
 std::size_t Mask::area() const { return static_cast<std::size_t>(std::count(pixels.begin(), pixels.end(), 1)); }
 
 struct Session::State {
@@ -88,21 +89,85 @@ struct Session::State {
     std::vector<Step> steps, undone;
     std::optional<Timing> timing;
 
-    Mask blank() const {
-        Mask mask{height, width, {}};
-        mask.pixels.resize(static_cast<std::size_t>(height) * width);
-        return mask;
+    // Gives up what undo() and redo() would like to have: they run the network instead. Whether there was any.
+    bool give_up_maps() noexcept {
+        bool any = false;
+        for (std::vector<Step>* list : {&steps, &undone}) {
+            for (Step& step : *list) {
+                any |= step.map != nullptr;
+                step.map.reset();
+            }
+        }
+        return any;
+    }
+
+    // What `make` returns; where it lacks memory, once more without the maps of earlier clicks.
+    template <class Make>
+    auto with_room_for(Make make) {
+        try {
+            return make();
+        } catch (const std::bad_alloc&) {
+            if (!give_up_maps()) throw;
+        }
+        return make();
+    }
+
+    Mask blank() {
+        return with_room_for([this] {
+            Mask mask{height, width, {}};
+            mask.pixels.resize(static_cast<std::size_t>(height) * width);
+            return mask;
+        });
+    }
+
+    std::unique_ptr<StepMap> run(const Roi& roi, const std::vector<Click>& clicks, Timing& timing) {
+        return with_room_for([&] { return pipeline->click(roi, clicks, timing); });
     }
 
     std::optional<Roi> roi() const { return steps.empty() ? std::nullopt : std::optional<Roi>(steps.back().roi); }
 
-    // Builds the map again from the steps, from the last one on that covered the whole image.
-    void repaint() noexcept {
+    // Clicks of the first `count` steps, with room for one more.
+    std::vector<Click> clicks(std::size_t count) const {
+        std::vector<Click> clicks;
+        clicks.reserve(count + 1);
+        for (std::size_t i = 0; i < count; ++i) clicks.push_back(steps[i].click);
+        return clicks;
+    }
+
+    // Puts a step of old, the one after the first `count`, into the image's map again.
+    void repeat(Step& step, std::size_t count) {
+        if (step.map) return pipeline->paste(step);
+        std::vector<Click> clicks = this->clicks(count);
+        clicks.push_back(step.click);
+        Timing timing;
+        step.map = run(step.roi, clicks, timing);
+    }
+
+    // Builds the map again from the steps, from the last one on that covered the whole image; from the first where maps
+    // were given up. What cannot be repeated goes back to what was undone: redo() brings it back.
+    void repaint() {
         const Roi everything = {0, height - 1, 0, width - 1};
         std::size_t first = steps.size();
         while (first > 0 && !(steps[first - 1].roi == everything)) --first;
-        if (first == 0) pipeline->start();
-        for (std::size_t i = first == 0 ? 0 : first - 1; i < steps.size(); ++i) pipeline->paste(steps[i]);
+        bool is_covered = first > 0;
+        if (is_covered) --first;
+        const auto given_up = [](const Step& step) { return !step.map; };
+        if (std::any_of(steps.begin() + static_cast<std::ptrdiff_t>(first), steps.end(), given_up)) {
+            first = 0;
+            is_covered = false;
+        }
+        if (!is_covered) pipeline->start();
+        for (std::size_t i = first; i < steps.size(); ++i) {
+            try {
+                repeat(steps[i], i);
+            } catch (...) {
+                while (steps.size() > i) {
+                    undone.push_back(std::move(steps.back()));
+                    steps.pop_back();
+                }
+                throw;
+            }
+        }
     }
 
     Click checked(double x, double y, bool positive) const {
@@ -117,21 +182,29 @@ struct Session::State {
     }
 };
 
-Session::Session(std::shared_ptr<const Network> network, const Image& image, const SessionOptions& options) {
+Session::Session(std::shared_ptr<const Network> network, const Image& image, const SessionOptions& options)
+    : Session(network, checked_image(image), options, [&](const ClickOptions& checked) -> std::unique_ptr<Pipeline> {
+          const std::uint8_t* initial = options.initial_mask;
+          if (!dynamic_cast<const GpuBackend*>(&network->backend())) return host_pipeline(network, image, initial, checked);
+          return std::make_unique<DevicePipeline>(network, image, initial, checked, std::nullopt);
+      }) {}
+
+Session::Session(std::shared_ptr<const Network> network, Size image, const SessionOptions& options,
+                 const MakePipeline& make) {
     if (!network) throw OptionError("expected a network, got none: load one with mfp::Network::load");
     const ClickOptions checked = checked_options(options, network->info());
-    check_image(image);
     if (options.initial_mask) {
         check_initial_mask(options.initial_mask, static_cast<std::size_t>(image.height) * image.width);
     }
     state_ = std::make_unique<State>();
-    state_->pipeline = host_pipeline(network, image, options.initial_mask, checked);
+    state_->pipeline = make(checked);
     state_->network = std::move(network);
     state_->height = image.height;
     state_->width = image.width;
     state_->has_initial = options.initial_mask != nullptr;
 }
 
+Pipeline& Session::pipeline() const { return *state_->pipeline; }
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
@@ -151,7 +224,7 @@ Mask Session::click(double x, double y, bool positive) {
         clicks.push_back(click);
         roi = choose_roi(state.roi(), state.pipeline->object_box(), clicks, state.height, state.width);
     }
-    Step step{click, roi, state.pipeline->click(roi, clicks, timing)};
+    Step step{click, roi, state.run(roi, clicks, timing)};
     state.undone.clear();
     state.steps.push_back(std::move(step));
     {
@@ -166,6 +239,7 @@ Mask Session::undo() {
     State& state = *state_;
     if (state.steps.empty()) throw NothingToUndoError("nothing to undo: this object has no clicks");
     Mask mask = state.blank();
+    state.undone.reserve(state.undone.size() + state.steps.size());  // of what may have to go there
     state.undone.push_back(std::move(state.steps.back()));
     state.steps.pop_back();
     state.repaint();
@@ -177,9 +251,10 @@ Mask Session::redo() {
     State& state = *state_;
     if (state.undone.empty()) throw NothingToUndoError("nothing to redo: no click was undone since the last one");
     Mask mask = state.blank();
+    state.steps.reserve(state.steps.size() + 1);
+    state.repeat(state.undone.back(), state.steps.size());
     state.steps.push_back(std::move(state.undone.back()));
     state.undone.pop_back();
-    state.pipeline->paste(state.steps.back());
     state.pipeline->mask(mask);
     return mask;
 }
@@ -210,13 +285,7 @@ Mask Session::mask() const {
 Map Session::probability() const { return state_->pipeline->probability(); }
 std::optional<Roi> Session::roi() const { return state_->roi(); }
 
-std::vector<Click> Session::clicks() const {
-    std::vector<Click> clicks;
-    clicks.reserve(state_->steps.size() + 1);
-    for (const Step& step : state_->steps) clicks.push_back(step.click);
-    return clicks;
-}
-
+std::vector<Click> Session::clicks() const { return state_->clicks(state_->steps.size()); }
 bool Session::can_undo() const { return !state_->steps.empty(); }
 bool Session::can_redo() const { return !state_->undone.empty(); }
 std::optional<Timing> Session::timing() const { return state_->timing; }

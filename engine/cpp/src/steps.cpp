@@ -16,10 +16,10 @@ std::size_t area_of(const MfpLane& lane) { return static_cast<std::size_t>(lane.
 
 }  // namespace
 
-bool crop(const MfpLane& lane, const MfpClickBlock& block, bool with_image, ResizeScratch& scratch) {
+void crop_image(const MfpLane& lane, const MfpClickBlock& block, ResizeScratch& scratch) {
     const std::size_t area = area_of(lane);
     const int height = block.row_max - block.row_min + 1, width = block.col_max - block.col_min + 1;
-    for (int channel = 0; with_image && channel < 3; ++channel) {
+    for (int channel = 0; channel < 3; ++channel) {
         const unsigned char* corner = block.image + channel * block.image_channel + block.row_min * block.image_row +
                                       block.col_min * block.image_column;
         float* plane = lane.image + channel * area;
@@ -28,6 +28,15 @@ bool crop(const MfpLane& lane, const MfpClickBlock& block, bool with_image, Resi
         for (std::size_t i = 0; i < area; ++i) plane[i] /= 255.0f;
         if (lane.batch == 2) mirror(plane, plane + 3 * area, lane.height, lane.width);
     }
+}
+
+bool crop_probability(const MfpLane& lane, const MfpClickBlock& block, bool blank, ResizeScratch& scratch) {
+    const std::size_t area = area_of(lane);
+    if (blank) {
+        std::fill_n(lane.prev, area * lane.batch, 0.0f);
+        return true;
+    }
+    const int height = block.row_max - block.row_min + 1, width = block.col_max - block.col_min + 1;
     resize_bilinear(block.probability + static_cast<std::size_t>(block.row_min) * block.width + block.col_min,
                     block.width, 1, height, width, lane.prev, lane.width, lane.height, lane.width, scratch);
     if (lane.batch == 2) mirror(lane.prev, lane.prev + area, lane.height, lane.width);

@@ -7,9 +7,10 @@
 
 namespace mfp {
 
-// crop.cu. Image and probability map of the region into the lane, with their mirror images. `with_image`: false where
-// the lane still holds the image of this region. Returns whether the crop of the probability map is zero everywhere.
-bool crop(const MfpLane& lane, const MfpClickBlock& block, bool with_image, ResizeScratch& scratch);
+// crop.cu. Image and probability map of the region into the lane, with their mirror images. `blank`: the whole map is
+// known to be zero. The second returns whether the crop of the map is.
+void crop_image(const MfpLane& lane, const MfpClickBlock& block, ResizeScratch& scratch);
+bool crop_probability(const MfpLane& lane, const MfpClickBlock& block, bool blank, ResizeScratch& scratch);
 
 // click.cu. Clicks onto the maps, the windows, the disks. `clicks`: block.n_clicks of them.
 void begin(const MfpLane& lane, const MfpClickBlock& block, const MfpClick* clicks);

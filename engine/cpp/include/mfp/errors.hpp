@@ -8,7 +8,9 @@
 ///     │   └── NothingToUndoError   undo() or redo() with nothing left
 ///     ├── OptionError           an option (size, threshold, …) out of its range
 ///     ├── NetworkError          a file that is no MFP network, or does not keep its contract
-///     └── RuntimeMissingError   a runtime that was asked for and is not part of this build
+///     │   └── PlanError         a .plan file that is refused, or cannot be written
+///     ├── BuildError            a network that TensorRT could not build, or not in the precision asked for
+///     └── RuntimeMissingError   a runtime that was asked for and is not part of this build, or has no GPU to run on
 ///
 /// Each message says what was expected, what came, and what to do. Apart from these, only std::bad_alloc is thrown.
 #pragma once
@@ -48,6 +50,16 @@ public:
 };
 
 class NetworkError : public Error {
+public:
+    using Error::Error;
+};
+
+class PlanError : public NetworkError {
+public:
+    using NetworkError::NetworkError;
+};
+
+class BuildError : public Error {
 public:
     using Error::Error;
 };

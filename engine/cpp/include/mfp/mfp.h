@@ -47,8 +47,8 @@ typedef struct mfp_error {
 
 /** Zeros are the defaults. */
 typedef struct mfp_network_options {
-    const char* runtime;   /**< null or "auto", or "openvino" */
-    const char* precision; /**< null: the file's; "fp32", "bf16" */
+    const char* runtime;   /**< null or "auto", or "openvino", "onnxruntime" */
+    const char* precision; /**< null: the file's; "fp32", "fp16", "bf16" */
     int threads;           /**< 0: the runtime decides */
 } mfp_network_options;
 

@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -74,31 +75,38 @@ struct NetworkInfo {
     std::string exporter = "unknown";  ///< "mfp-engine VERSION"
 };
 
-/// Milliseconds that the last click took, by stage.
+/// Milliseconds that the last click took, by stage. On a GPU the stages run without the host: device is the time until
+/// the mask was back, for all of them together.
 struct Timing {
-    double crop = 0, encode = 0, modulate = 0, network = 0, paste = 0;
-    int passes = 0;  ///< of the network: 2 at a first click, else 1
+    double crop = 0, encode = 0, modulate = 0, network = 0, paste = 0, device = 0;
+    int passes = 0;  ///< of the network: 2 at a first click, else 1; 3 where a GPU found out late that it needs two
 
-    double total() const { return crop + encode + modulate + network + paste; }
-    double outside_network() const { return total() - network; }
+    double total() const { return crop + encode + modulate + network + paste + device; }
+    double outside_network() const { return total() - network - device; }  ///< the host's array work
 };
 
 struct NetworkOptions {
     std::string runtime = "auto";  ///< "auto", or one of Network::runtimes()
-    std::string precision;         ///< "fp32" or "bf16"; empty: the file's
-    int threads = 0;               ///< that a pass may use, up to 1024; 0: the runtime decides
+    std::string precision;         ///< "fp32", "fp16" or "bf16", where the runtime has it; empty: the file's
+    int threads = 0;               ///< of the CPU that a pass may use, up to 1024; 0: the runtime decides
+    int gpu = 0;                   ///< number of the GPU, from 0, for runtimes that run on one
 };
 
 class Backend;
+class Pipeline;
+struct ClickOptions;
 
 /// One compiled network: immutable, shared by as many sessions as you like.
 class Network {
 public:
-    /// Reads an .onnx file, holds it against the contract and compiles it.
+    /// Reads an .onnx file, holds it against the contract and compiles it; or opens a .plan, which mfp/build.hpp and
+    /// `mfp build` write, on a GPU, in the CUDA context that is current in this thread, where it is one on that GPU,
+    /// else in the GPU's primary context.
     ///
-    /// @throws NetworkError  no such file, no MFP network, or one that the runtime refuses.
+    /// @throws NetworkError  no such file, no MFP network, or one that the runtime refuses; of a plan PlanError, where it
+    ///     is damaged or was made for another version or GPU.
     /// @throws OptionError  an option out of its range, or one that the file does not go with.
-    /// @throws RuntimeMissingError  the runtime is not part of this build, or none is.
+    /// @throws RuntimeMissingError  the runtime is not part of this build, or none is, or there is no GPU to run on.
     static std::shared_ptr<const Network> load(const std::string& path, const NetworkOptions& options = {});
 
     /// Names of the runtimes that this build has; possibly none.
@@ -138,7 +146,10 @@ struct SessionOptions {
 
 /// Clicks on one image; the mask follows each. The list of clicks determines the result, to the bit.
 ///
-/// Where a call throws, the session stays as it was. A session that was moved from can only be destroyed or assigned
+/// Where memory runs short, maps that undo() and redo() need are given up, and those run the network instead.
+///
+/// Where a call throws, the session stays as it was; but where such an undo() throws, what it could not repeat counts as
+/// undone, and redo() brings it back. A session that was moved from can only be destroyed or assigned
 /// to.
 class Session {
 public:
@@ -159,10 +170,16 @@ public:
     /// @throws NetworkError  the runtime failed, or gave logits that are not finite.
     Mask click(double x, double y, bool positive = true);
 
-    /// Takes the newest click back, without a network pass. @throws NothingToUndoError  there is none.
+    /// Takes the newest click back; without a network pass, unless memory ran short before.
+    ///
+    /// @throws NothingToUndoError  there is none.
+    /// @throws NetworkError  a pass was needed and failed.
     Mask undo();
 
-    /// Brings back the click that was undone last, without a network pass. @throws NothingToUndoError  there is none.
+    /// Brings back the click that was undone last; without a network pass, as undo().
+    ///
+    /// @throws NothingToUndoError  there is none.
+    /// @throws NetworkError  a pass was needed and failed.
     Mask redo();
 
     /// Drops all clicks, back to the initial mask or to nothing.
@@ -182,6 +199,13 @@ public:
     int height() const;                    ///< of the image
     int width() const;
     const std::shared_ptr<const Network>& network() const;
+
+protected:
+    /// For CudaSession (mfp/cuda.hpp): on an image that the pipeline's maker knows.
+    using MakePipeline = std::function<std::unique_ptr<Pipeline>(const ClickOptions& options)>;
+    Session(std::shared_ptr<const Network> network, Size image, const SessionOptions& options,
+            const MakePipeline& make);
+    Pipeline& pipeline() const;
 
 private:
     struct State;
