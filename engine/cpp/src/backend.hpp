@@ -31,6 +31,8 @@ public:
     const std::string runtime;
     const NetworkInfo info;
 
+    virtual std::string device_name() const { return "cpu"; }
+
     // For messages: <openvino hrnet18 320×480 fp32>
     std::string name() const;
 };

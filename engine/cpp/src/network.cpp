@@ -93,6 +93,7 @@ Network::Network(std::unique_ptr<const Backend> backend) : backend_(std::move(ba
 Network::~Network() = default;
 const NetworkInfo& Network::info() const { return backend_->info; }
 const std::string& Network::runtime() const { return backend_->runtime; }
+std::string Network::device() const { return backend_->device_name(); }
 
 std::vector<std::string> Network::runtimes() {
     std::vector<std::string> names;

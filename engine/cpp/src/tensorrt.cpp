@@ -101,6 +101,7 @@ public:
         : GpuBackend(MFP_TENSORRT_FLAVOUR, plan->info, plan->device), plan_(std::move(plan)) {}
 
     std::unique_ptr<Worker> worker() const override { return std::make_unique<TensorRtWorker>(plan_); }
+    std::string device_name() const override { return text("cuda:", plan_->device->context->gpu()); }
 
 private:
     std::shared_ptr<const OpenedPlan> plan_;
