@@ -1,0 +1,132 @@
+"""Errors as HTTP answers: a status, and one shape for all (:class:`~mfp.serve.messages.ErrorMessage`)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from ..engine import errors
+from . import logs
+from .messages import ErrorMessage
+from .settings import API
+
+# The first that fits; what is not listed is ours: 500.
+STATUS: dict[type[BaseException], int] = {
+    errors.OriginError: 403,
+    errors.AccessError: 401,
+    errors.UnknownSessionError: 404,
+    errors.SessionError: 409,
+    errors.TooSlowError: 408,
+    errors.TooLargeError: 413,
+    errors.TooManyError: 429,
+    errors.UnavailableError: 503,
+    errors.StoreError: 503,
+    errors.ClickError: 400,
+    errors.ImageError: 400,
+    errors.OptionError: 400,
+    MemoryError: 503,
+}
+WHEN = {
+    400: "a body that is no JSON; a click, an image or an option that is not accepted",
+    401: "no token, or a wrong one",
+    403: "a request from another web page, or for another host",
+    404: "no such session, or no such object in it",
+    408: "the body did not come",
+    409: "the session is at another revision, or cannot do this in its present state; nothing was changed",
+    413: "too many bytes or pixels",
+    422: "a request of another shape",
+    429: "too many requests at a time; Retry-After says when to try again",
+    503: "full, shutting down, or the store is out of reach",
+}
+MESSAGE = 1000  # characters of a message
+log = logging.getLogger("mfp.serve")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's OpenAPI: the answers that it gives in place of its own."""
+    return {status: {"model": ErrorMessage, "description": WHEN[status]} for status in statuses}
+
+
+def answer(error: BaseException) -> tuple[int, ErrorMessage]:
+    """The status and the message of an error. What nobody expected is logged, and told without its details."""
+    logs.note(error=type(error).__name__)
+    for kind, status in STATUS.items():
+        if isinstance(error, kind):
+            text = str(error) if kind is not MemoryError else "not enough memory for this: try again later"
+            return status, ErrorMessage(error=type(error).__name__, message=text)
+    log.error("unexpected error", exc_info=error)
+    return 500, ErrorMessage(error="InternalError", message="the server failed; its log says why")
+
+
+class Refusal(HTTPException):
+    """An error of ours where only Starlette's own kind comes through: while a route reads the body."""
+
+    def __init__(self, error: errors.ServeError) -> None:
+        super().__init__(answer(error)[0])
+        self.error = error
+
+
+def response(error: BaseException) -> Response:
+    """The answer as a response."""
+    status, message = answer(error)
+    headers = {}
+    if status in (429, 503):
+        headers["Retry-After"] = "1"
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return _response(status, message.error, message.message, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Let an application answer the errors that are expected this way."""
+
+    async def expected(request: Request, error: Exception) -> Response:
+        error = error.error if isinstance(error, Refusal) else error
+        app.state.desk.metrics.error(type(error).__name__)
+        return response(error)
+
+    for kind in (errors.MfpError, MemoryError, Refusal):
+        app.add_exception_handler(kind, expected)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> Response:
+        return _response(422, "RequestError", problems(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, error: HTTPException) -> Response:
+        name = HTTPStatus(error.status_code).phrase.title().replace(" ", "") + "Error"
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # Starlette names the methods of one route only
+            headers["Allow"] = ", ".join(_methods(app, route_path(request.scope))) or headers.get("Allow", "")
+        return _response(error.status_code, name, str(error.detail), headers)
+
+
+def route_path(scope: Scope) -> str | None:
+    """The pattern that a request's path fits; None where there is none."""
+    path = getattr(scope.get("route"), "path", None)
+    if not isinstance(path, str):
+        return None
+    return API + path if scope["path"].startswith(API) and not path.startswith(API) else path
+
+
+def _methods(app: FastAPI, path: str | None) -> list[str]:
+    return sorted(method.upper() for method in app.openapi()["paths"].get(path, {}))
+
+
+def problems(found: Sequence[Any]) -> str:
+    """What Pydantic did not like, in one line."""
+    return "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in found[:5])
+
+
+def _response(status: int, error: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    # In ASCII: what came may hold characters that UTF-8 cannot say.
+    content = json.dumps({"error": error, "message": message[:MESSAGE]})
+    return Response(content, status, headers, "application/json")
