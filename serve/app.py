@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from .. import __version__
+from ..engine.sample import PATH as SAMPLE
 from . import answers, api, socket
 from .service import Service
 from .settings import API, Settings
@@ -60,6 +61,10 @@ def create_app(service: Service, settings: Settings | None = None, routers: Sequ
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")
+
+    @app.get("/static/sample.jpg", include_in_schema=False)
+    async def sample() -> FileResponse:
+        return FileResponse(SAMPLE)
 
     app.mount("/static", StaticFiles(directory=PAGE), name="static")
     return app

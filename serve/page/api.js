@@ -24,31 +24,53 @@ export class Api {
     this.asking = null;
   }
 
-  networks() { return this.json("GET", "networks"); }
+  networks() {
+    return this.json("GET", "networks");
+  }
   create(photograph, network) {
     const query = network ? `?network=${encodeURIComponent(network)}` : "";
     return this.json("POST", `sessions${query}`, { body: photograph });
   }
-  state(id) { return this.json("GET", this.path(id)); }
-  remove(id) { return this.answer("DELETE", this.path(id)); }
-  image(id) { return this.blob(this.path(id, "image")); }
-  mask(id, object) { return this.blob(this.path(id, `mask?object=${object}&format=png`)); }
-  coco(id) { return this.blob(this.path(id, "coco")); }
-  probability(id, signal) { return this.blob(this.path(id, "probability?format=png"), signal); }
-  sample() { return this.blob(new URL("static/sample.jpg", document.baseURI)); }
+  state(id) {
+    return this.json("GET", this.path(id));
+  }
+  remove(id) {
+    return this.answer("DELETE", this.path(id));
+  }
+  image(id) {
+    return this.blob(this.path(id, "image"));
+  }
+  mask(id, object) {
+    return this.blob(this.path(id, `mask?object=${object}&format=png`));
+  }
+  coco(id) {
+    return this.blob(this.path(id, "coco"));
+  }
+  probability(id, signal) {
+    return this.blob(this.path(id, "probability?format=png"), signal);
+  }
+  sample() {
+    return this.blob(new URL("static/sample.jpg", document.baseURI));
+  }
 
   /** A WebSocket of the session; the token goes as a subprotocol, as browsers send no headers of ours with one. */
   socket(id) {
     const url = new URL(this.path(id, "ws"), this.base);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    return new WebSocket(url, this.token ? ["mfp", `token.${base64url(this.token)}`] : ["mfp"]);
+    return new WebSocket(url, this.token ? ["mfp", `bearer.${subprotocol(this.token)}`] : []);
   }
 
-  path(id, rest = "") { return `sessions/${encodeURIComponent(id)}${rest && `/${rest}`}`; }
+  path(id, rest = "") {
+    return `sessions/${encodeURIComponent(id)}${rest && `/${rest}`}`;
+  }
 
-  async json(method, path, options) { return (await this.answer(method, path, options)).json(); }
+  async json(method, path, options) {
+    return (await this.answer(method, path, options)).json();
+  }
 
-  async blob(path, signal) { return (await this.answer("GET", path, { signal })).blob(); }
+  async blob(path, signal) {
+    return (await this.answer("GET", path, { signal })).blob();
+  }
 
   async answer(method, path, { body, signal } = {}) {
     for (;;) {
@@ -70,7 +92,9 @@ export class Api {
   /** Ask for a token, once however many requests were refused. False where the person gave none. */
   async newToken(used, message) {
     if (this.token === used) {
-      this.asking ??= this.askToken(used ? message : "").finally(() => { this.asking = null; });
+      this.asking ??= this.askToken(used ? message : "").finally(() => {
+        this.asking = null;
+      });
       const token = await this.asking;
       if (!token) return false;
       this.token = token;
@@ -83,10 +107,15 @@ export class Api {
 async function refusal(response) {
   const told = await response.json().catch(() => ({}));
   const message = told.message ?? `The server answered ${response.status} ${response.statusText}.`;
-  return new ServerError(response.status, told.error ?? "Error", message, Number(response.headers.get("Retry-After")) || 1);
+  return new ServerError(
+    response.status,
+    told.error ?? "Error",
+    message,
+    Number(response.headers.get("Retry-After")) || 1,
+  );
 }
 
-function base64url(text) {
-  const bytes = String.fromCharCode(...new TextEncoder().encode(text));
-  return btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+/** Percent-encoded where a subprotocol's name may not have the character. */
+function subprotocol(text) {
+  return encodeURIComponent(text).replace(/[()]/g, (character) => (character === "(" ? "%28" : "%29"));
 }

@@ -31,7 +31,9 @@ export class Channel {
   }
 
   /** Actions without an answer yet, in order. */
-  get waiting() { return this.inFlight ? [this.inFlight, ...this.queue] : [...this.queue]; }
+  get waiting() {
+    return this.inFlight ? [this.inFlight, ...this.queue] : [...this.queue];
+  }
 
   /** Begin with this session. Actions that were sent before are kept until now. */
   attach(id) {
@@ -175,7 +177,12 @@ export class Channel {
   /** Do it after a pause; in place of what was to be done under that name. */
   after(name, pause, what) {
     clearTimeout(this.timers[name]);
-    this.timers[name] = what && setTimeout(() => { this.timers[name] = null; what(); }, pause);
+    this.timers[name] =
+      what &&
+      setTimeout(() => {
+        this.timers[name] = null;
+        what();
+      }, pause);
   }
 }
 

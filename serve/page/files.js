@@ -8,7 +8,8 @@ export function acceptFiles(open) {
   const take = (files) => {
     const images = [...files].filter((file) => file.type.startsWith("image/"));
     if (images.length) open(images[0], images[0].name || "photograph");
-    else if (files.length) notice("open", "error", `That is no photograph: ${files[0].name}. JPEG, PNG and WebP files work.`);
+    else if (files.length)
+      notice("open", "error", `That is no photograph: ${files[0].name}. JPEG, PNG and WebP files work.`);
   };
 
   const choose = () => $("file").click();

@@ -1,6 +1,13 @@
 // The probability map in colours.
 
-const ANCHORS = [[18, 16, 64], [76, 29, 130], [168, 44, 118], [232, 88, 72], [250, 168, 62], [255, 246, 190]]; // 0 … 1
+const ANCHORS = [
+  [18, 16, 64],
+  [76, 29, 130],
+  [168, 44, 118],
+  [232, 88, 72],
+  [250, 168, 62],
+  [255, 246, 190],
+]; // 0 … 1
 const MOST_PIXELS = 4e6; // the map is smooth: a smaller picture of it is as good
 
 /** 256 colours as red, green, blue, opaque. */
@@ -9,7 +16,8 @@ for (let level = 0; level < 256; level += 1) {
   const place = (level / 255) * (ANCHORS.length - 1);
   const left = Math.min(Math.floor(place), ANCHORS.length - 2);
   for (let channel = 0; channel < 3; channel += 1) {
-    COLOURS[4 * level + channel] = ANCHORS[left][channel] + (place - left) * (ANCHORS[left + 1][channel] - ANCHORS[left][channel]);
+    COLOURS[4 * level + channel] =
+      ANCHORS[left][channel] + (place - left) * (ANCHORS[left + 1][channel] - ANCHORS[left][channel]);
   }
   COLOURS[4 * level + 3] = 255;
 }

@@ -16,8 +16,13 @@ export function bindKeys(stage, hands) {
     stage.element.classList.toggle("panning", on);
   };
   const letters = {
-    n: hands.finish, p: hands.toggleView, "?": hands.help, 0: hands.fit,
-    "+": () => hands.zoom(1.25), "=": () => hands.zoom(1.25), "-": () => hands.zoom(0.8),
+    n: hands.finish,
+    p: hands.toggleView,
+    "?": hands.help,
+    0: hands.fit,
+    "+": () => hands.zoom(1.25),
+    "=": () => hands.zoom(1.25),
+    "-": () => hands.zoom(0.8),
   };
 
   addEventListener("keydown", (event) => {
@@ -48,8 +53,7 @@ export function bindKeys(stage, hands) {
     } else if ((key === "a" || key === "r") && stage.cursor) {
       if (!event.repeat) hands.click(stage.cursor.x, stage.cursor.y, key === "r", event.timeStamp);
     } else if (key === "Escape") {
-      stage.cursor = null;
-      stage.redraw();
+      stage.setCursor(null);
     } else {
       return;
     }
@@ -67,12 +71,9 @@ export function bindKeys(stage, hands) {
     const begin = view.toClick(view.screen.width / 2, view.screen.height / 2);
     const from = stage.cursor ?? begin ?? { x: photograph.width / 2, y: photograph.height / 2 };
     const length = stage.cursor ? step / view.scale : 0;
-    stage.cursor = {
-      x: clamp(from.x + dx * length, photograph.width),
-      y: clamp(from.y + dy * length, photograph.height),
-    };
-    view.reveal(stage.cursor);
-    stage.moved();
+    const to = { x: clamp(from.x + dx * length, photograph.width), y: clamp(from.y + dy * length, photograph.height) };
+    stage.setCursor(to);
+    if (view.reveal(to)) stage.moved();
     hands.cursorMoved(stage.cursor);
   }
 

@@ -8,7 +8,11 @@ const ARRAY = ["crop", "encode", "modulate", "paste"];
 
 /** Name, class and what it is of a stage, in the order in which they happen. */
 const STAGES = [
-  ["queue", "Waiting", "for earlier clicks and for its turn at the server; after a restart, the clicks before it done again"],
+  [
+    "queue",
+    "Waiting",
+    "for earlier clicks and for its turn at the server; after a restart, the clicks before it done again",
+  ],
   ["array", "Array work", "crop, disks, modulation, paste"],
   ["network", "Network", "the network's passes; two for the first click"],
   ["server", "Server", "keeping the click, writing the answer"],
@@ -62,21 +66,34 @@ export class Latency {
   render() {
     const newest = this.clicks.at(-1);
     if (!newest) {
-      this.element.replaceChildren(make("p.latency-none", {}, "Click on the photograph: its time by stages stands here."));
+      this.element.replaceChildren(
+        make("p.latency-none", {}, "Click on the photograph: its time by stages stands here."),
+      );
       return;
     }
     const open = this.element.querySelector("details")?.open ?? false;
     const totals = this.clicks.map((click) => click.total);
     this.element.replaceChildren(
       make(
-        "p.latency-now", {},
-        make("b", {}, newest.total.toFixed(0)), "ms",
-        make("small", {}, totals.length > 1 ? `median ${median(totals).toFixed(0)} ms of ${totals.length}` : "first click"),
+        "p.latency-now",
+        {},
+        make("b", {}, newest.total.toFixed(0)),
+        "ms",
+        make(
+          "small",
+          {},
+          totals.length > 1 ? `median ${median(totals).toFixed(0)} ms of ${totals.length}` : "first click",
+        ),
       ),
       bar(newest),
       make("dl.stages", {}, ...STAGES.map(([key, name, title]) => row(name, newest.stages[key], `of-${key}`, title))),
       history(totals.slice(-SHOWN)),
-      make("details", { open }, make("summary", {}, "The server's stages"), make("dl.stages", {}, ...serverRows(newest.timing))),
+      make(
+        "details",
+        { open },
+        make("summary", {}, "The server's stages"),
+        make("dl.stages", {}, ...serverRows(newest.timing)),
+      ),
     );
   }
 }
@@ -97,7 +114,9 @@ function row(name, milliseconds, swatch, title) {
 }
 
 function serverRows(timing) {
-  return Object.entries(timing).filter(([, value]) => value >= 0.05).map(([name, value]) => row(name, value, "", ""));
+  return Object.entries(timing)
+    .filter(([, value]) => value >= 0.05)
+    .map(([name, value]) => row(name, value, "", ""));
 }
 
 function history(totals) {

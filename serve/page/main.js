@@ -14,10 +14,19 @@ import { Session } from "./session.js";
 import { Stage } from "./stage.js";
 
 const CONNECTION = {
-  empty: ["idle", "No photograph"], decoding: ["busy", "Decoding"], opening: ["busy", "Uploading"], failed: ["lost", "Not opened"],
-  connecting: ["busy", "Connecting"], open: ["ready", "Connected"], lost: ["lost", "Connection lost"],
+  empty: ["idle", "No photograph"],
+  decoding: ["busy", "Decoding"],
+  opening: ["busy", "Uploading"],
+  failed: ["lost", "Not opened"],
+  connecting: ["busy", "Connecting"],
+  open: ["ready", "Connected"],
+  lost: ["lost", "Connection lost"],
 };
 
+const PATIENCE = 600; // milliseconds without a mask after which the page says that it waits
+
+let opening = false;
+let patience = 0;
 const api = new Api(askToken);
 const stage = new Stage($("stage"));
 const latency = new Latency($("latency"));
@@ -40,8 +49,17 @@ async function orient(size) {
 }
 
 function phase(name) {
-  $("busy").hidden = !["decoding", "opening"].includes(name);
+  opening = ["decoding", "opening"].includes(name);
+  showBusy();
   if (name !== "open") connection(name);
+}
+
+/** A bar while the photograph is on its way, and while a mask takes its time. */
+function showBusy() {
+  clearTimeout(patience);
+  const waiting = session.waitingClicks.length > 0;
+  $("busy").hidden = !opening && !(waiting && !$("busy").hidden);
+  if (waiting) patience = setTimeout(() => ($("busy").hidden = false), PATIENCE);
 }
 
 function connection(name) {
@@ -54,6 +72,7 @@ function connection(name) {
 function changed() {
   const { state, waitingClicks } = session;
   overlay.update();
+  showBusy();
   $("photo-name").hidden = !session.file;
   if (state) {
     $("photo-name").textContent = `${session.name}, ${state.width} × ${state.height}`;
@@ -71,10 +90,15 @@ function changed() {
 
 function replied(action, reply) {
   if (action.type === "click" && action.startedAt && !document.hidden) {
-    stage.redraw((paintedAt) => latency.add(action, paintedAt, reply.timing));
+    stage.whenPainted((paintedAt) => latency.add(action, paintedAt, reply.timing));
   }
   const part = share(reply.area / (session.state.width * session.state.height));
-  const done = { click: action.positive ? "Added" : "Removed", undo: "Undone", redo: "Redone", reset: "Clicks dropped" }[action.type];
+  const done = {
+    click: action.positive ? "Added" : "Removed",
+    undo: "Undone",
+    redo: "Redone",
+    reset: "Clicks dropped",
+  }[action.type];
   announce(done ? `${done}: the mask covers ${part}.` : `Object ${reply.object} finished. Click on the next one.`);
 }
 
@@ -98,8 +122,14 @@ const hands = {
   finish: act("finish"),
   toggleView: () => setView(overlay.heatWanted ? "mask" : "heat"),
   help: () => $("help-dialog").showModal(),
-  fit: () => { stage.view.fit(); stage.moved(); },
-  zoom: (factor) => { stage.view.zoom(factor); stage.moved(); },
+  fit: () => {
+    stage.view.fit();
+    stage.moved();
+  },
+  zoom: (factor) => {
+    stage.view.zoom(factor);
+    stage.moved();
+  },
   click: (x, y, remove, time) => click({ x, y }, remove, time),
   cursorMoved: ({ x, y }) => announce(`Column ${Math.round(x)}, row ${Math.round(y)}`),
 };
@@ -110,7 +140,7 @@ bindPointer(stage, {
   click(x, y, remove, time) {
     const place = stage.view.toClick(x, y);
     if (!place || !session.channel) return;
-    stage.cursor = null;
+    stage.setCursor(null);
     click(place, remove || removing(), time);
   },
 });
@@ -119,7 +149,9 @@ for (const id of ["undo", "redo", "reset", "finish", "help"]) $(id).onclick = ha
 $("zoom-in").onclick = () => hands.zoom(1.25);
 $("zoom-out").onclick = () => hands.zoom(0.8);
 $("zoom-fit").onclick = hands.fit;
-stage.onView = (view) => { $("zoom-level").value = `${Math.round(100 * view.scale)} %`; };
+stage.onView = (view) => {
+  $("zoom-level").value = `${Math.round(100 * view.scale)} %`;
+};
 
 for (const input of document.querySelectorAll("input[name=mode]")) {
   input.onchange = () => stage.element.classList.toggle("removing", removing());
@@ -129,12 +161,19 @@ for (const input of document.querySelectorAll("input[name=view]")) input.onchang
 function setView(name) {
   document.querySelector(`input[name=view][value=${name}]`).checked = true;
   overlay.wantHeat(name === "heat");
+  showOpacity();
 }
 
 $("opacity").oninput = () => {
-  $("opacity-value").value = `${$("opacity").value} %`;
   overlay.setOpacity($("opacity").value / 100);
+  showOpacity();
 };
+
+function showOpacity() {
+  const percent = Math.round(100 * overlay.opacity);
+  $("opacity").value = percent;
+  $("opacity-value").value = `${percent} %`;
+}
 
 // Files, in and out ---------------------------------------------------------------------------------------------------
 
@@ -158,18 +197,28 @@ const downloading = (work) => async () => {
 };
 
 function downloadMask(number) {
-  return downloading(async () => save(await api.mask(session.id, number), `${stem(session.name)}_object${number + 1}.png`))();
+  return downloading(async () =>
+    save(await api.mask(session.id, number), `${stem(session.name)}_object${number + 1}.png`),
+  )();
 }
 
 $("download-masks").onclick = downloading(async () => {
   for (const { object, area } of session.state.objects) if (area) await downloadMask(object);
 });
-$("download-coco").onclick = downloading(async () => save(await api.coco(session.id), `${stem(session.name)}_coco.json`));
+$("download-coco").onclick = downloading(async () =>
+  save(await api.coco(session.id), `${stem(session.name)}_coco.json`),
+);
 $("delete").onclick = () => session.remove();
 
 // Networks ------------------------------------------------------------------------------------------------------------
 
-const RUNTIMES = { onnxruntime: "ONNX Runtime", openvino: "OpenVINO", tensorrt: "TensorRT", "tensorrt-rtx": "TensorRT for RTX", torch: "PyTorch" };
+const RUNTIMES = {
+  onnxruntime: "ONNX Runtime",
+  openvino: "OpenVINO",
+  tensorrt: "TensorRT",
+  "tensorrt-rtx": "TensorRT for RTX",
+  torch: "PyTorch",
+};
 let networks = [];
 
 async function listNetworks() {
@@ -179,10 +228,12 @@ async function listNetworks() {
     notice("networks", "error", error.message, { label: "Try again", run: listNetworks });
     return;
   }
-  $("network").replaceChildren(...networks.map((network) => {
-    const text = `${network.name} · ${RUNTIMES[network.runtime] ?? network.runtime} · ${network.device} · ${network.precision}`;
-    return make("option", { value: network.name, selected: network.default }, text);
-  }));
+  $("network").replaceChildren(
+    ...networks.map((network) => {
+      const text = `${network.name} · ${RUNTIMES[network.runtime] ?? network.runtime} · ${network.device.toUpperCase()} · ${network.precision}`;
+      return make("option", { value: network.name, selected: network.default }, text);
+    }),
+  );
   $("network").disabled = networks.length < 2;
   changed();
 }

@@ -9,9 +9,16 @@ import { $, icon, make } from "./dom.js";
  */
 export function notice(key, kind, text, action = null) {
   hideNotice(key);
-  const card = make(`div.notice.${kind}`, { role: kind === "info" ? "status" : "alert", "data-key": key }, make("p", {}, text));
+  const card = make(
+    `div.notice.${kind}`,
+    { role: kind === "info" ? "status" : "alert", "data-key": key },
+    make("p", {}, text),
+  );
   if (action) {
-    const run = () => { hideNotice(key); action.run(); };
+    const run = () => {
+      hideNotice(key);
+      action.run();
+    };
     card.append(make("button.button", { type: "button", onclick: run }, action.label));
   }
   const close = { type: "button", onclick: () => hideNotice(key), "aria-label": "Dismiss" };
@@ -26,10 +33,14 @@ export function renameNotice(key, text) {
   return !!card;
 }
 
-export function hideNotice(key) { find(key)?.remove(); }
+export function hideNotice(key) {
+  find(key)?.remove();
+}
 
 /** Say it to those who do not see the photograph. */
-export function announce(text) { $("status").textContent = text; }
+export function announce(text) {
+  $("status").textContent = text;
+}
 
 const find = (key) => $("notices").querySelector(`[data-key="${key}"]`);
 

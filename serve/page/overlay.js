@@ -11,6 +11,7 @@ export class Overlay {
     this.session = session;
     this.pictures = new Pictures();
     this.heatWanted = false;
+    this.opacities = { mask: 0.45, heat: 0.7 };
     this.heatOf = null; // revision that the heat map shows
     this.asking = null; // AbortController of the request under way
     drawScale($("scale-bar"));
@@ -28,9 +29,11 @@ export class Overlay {
     const { state } = session;
     const present = state?.objects.at(-1);
     const shown = this.heatWanted ? [present] : state?.objects;
-    stage.masks = state ? shown.map((object) => this.layer(object)) : [];
-    stage.clicks = [...(present?.clicks ?? []), ...session.waitingClicks.map((click) => ({ ...click, waiting: true }))];
-    stage.redraw();
+    stage.setMasks(state ? shown.map((object) => this.layer(object)) : []);
+    stage.setClicks([
+      ...(present?.clicks ?? []),
+      ...session.waitingClicks.map((click) => ({ ...click, waiting: true })),
+    ]);
     if (this.heatWanted && state && this.heatOf !== state.revision) this.fetchHeat(state);
   }
 
@@ -39,9 +42,13 @@ export class Overlay {
     return { picture: this.pictures.of(object), colour };
   }
 
+  get opacity() {
+    return this.opacities[this.heatWanted ? "heat" : "mask"];
+  }
+
   setOpacity(opacity) {
-    this.stage.opacity = opacity;
-    this.stage.redraw();
+    this.opacities[this.heatWanted ? "heat" : "mask"] = opacity;
+    this.stage.setOpacity(opacity);
   }
 
   wantHeat(wanted) {
@@ -50,8 +57,9 @@ export class Overlay {
     if (!wanted) {
       this.asking?.abort();
       this.heatOf = null;
-      this.stage.heat = null;
+      this.stage.setHeat(null);
     }
+    this.stage.setOpacity(this.opacity);
     this.update();
   }
 
@@ -64,8 +72,7 @@ export class Overlay {
     try {
       const heat = await paintHeat(await this.session.api.probability(id, asking.signal));
       if (asking.signal.aborted || !this.heatWanted) return;
-      this.stage.heat = heat;
-      this.stage.redraw();
+      this.stage.setHeat(heat);
     } catch (error) {
       if (error.name === "AbortError") return;
       this.heatOf = null;

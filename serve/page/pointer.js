@@ -74,15 +74,19 @@ export function bindPointer(stage, hands) {
     }
   }
 
-  element.addEventListener("wheel", (event) => {
-    if (!stage.photograph) return;
-    event.preventDefault();
-    const at = place(event);
-    const pixels = event.deltaY * [1, 18, 400][event.deltaMode];
-    const speed = event.ctrlKey ? 6 * WHEEL : WHEEL; // a pinch on a touch pad comes as small steps with Ctrl
-    view.zoom(Math.exp(-Math.max(-400, Math.min(400, pixels)) * speed), at.x, at.y);
-    stage.moved();
-  }, { passive: false });
+  element.addEventListener(
+    "wheel",
+    (event) => {
+      if (!stage.photograph) return;
+      event.preventDefault();
+      const at = place(event);
+      const pixels = event.deltaY * [1, 18, 400][event.deltaMode];
+      const speed = event.ctrlKey ? 6 * WHEEL : WHEEL; // a pinch on a touch pad comes as small steps with Ctrl
+      view.zoom(Math.exp(-Math.max(-400, Math.min(400, pixels)) * speed), at.x, at.y);
+      stage.moved();
+    },
+    { passive: false },
+  );
 
   element.addEventListener("contextmenu", (event) => event.preventDefault());
   element.addEventListener("auxclick", (event) => event.preventDefault()); // the middle button pastes on some systems

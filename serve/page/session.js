@@ -20,10 +20,14 @@ export class Session {
     this.opening = 0; // number of the newest attempt to open something; older ones give up
   }
 
-  get id() { return this.state?.id ?? null; }
+  get id() {
+    return this.state?.id ?? null;
+  }
 
   /** Clicks that are not answered yet. */
-  get waitingClicks() { return this.channel?.waiting.filter((action) => action.type === "click") ?? []; }
+  get waitingClicks() {
+    return this.channel?.waiting.filter((action) => action.type === "click") ?? [];
+  }
 
   /**
    * Open a session on a photograph.
@@ -142,7 +146,9 @@ export class Session {
     announce("Deleted from the server.");
   }
 
-  forgetAddress() { history.replaceState(null, "", location.pathname + location.search); }
+  forgetAddress() {
+    history.replaceState(null, "", location.pathname + location.search);
+  }
 
   leave() {
     this.channel?.close();
@@ -200,7 +206,9 @@ export class Session {
   connection(name, seconds, reason) {
     if (name === "open") hideNotice("connection");
     if (name === "lost") {
-      const what = reason ? sentence(reason) : "The connection to the server is lost. Your clicks are kept and will be sent.";
+      const what = reason
+        ? sentence(reason)
+        : "The connection to the server is lost. Your clicks are kept and will be sent.";
       const text = `${what} Trying again in ${Math.max(1, Math.round(seconds))} s.`;
       const action = { label: "Try now", run: () => this.channel?.retry() };
       if (!renameNotice("connection", text)) notice("connection", "warn", text, action);
@@ -209,7 +217,9 @@ export class Session {
   }
 
   changedElsewhere(dropped) {
-    const lost = dropped.length ? ` ${dropped.length === 1 ? "Your last click was" : "Your last clicks were"} not done.` : "";
+    const lost = dropped.length
+      ? ` ${dropped.length === 1 ? "Your last click was" : "Your last clicks were"} not done.`
+      : "";
     notice("refused", "warn", `This session was changed in another window; here it is as it is now.${lost}`);
   }
 
@@ -217,7 +227,12 @@ export class Session {
     this.page.connection("lost");
     const again = { label: "Upload again", run: () => this.reopen() };
     hideNotice("connection");
-    notice("gone", "error", error.status === 404 ? "The server no longer has this session." : sentence(error.message), again);
+    notice(
+      "gone",
+      "error",
+      error.status === 404 ? "The server no longer has this session." : sentence(error.message),
+      again,
+    );
   }
 
   /** The clicks of all objects, as actions that do them again. */

@@ -68,11 +68,13 @@ export class View {
     return { px: (x + 0.5) * this.scale + this.x, py: (y + 0.5) * this.scale + this.y };
   }
 
-  /** Bring a place into sight by moving no more than needed. */
+  /** Bring a place into sight by moving no more than needed; whether it moved. */
   reveal(click, margin = 40) {
     const { px, py } = this.fromClick(click);
     const dx = Math.max(0, margin - px) - Math.max(0, px - (this.screen.width - margin));
     const dy = Math.max(0, margin - py) - Math.max(0, py - (this.screen.height - margin));
-    if (dx || dy) this.pan(dx, dy);
+    if (!dx && !dy) return false;
+    this.pan(dx, dy);
+    return true;
   }
 }
