@@ -57,7 +57,7 @@ export class Api {
   socket(id) {
     const url = new URL(this.path(id, "ws"), this.base);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    return new WebSocket(url, this.token ? ["mfp", `bearer.${subprotocol(this.token)}`] : []);
+    return new WebSocket(url, this.token ? ["mfp", `bearer.${this.token}`] : []);
   }
 
   path(id, rest = "") {
@@ -113,9 +113,4 @@ async function refusal(response) {
     message,
     Number(response.headers.get("Retry-After")) || 1,
   );
-}
-
-/** Percent-encoded where a subprotocol's name may not have the character. */
-function subprotocol(text) {
-  return encodeURIComponent(text).replace(/[()]/g, (character) => (character === "(" ? "%28" : "%29"));
 }

@@ -142,8 +142,8 @@ export class Channel {
   refused(message) {
     const action = this.inFlight;
     const error = new ServerError(message.status, message.error, message.message, message.retry_after ?? 1);
-    if (error.status === 404 || error.status === 401) {
-      this.socket?.close(); // check() finds out
+    if (!this.ready || error.status === 404) {
+      this.socket.close(); // check() finds out
       return;
     }
     if (!action || action.ref !== message.ref) return;
