@@ -246,3 +246,5 @@ addEventListener("popstate", () => session.openAddress());
 phase("empty");
 listNetworks();
 session.openAddress();
+
+export { session, stage }; // for tests, bench/page_latency.py and the browser's console

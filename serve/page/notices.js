@@ -49,6 +49,7 @@ export function askToken(message) {
   const dialog = $("token-dialog");
   if (message) $("token-text").textContent = message;
   dialog.returnValue = "";
+  $("token-cancel").onclick = () => dialog.close();
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.onclose = () => {
