@@ -16,7 +16,7 @@ export class ServerError extends Error {
 export class Unreachable extends Error {}
 
 export class Api {
-  /** @param askToken async (message) => token, or null where the person has none; called after a 401 */
+  /** @param askToken async (wrong) => token, or null where the person has none; called after a 401 */
   constructor(askToken) {
     this.askToken = askToken;
     this.base = new URL("api/v1/", document.baseURI);
@@ -85,14 +85,15 @@ export class Api {
       }
       if (response.ok) return response;
       const error = await refusal(response);
-      if (response.status !== 401 || !(await this.newToken(used, error.message))) throw error;
+      if (response.status !== 401) throw error;
+      if (!(await this.newToken(used))) throw new ServerError(401, error.kind, "This server asks for a token.");
     }
   }
 
   /** Ask for a token, once however many requests were refused. False where the person gave none. */
-  async newToken(used, message) {
+  async newToken(used) {
     if (this.token === used) {
-      this.asking ??= this.askToken(used ? message : "").finally(() => {
+      this.asking ??= this.askToken(!!used).finally(() => {
         this.asking = null;
       });
       const token = await this.asking;

@@ -235,6 +235,7 @@ async function listNetworks() {
     }),
   );
   $("network").disabled = networks.length < 2;
+  $("network").parentElement.hidden = false;
   changed();
 }
 

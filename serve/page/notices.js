@@ -44,10 +44,10 @@ export function announce(text) {
 
 const find = (key) => $("notices").querySelector(`[data-key="${key}"]`);
 
-/** Ask for the server's token; null where the person has none. */
-export function askToken(message) {
+/** Ask for the server's token; null where the person has none. @param wrong whether one was refused just now */
+export function askToken(wrong) {
   const dialog = $("token-dialog");
-  if (message) $("token-text").textContent = message;
+  $("token-wrong").hidden = !wrong;
   dialog.returnValue = "";
   $("token-cancel").onclick = () => dialog.close();
   dialog.showModal();
