@@ -115,7 +115,11 @@ class Page:
         tab.on("console", lambda message: self._note(message))
 
     def _note(self, message):
-        if message.type == "error" and "Failed to load resource" not in message.text and "WebSocket" not in message.text:
+        if (
+            message.type == "error"
+            and "Failed to load resource" not in message.text
+            and "WebSocket" not in message.text
+        ):
             self.errors.append(message.text)
 
     def open_sample(self):
@@ -144,7 +148,9 @@ class Page:
 
     def run(self, expression, argument=None):
         """The value of an expression that knows the page's ``session``, ``stage`` and an ``argument``."""
-        return self.tab.evaluate(f"(argument) => {{ const {{ session, stage }} = mfp; return {expression}; }}", argument)
+        return self.tab.evaluate(
+            f"(argument) => {{ const {{ session, stage }} = mfp; return {expression}; }}", argument
+        )
 
     def place(self, x, y):
         """Where a pixel of the photograph is on the screen."""
@@ -194,7 +200,10 @@ def shots(tmp_path_factory):
 
 @pytest.fixture
 def open_page(browser, server, shots):
-    """``open_page(size="desktop", scheme="light", at=server, path="")``: the page in a tab of its own; holds that no script failed."""
+    """``open_page(size="desktop", scheme="light", at=server, path="")``: the page in a tab of its own.
+
+    Afterwards it is held that none of its scripts failed.
+    """
     contexts, pages = [], []
 
     def open_(size="desktop", scheme="light", at=server, path=""):
