@@ -3,7 +3,7 @@
 import { $ } from "./dom.js";
 import { drawScale, paintHeat } from "./heat.js";
 import { notice } from "./notices.js";
-import { cssColour, Pictures } from "./objects.js";
+import { Pictures } from "./objects.js";
 
 export class Overlay {
   constructor(stage, session) {
@@ -29,17 +29,12 @@ export class Overlay {
     const { state } = session;
     const present = state?.objects.at(-1);
     const shown = this.heatWanted ? [present] : state?.objects;
-    stage.setMasks(state ? shown.map((object) => this.layer(object)) : []);
+    stage.setMasks(state ? shown.map((object) => this.pictures.of(object)).filter(Boolean) : []);
     stage.setClicks([
       ...(present?.clicks ?? []),
       ...session.waitingClicks.map((click) => ({ ...click, waiting: true })),
     ]);
     if (this.heatWanted && state && this.heatOf !== state.revision) this.fetchHeat(state);
-  }
-
-  layer(object) {
-    const colour = this.heatWanted ? "#fff" : cssColour(object.object);
-    return { picture: this.pictures.of(object), colour };
   }
 
   get opacity() {

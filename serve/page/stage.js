@@ -6,6 +6,7 @@ import { View } from "./view.js";
 
 const LAYERS = ["photo", "overlay", "marks"];
 const OUTLINE = 1.4; // CSS pixels
+const OVER_HEAT = "#fff"; // colour of outlines there; elsewhere they have their object's
 const SIDES = [
   [-1, -1],
   [1, -1],
@@ -21,7 +22,7 @@ export class Stage {
     this.layers = Object.fromEntries(LAYERS.map((id) => [id, element.querySelector(`#${id}`).getContext("2d")]));
     this.scratch = document.createElement("canvas").getContext("2d");
     this.photograph = null;
-    this.masks = []; // {picture: of paintMask, colour}
+    this.masks = []; // pictures of paintMask
     this.heat = null; // canvas of the probability map, drawn in place of the masks' fill
     this.opacity = 0.45;
     this.clicks = []; // {x, y, positive, waiting}
@@ -48,8 +49,7 @@ export class Stage {
   }
 
   setMasks(masks) {
-    const same =
-      masks.length === this.masks.length && masks.every(({ picture }, i) => picture === this.masks[i].picture);
+    const same = masks.length === this.masks.length && masks.every((mask, i) => mask === this.masks[i]);
     this.masks = masks;
     if (!same) this.redraw("overlay");
   }
@@ -131,12 +131,11 @@ export class Stage {
       context.globalAlpha = this.opacity;
       this.drawWhole(context, this.heat);
     }
-    for (const { picture, colour } of this.masks) {
-      if (!picture) continue;
+    for (const picture of this.masks) {
       context.globalAlpha = this.opacity;
       if (!this.heat) this.drawMask(context, picture);
       context.globalAlpha = 1;
-      this.drawOutline(context, picture, colour);
+      this.drawOutline(context, picture);
     }
   }
 
@@ -154,30 +153,43 @@ export class Stage {
     context.drawImage(picture, view.x * ratio, view.y * ratio, width, height);
   }
 
-  drawMask(context, { canvas, row, column, step }, dx = 0, dy = 0) {
-    const { view, ratio } = this;
-    const scale = view.scale * ratio;
-    const left = view.x * ratio + column * scale + dx;
-    const top = view.y * ratio + row * scale + dy;
-    context.setTransform(0, step * scale, step * scale, 0, left, top); // the picture is transposed
-    context.drawImage(canvas, 0, 0);
+  drawMask(context, picture, dx = 0, dy = 0) {
+    const { left, top, pixel } = this.placeOf(picture);
+    context.setTransform(0, pixel, pixel, 0, left + dx, top + dy); // the picture is transposed
+    context.drawImage(picture.canvas, 0, 0);
     context.setTransform(1, 0, 0, 1, 0, 0);
   }
 
   /** Of the same width at every zoom: the mask moved to four sides, less the mask. */
-  drawOutline(context, picture, colour) {
+  drawOutline(context, picture) {
     const { scratch } = this;
-    const { width, height } = scratch.canvas;
-    scratch.globalCompositeOperation = "source-over";
-    scratch.clearRect(0, 0, width, height);
-    scratch.imageSmoothingEnabled = context.imageSmoothingEnabled;
+    const { canvas } = scratch;
+    const { left, top, pixel } = this.placeOf(picture);
     const offset = (OUTLINE * this.ratio) / Math.SQRT2;
+    // All of it stays within the mask's box, as far as that is in sight.
+    const x = Math.max(0, Math.floor(left - offset - 1));
+    const y = Math.max(0, Math.floor(top - offset - 1));
+    const width = Math.min(canvas.width, Math.ceil(left + pixel * picture.canvas.height + offset + 1)) - x;
+    const height = Math.min(canvas.height, Math.ceil(top + pixel * picture.canvas.width + offset + 1)) - y;
+    if (width <= 0 || height <= 0) return;
+    scratch.globalCompositeOperation = "source-over";
+    scratch.clearRect(x, y, width, height);
+    scratch.imageSmoothingEnabled = context.imageSmoothingEnabled;
     for (const [dx, dy] of SIDES) this.drawMask(scratch, picture, dx * offset, dy * offset);
     scratch.globalCompositeOperation = "destination-out";
     this.drawMask(scratch, picture);
-    scratch.globalCompositeOperation = "source-in";
-    scratch.fillStyle = colour;
-    scratch.fillRect(0, 0, width, height);
-    context.drawImage(scratch.canvas, 0, 0);
+    if (this.heat) {
+      scratch.globalCompositeOperation = "source-atop";
+      scratch.fillStyle = OVER_HEAT;
+      scratch.fillRect(x, y, width, height);
+    }
+    context.drawImage(canvas, x, y, width, height, x, y, width, height);
+  }
+
+  /** The upper left corner of a mask's picture on the canvas, and the size of its pixels there. */
+  placeOf({ row, column, step }) {
+    const { view, ratio } = this;
+    const scale = view.scale * ratio;
+    return { left: view.x * ratio + column * scale, top: view.y * ratio + row * scale, pixel: step * scale };
   }
 }

@@ -186,7 +186,7 @@ def test_masks_are_painted_pixel_by_pixel(open_page):
             assert painted is None
             continue
         letters = np.frombuffer(painted["marks"].encode(), np.uint8)
-        marks = letters.reshape(-1, painted["width"]).T == ord("1")
+        marks = (letters == ord("1")).reshape(-1, painted["width"]).T
         step = painted["step"]
         assert step == (1 if array is not large else 2)
         assert np.array_equal(marks, array[box[0] : box[1] + 1 : step, box[2] : box[3] + 1 : step])
