@@ -50,6 +50,7 @@ async function orient(size) {
 
 function phase(name) {
   opening = ["decoding", "opening"].includes(name);
+  document.body.classList.toggle("opening", opening);
   showBusy();
   if (name !== "open") connection(name);
 }
@@ -74,6 +75,7 @@ function changed() {
   overlay.update();
   showBusy();
   $("photo-name").hidden = !session.file;
+  document.title = session.name ? `${session.name} · mfp` : "mfp";
   if (state) {
     $("photo-name").textContent = `${session.name}, ${state.width} × ${state.height}`;
     listObjects($("objects"), state, downloadMask);

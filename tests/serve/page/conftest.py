@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -27,13 +28,21 @@ CHOICES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "h
 class Server:
     """``mfp serve`` as a process of its own, which can die and come back at the same address with its store."""
 
-    def __init__(self, folder, *networks, token=""):
+    def __init__(self, folder, *networks, flags=(), token=""):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
         self.command = [sys.executable, "-m", "mfp.engine.cli", "serve", "--port", str(self.port)]
-        self.command += ["--store", f"sqlite:///{folder}/sessions.sqlite", "--rate", "0", "--runtime", "onnxruntime"]
+        self.command += [
+            "--store",
+            f"sqlite:///{folder}/sessions.sqlite",
+            "--rate",
+            "0",
+            "--runtime",
+            "onnxruntime",
+            *flags,
+        ]
         for network in networks:
             self.command += ["--network", str(network)]
         self.environment = {**os.environ, "MFP_TOKEN": token}
@@ -67,25 +76,25 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def start_server(tmp_path_factory):
-    """``start_server(*networks, token="")``: ends with the tests."""
+def launch_server(tmp_path_factory):
+    """``launch_server(*networks, flags=(), token="")``: ends with the tests."""
     pytest.importorskip("uvicorn", reason="needs the extra serve: pip install '.[serve]'")
     servers = []
 
-    def start(*networks, token=""):
-        servers.append(Server(tmp_path_factory.mktemp("server"), *networks, token=token).start())
+    def launch(*networks, **options):
+        servers.append(Server(tmp_path_factory.mktemp("server"), *networks, **options).start())
         return servers[-1]
 
-    yield start
+    yield launch
     for server in servers:
         if server.process.poll() is None:
             server.stop()
 
 
 @pytest.fixture(scope="session")
-def server(start_server):
+def server(launch_server):
     """With two networks: lite0, and the toy of the golden data."""
-    return start_server("lite0", GOLDEN / "toy.onnx")
+    return launch_server("lite0", GOLDEN / "toy.onnx")
 
 
 @pytest.fixture(scope="session")
@@ -179,6 +188,22 @@ class Page:
             })()"""
         )
         return np.array([[mark == "1" for mark in row] for row in rows])
+
+    def drop(self, name, media_type, data, paste=False):
+        """A file from the desktop, or from the clipboard."""
+        self.tab.evaluate(
+            """([name, type, text, paste]) => {
+                const transfer = new DataTransfer();
+                const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+                transfer.items.add(new File([bytes], name, { type }));
+                const way = { bubbles: true, cancelable: true, dataTransfer: transfer, clipboardData: transfer };
+                const stage = document.getElementById("stage");
+                if (paste) stage.dispatchEvent(new ClipboardEvent("paste", way));
+                else for (const kind of ["dragenter", "dragover", "drop"])
+                    stage.dispatchEvent(new DragEvent(kind, way));
+            }""",
+            [name, media_type, base64.b64encode(data).decode(), paste],
+        )
 
     def download(self, selector):
         """(name, bytes) of the file that a button gives."""

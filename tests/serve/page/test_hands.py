@@ -151,32 +151,21 @@ def test_a_photograph_on_its_side_lies_as_the_server_has_it(open_page):
     assert np.abs(shown.astype(int) - expected).mean() < 4  # JPEG
 
 
-def drop(page, name, media_type, data):
-    page.tab.evaluate(
-        """([name, type, text]) => {
-            const transfer = new DataTransfer();
-            const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-            transfer.items.add(new File([bytes], name, { type }));
-            for (const kind of ["dragenter", "dragover", "drop"])
-                document.getElementById("stage").dispatchEvent(
-                    new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
-        }""",
-        [name, media_type, base64.b64encode(data).decode()],
-    )
-
-
-def test_files_that_are_dropped(open_page):
+def test_files_that_are_dropped_or_pasted(open_page):
     page = open_page()
-    drop(page, "half.png", "image/png", photograph_file("PNG"))
+    page.drop("half.png", "image/png", photograph_file("PNG"))
     page.wait_ready()
     page.click(*BODY)
     page.wait_clicks(1)
-    drop(page, "notes.txt", "text/plain", b"no photograph")
+    page.drop("notes.txt", "text/plain", b"no photograph")
     assert "no photograph: notes.txt" in page.tab.locator(".notice p").inner_text()
-    drop(page, "broken.jpg", "image/jpeg", photograph_file("JPEG")[:200])
+    page.drop("broken.jpg", "image/jpeg", photograph_file("JPEG")[:200])
     page.tab.wait_for_function("() => document.querySelector('.notice p')?.textContent.includes('cannot show')")
     page.click(180, 400)  # the session before it is as it was
     page.wait_clicks(2)
+    page.drop("pasted.png", "image/png", photograph_file("PNG"), paste=True)
+    page.wait_clicks(0)
+    assert page.tab.title() == "pasted.png · mfp"
 
 
 @pytest.mark.slow

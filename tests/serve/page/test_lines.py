@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import signal
 
+import cv2
+import numpy as np
+
 BODY, FACE, HELMET = (120, 330), (220, 110), (400, 430)
+
+
+def png(height, width):
+    """The bytes of a grey photograph's file."""
+    return cv2.imencode(".png", np.full((height, width), 128, np.uint8))[1].tobytes()
 
 
 def text_of(page, key):
     return page.tab.locator(f'.notice[data-key="{key}"] p').inner_text()
 
 
-def test_a_server_that_dies_and_comes_back(open_page, start_server, replay):
-    server = start_server("lite0")
+def test_a_server_that_dies_and_comes_back(open_page, launch_server, replay):
+    server = launch_server("lite0")
     page = open_page(at=server)
     page.open_sample()
     page.click(*BODY)
@@ -132,15 +140,20 @@ def test_the_address_keeps_the_session(open_page, server):
     assert "no longer has the session" in text_of(gone, "open")
 
 
-def test_a_server_with_a_token(open_page, start_server):
-    server = start_server("lite0", token="correct-horse")
+def test_a_server_with_a_token_and_a_limit(open_page, launch_server):
+    server = launch_server("lite0", token="correct-horse", flags=["--max-image-pixels", "300000"])
     page = open_page(at=server)
-    for token in ("wrong-horse", "correct-horse"):
-        page.tab.wait_for_selector("#token-dialog[open]")
-        page.tab.fill("#token", token)
-        page.tab.keyboard.press("Enter")
-        page.tab.wait_for_selector("#token-dialog:not([open])", state="attached")
+    page.tab.fill("#token", "wrong-horse")
+    page.tab.keyboard.press("Enter")
+    page.tab.wait_for_selector("#token-wrong")
+    page.screenshot("desktop_light_token")
+    page.tab.fill("#token", "correct-horse")
+    page.tab.keyboard.press("Enter")
+    page.tab.wait_for_selector("#network")
     page.open_sample()
     page.click(*BODY)
     page.wait_clicks(1)  # the socket brings it too
     page.download("#download-coco")
+    page.drop("large.png", "image/png", png(600, 600))
+    page.tab.wait_for_selector('.notice[data-key="open"]')
+    assert "300,000 pixels" in text_of(page, "open") or "300000" in text_of(page, "open")

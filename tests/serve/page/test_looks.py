@@ -7,8 +7,15 @@ import pytest
 BODY, FACE, HELMET = (120, 330), (220, 110), (400, 430)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", ["desktop", "phone"])
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [
+        ("desktop", "light"),
+        ("phone", "dark"),
+        pytest.param("desktop", "dark", marks=pytest.mark.slow),
+        pytest.param("phone", "light", marks=pytest.mark.slow),
+    ],
+)
 def test_everyone_can_use_it(open_page, size, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs pip install '.[dev]'").Axe()
     page = open_page(size, scheme)
