@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..engine.commands.arguments import parse_size
 from ..engine.errors import MfpError, RuntimeMissingError
 from ..engine.image import read_image, write_file, write_png
@@ -36,10 +38,10 @@ from .measure import PAUSE, scripts
 from .statistics import summary
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, ViewportSize
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-WINDOW = {"width": 1280, "height": 800}
+BROWSERS = ("chromium", "google-chrome")
+WINDOW: ViewportSize = {"width": 1280, "height": 800}
 START = 60.0  # seconds a server may take
 WAYS = {"engine": "the engine, in one process", "http": "the HTTP API", "page": "the page, button to screen"}
 # Where the page's click is on the screen; and the times that the page takes itself (serve/page/latency.js): from the
@@ -80,7 +82,8 @@ def measure(name: str, size: tuple[int, int], clicks: int) -> dict[str, Any]:
     objects = scripts(*size, clicks, seed=0)
     with tempfile.TemporaryDirectory() as folder, serving(name, folder) as port, browsing() as (page, version):
         photograph = Path(folder) / "photograph.png"
-        write_png(photograph, cv2.resize(sample_photograph(), size[::-1], interpolation=cv2.INTER_CUBIC))
+        pixels = cv2.resize(sample_photograph(), size[::-1], interpolation=cv2.INTER_CUBIC)
+        write_png(photograph, np.asarray(pixels, np.uint8))
         page.goto(f"http://127.0.0.1:{port}/")
         page.set_input_files("#file", photograph)
         page.wait_for_selector('#connection[data-state="ready"]')
@@ -219,7 +222,7 @@ def browsing() -> Iterator[tuple[Page, str]]:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
         try:
-            yield browser.new_page(viewport=WINDOW), f"Chromium {browser.version}"  # type: ignore[typeddict-item]
+            yield browser.new_page(viewport=WINDOW), f"Chromium {browser.version}"
         finally:
             browser.close()
 

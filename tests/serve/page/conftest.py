@@ -21,7 +21,7 @@ from mfp import Session, load_network, read_image
 from mfp.engine.sample import PATH as SAMPLE
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium", "google-chrome")
 CHOICES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 
 
