@@ -34,15 +34,7 @@ class Server:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
         self.command = [sys.executable, "-m", "mfp.engine.cli", "serve", "--port", str(self.port)]
-        self.command += [
-            "--store",
-            f"sqlite:///{folder}/sessions.sqlite",
-            "--rate",
-            "0",
-            "--runtime",
-            "onnxruntime",
-            *flags,
-        ]
+        self.command += ["--store", f"sqlite:///{folder}/sessions.sqlite", "--runtime", "onnxruntime", *flags]
         for network in networks:
             self.command += ["--network", str(network)]
         self.environment = {**os.environ, "MFP_TOKEN": token}
