@@ -12,7 +12,7 @@ CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake
 CTEST := $(BIN)/ctest --output-on-failure --test-dir
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-gpu cpp cpp-build cpp-sanitized lint types clean
+.PHONY: demo test test-slow test-gpu browser cpp cpp-build cpp-sanitized lint types clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p demo
@@ -31,6 +31,13 @@ test-slow: $(VENV)/dev.stamp
 	$(PYTEST) -m slow
 	@if command -v $(CXX) >/dev/null; then set -x; \
 		$(MAKE) cpp-build build/cpp-networks.stamp && $(CTEST) build/cpp -L slow; fi
+
+# for the tests of the page of mfp serve, which are skipped where there is none
+browser:
+	@if command -v chromium >/dev/null || command -v google-chrome >/dev/null; then echo "a browser is here"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	else echo "install Chromium or Chrome: without one the page of mfp serve is not tested"; fi
 
 # where a CUDA GPU is at hand; MFP_GRABCUT=FOLDER clicks on all of GrabCut's photographs too
 test-gpu: $(VENV)/gpu.stamp

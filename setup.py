@@ -95,10 +95,12 @@ setup(
             *PLOTS,
             *RTX,
             *SERVE,
+            "axe-playwright-python>=0.1.4",  # says what on the page is not accessible
             "httpx>=0.27",
             "hypothesis>=6.100",
             "mypy>=1.13",
             "nvidia-cuda-nvrtc>=13",  # compiles the kernels in tests, without a GPU
+            "playwright>=1.50",  # drives a browser of the system; brings none
             "pytest>=8",
             "pytest-xdist>=3.6",
             "ruff>=0.8",

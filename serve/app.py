@@ -14,6 +14,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from .. import __version__
+from ..engine.sample import PATH as SAMPLE
 from . import answers, api, socket
 from .access import Access
 from .body import Body
@@ -120,6 +121,10 @@ def _page(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html", headers=fresh)
+
+    @app.get("/static/sample.jpg", include_in_schema=False)
+    async def sample() -> FileResponse:
+        return FileResponse(SAMPLE, headers=fresh)
 
     class Static(StaticFiles):
         def file_response(self, *args: Any, **options: Any) -> Response:

@@ -57,7 +57,8 @@ class Watch:
                 if scope["path"] in ("/healthz", "/readyz"):  # also while shutting down, and as often as anyone likes
                     await self._app(scope, receive, watched)
                 else:
-                    self._desk.rate.take(client(scope))
+                    if not scope["path"].startswith("/static/"):  # the page's files, some thirty at once
+                        self._desk.rate.take(client(scope))
                     with self._desk.gate.running():
                         await self._app(scope, receive, watched)
             except Exception as error:
