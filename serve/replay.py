@@ -47,9 +47,10 @@ class ReplayImage:
         recent: the lists of clicks that were answered, newest first.
     """
 
-    def __init__(self, network: Network, pixels: U8, options: dict[str, Any]) -> None:
+    def __init__(self, network: Network, pixels: U8, options: dict[str, Any], room: threading.Semaphore) -> None:
         self.height, self.width = pixels.shape[:2]
         self.recent: deque[tuple[ClickAt, ...]] = deque(maxlen=RECENT)
+        self._room = room
         self._predictor = Predictor(network, **options)
         self._predictor.set_image(pixels)
 
@@ -65,9 +66,9 @@ class ReplayImage:
 
         if not clicks:
             return Answer(Mask(np.zeros((self.height, self.width), np.bool_)), 0.0)
-        masks, scores, _ = self._predictor.predict(
-            [(x, y) for x, y, _ in clicks], [int(positive) for _, _, positive in clicks]
-        )
+        points, labels = [(x, y) for x, y, _ in clicks], [int(positive) for _, _, positive in clicks]
+        with self._room:
+            masks, scores, _ = self._predictor.predict(points, labels)
         with suppress(ValueError):
             self.recent.remove(tuple(clicks))
         self.recent.appendleft(tuple(clicks))
@@ -91,6 +92,7 @@ class Replay:
         network: from :func:`~mfp.engine.network.load_network`.
         decode: the bytes of an image file as H×W×3 uint8 RGB; it judges their size.
         max_pixels: of all images kept. The one in use is kept in any case.
+        workers: requests that are computed side by side; the others wait.
         options: those of :class:`~mfp.engine.session.Session` (``flip``, ``threshold``, …).
     """
 
@@ -99,10 +101,12 @@ class Replay:
         network: Network,
         decode: Callable[[bytes], U8] = decode_image,
         max_pixels: int = MAX_PIXELS,
+        workers: int = 2,
         **options: Any,
     ) -> None:
         self.network = network
         self._decode, self._max_pixels, self._options = decode, max_pixels, options
+        self._room = threading.Semaphore(workers)
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # by SHA-256, least recently used first
         self._lock = threading.Lock()  # of the table; never held while a network runs
 
@@ -123,7 +127,7 @@ class Replay:
         with entry.lock:
             if entry.image is None:
                 try:
-                    entry.image = ReplayImage(self.network, self._decode(data), self._options)
+                    entry.image = ReplayImage(self.network, self._decode(data), self._options, self._room)
                 except BaseException:
                     with self._lock:
                         if self._entries.get(key) is entry:
