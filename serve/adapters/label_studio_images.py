@@ -73,7 +73,10 @@ class Images:
         if address.startswith("data:"):
             return self._checked(image_bytes(address))
         own = urlsplit(self._source.url)
-        where = urlsplit(address)
+        try:
+            where = urlsplit(address)
+        except ValueError as error:
+            raise ImageError(f"expected the URL of an image in the task, got {address[:200]!r} ({error})") from None
         here = not where.scheme and not where.netloc and where.path.startswith("/")
         if not here and (where.scheme, where.netloc) != (own.scheme, own.netloc):
             raise ImageError(
@@ -87,14 +90,14 @@ class Images:
         return self._fetch(urljoin(self._source.url, address))
 
     def _file(self, root: Path, name: str) -> bytes:
-        file = (root / name.lstrip("/")).resolve()
-        if not file.is_relative_to(root.resolve()) or not file.is_file():
-            raise ImageError(f"no file {name[:200]!r} below {root}")
         try:
-            with file.open("rb") as opened:
-                return self._checked(opened.read(self._source.max_bytes + 1))
-        except OSError as error:
-            raise ImageError(f"cannot read {name[:200]!r} below {root}: {error.strerror}") from None
+            file = (root / name.lstrip("/")).resolve()  # links too
+            if file.is_relative_to(root.resolve()) and file.is_file():
+                with file.open("rb") as opened:
+                    return self._checked(opened.read(self._source.max_bytes + 1))
+        except (OSError, ValueError) as error:
+            raise ImageError(f"no file {name[:200]!r} below {root} that can be read ({error})") from None
+        raise ImageError(f"no file {name[:200]!r} below {root}")
 
     def _fetch(self, url: str) -> bytes:
         try:
