@@ -2,8 +2,8 @@
 
 A stream of bits, highest first: the number of bytes (32 bits), the bits of a byte less 1 (5), four sizes of run
 lengths less 1 (4 each); then for each run a 1, which of the four sizes (2), its length less 1 in that many bits, and
-the byte (8). The bytes are the picture's, row by row, red, green, blue and opacity of each pixel: all 255 on the object,
-else 0.
+the byte (8). The bytes are the picture's, row by row, red, green, blue and opacity of each pixel: all 255 on the
+object, else 0.
 """
 
 from __future__ import annotations

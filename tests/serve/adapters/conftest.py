@@ -3,14 +3,13 @@
 from functools import cache
 from pathlib import Path
 
-import mfp
 import pytest
 
 from mfp import Session, load_network, read_image
 from mfp.engine.network import Network
 from mfp.serve.replay import Replay
 
-PHOTO = Path(mfp.__file__).parent / "engine" / "sample.jpg"
+PHOTO = Path(__file__).parents[3] / "engine" / "sample.jpg"
 CLICKS = [(120.0, 330.0, True), (400.0, 430.0, False), (220.0, 110.0, True)]
 
 

@@ -11,7 +11,6 @@ import io
 import json
 from pathlib import Path
 
-import mfp
 import numpy as np
 import pytest
 import yaml
@@ -19,7 +18,7 @@ import yaml
 from mfp import Mask
 from mfp.serve.adapters import cvat
 
-FOLDER = Path(mfp.__file__).parent / "deploy" / "cvat"
+FOLDER = Path(__file__).parents[3] / "deploy" / "cvat"
 
 
 @pytest.fixture

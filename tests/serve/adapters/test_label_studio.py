@@ -244,7 +244,7 @@ def test_a_personal_token_is_exchanged_and_again_when_it_is_old(server):
 
 
 def test_a_redirect_is_not_followed(server):
-    with pytest.raises(ImageError, match="302.*not followed"):
+    with pytest.raises(ImageError, match=r"302.*not followed"):
         Images(Source(server.url, "secret")).read("/away")
     assert [path for path, _ in server.asked] == ["/away"]
 
