@@ -85,6 +85,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a name that requests may give for this server, beside localhost; repeat for more. For use behind a proxy",
     )
+    tools = parser.add_argument_group("annotation tools (docs/annotation_tools.md)")
+    tools.add_argument(
+        "--label-studio-url",
+        default="",
+        metavar="URL",
+        help="where its images are fetched, with the token of the environment variable LABEL_STUDIO_API_KEY",
+    )
+    tools.add_argument(
+        "--label-studio-files", type=Path, metavar="FOLDER", help="root of its local files, where they are here too"
+    )
     parser.add_argument("--log-format", choices=FORMATS, default="text", help="of the lines on stderr; default: text")
 
 
@@ -93,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
     # What OpenCV refuses by itself, behind our own look at an image's header.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(args.max_image_pixels))
     try:
+        from .adapters import mounting
+        from .adapters.label_studio_images import Source
         from .app import create_app
         from .server import Server
     except ImportError as error:
@@ -111,10 +123,16 @@ def run(args: argparse.Namespace) -> int:
     sources = args.network or [DEFAULT]
     networks = load_networks(sources, args.runtime, device=args.device, threads=args.threads, precision=args.precision)
     limits = Limits(image_pixels=args.max_image_pixels, sessions=args.max_sessions, memory=int(args.memory * 1e9))
-    store = open_store(args.store or default_store())
-    server = Server(
-        create_app(LocalService(networks, store, limits, args.workers), settings), args.host, args.port, args.log_format
+    source = Source(
+        args.label_studio_url,
+        os.environ.get("LABEL_STUDIO_API_KEY", ""),
+        args.label_studio_files,
+        args.max_request_bytes,
     )
+    tools = mounting.routers(networks, limits, source)
+    store = open_store(args.store or default_store())
+    app = create_app(LocalService(networks, store, limits, args.workers), settings, tools)
+    server = Server(app, args.host, args.port, args.log_format)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn raises it again when all is closed; that is an ordinary end
     server.run()

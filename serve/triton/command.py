@@ -3,8 +3,8 @@
     mfp triton-repo lite0 --output models
     tritonserver --model-repository models     # where mfp-engine is installed beside it
 
-Two models: mfp_NAME_network is the network on Triton's own runtime, batched over requests; mfp_NAME takes a photograph's
-file and all clicks, and gives the mask. docs/annotation_tools.md shows a request.
+Two models: mfp_NAME_network is the network on Triton's own runtime, batched over requests; mfp_NAME takes a
+photograph's file and all clicks, and gives the mask. docs/annotation_tools.md shows a request.
 """
 
 from __future__ import annotations

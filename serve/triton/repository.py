@@ -14,7 +14,7 @@ from ...engine.packaged import find
 
 QUEUE_MICROSECONDS = 2000  # that a network pass may wait for others to share it with
 
-MODEL_PY = '''"""Written by `mfp triton-repo`. The work is mfp-engine's, installed beside Triton: pip install mfp-engine"""
+MODEL_PY = '''"""Written by `mfp triton-repo`. The work is mfp-engine's, which is to be installed beside Triton."""
 
 from mfp.serve.triton.model import TritonPythonModel
 
@@ -102,7 +102,8 @@ def network_config(name: str, backend: str, info: NetworkInfo, max_batch: int) -
     """``config.pbtxt`` of the network on Triton's own runtime, batched over requests."""
     sides = info.size or (-1, -1)
     inputs = [(tensor, "TYPE_FP32", (channels, *sides)) for tensor, channels in INPUT_CHANNELS.items()]
-    return f"""# Written by mfp triton-repo: one pass of {info.backbone}, {info.precision} inside, weights {info.weights}.
+    return f"""# Written by mfp triton-repo: one pass of {info.backbone}, {info.precision} inside.
+# Weights: {info.weights}.
 name: {_text(name)}
 backend: {_text(backend)}
 max_batch_size: {max_batch}

@@ -1,15 +1,14 @@
 """The packaged network and a photograph, as tools send it."""
 
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-from mfp import Session, load_network, read_image
+from mfp import Session, read_image
 from mfp.engine.network import Network
+from mfp.engine.sample import PATH as SAMPLE
 from mfp.serve.replay import Replay
 
-PHOTO = Path(__file__).parents[3] / "engine" / "sample.jpg"
 CLICKS = [(120.0, 330.0, True), (400.0, 430.0, False), (220.0, 110.0, True)]
 
 
@@ -25,11 +24,6 @@ class Counting(Network):
         return self.inner(*tensors)
 
 
-@pytest.fixture(scope="session")
-def lite0():
-    return load_network("lite0", device="cpu", threads=1)
-
-
 @pytest.fixture
 def network(lite0):
     return Counting(lite0)
@@ -38,12 +32,6 @@ def network(lite0):
 @pytest.fixture
 def replay(network):
     return Replay(network, flip=False)  # half the time
-
-
-@pytest.fixture(scope="session")
-def photo():
-    """The bytes of a JPEG of 512×512 pixels."""
-    return PHOTO.read_bytes()
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +45,7 @@ def mask_of(lite0):
 
     @cache
     def compute(clicks, flip):
-        session = Session(lite0, read_image(PHOTO), flip=flip)
+        session = Session(lite0, read_image(SAMPLE), flip=flip)
         for x, y, positive in clicks:
             session.click(x, y, positive)
         return session.mask

@@ -25,7 +25,7 @@ def client(replay):
 
 
 @pytest.fixture
-def predict(client, photo):
+def predict(client, sample):
     """``predict(clicks, **changes)``: the client's request after these clicks, and the answer."""
 
     def send(clicks, model="lite0", image=None, **params):
@@ -34,7 +34,7 @@ def predict(client, photo):
         ]  # the client's own
         payload = {
             "model": model,
-            "image": image or "data:image/jpeg;base64," + base64.b64encode(photo).decode(),
+            "image": image or "data:image/jpeg;base64," + base64.b64encode(sample).decode(),
             "params": {
                 "conf_threshold": 0.0,
                 "iou_threshold": 0.0,
@@ -101,8 +101,8 @@ def test_without_points_nothing_is_done(predict, network):
     assert network.passes == 0
 
 
-def test_base64_without_its_type(predict, clicks, photo):
-    assert predict(clicks[:1], image=base64.b64encode(photo).decode()).status_code == 200
+def test_base64_without_its_type(predict, clicks, sample):
+    assert predict(clicks[:1], image=base64.b64encode(sample).decode()).status_code == 200
 
 
 @pytest.mark.parametrize(

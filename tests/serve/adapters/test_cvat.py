@@ -27,12 +27,12 @@ def interactor(network):
 
 
 @pytest.fixture
-def body(photo):
+def body(sample):
     """``body(positive, negative)``: a request of CVAT's."""
 
     def make(positive, negative=(), **changes):
         return {
-            "image": base64.b64encode(photo).decode(),
+            "image": base64.b64encode(sample).decode(),
             "pos_points": [list(point) for point in positive],
             "neg_points": [list(point) for point in negative],
             "obj_bbox": None,

@@ -53,11 +53,11 @@ def keypoint(x, y, positive=True, side=512, **changes):
 
 
 @pytest.fixture
-def predict(client, photo):
+def predict(client, sample):
     """``predict(result, **changes)``: Label Studio's request with these regions as context."""
 
     def send(result, **changes):
-        uri = "data:image/jpeg;base64," + base64.b64encode(photo).decode()
+        uri = "data:image/jpeg;base64," + base64.b64encode(sample).decode()
         request = {
             "tasks": [{"id": 1, "data": {"photo": uri}, "annotations": [], "drafts": [], "predictions": []}],
             "project": "1.1763890000",
