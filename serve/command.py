@@ -17,6 +17,7 @@ from pathlib import Path
 from ..engine.commands.arguments import add_network_options
 from ..engine.errors import OptionError, RuntimeMissingError, StoreError
 from ..engine.packaged import DEFAULT
+from .adapters.options import add_tool_options, source_of
 from .logs import FORMATS
 from .settings import Limits, Settings
 
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{DEFAULT} (default), or an .onnx, .plan or .pth file; repeat for more, the first is the default",
     )
     add_network_options(parser)
+    add_tool_options(parser)
     parser.add_argument(
         "--workers", type=_whole, help="clicks worked on side by side; default: one for two cores, at least 2"
     )
@@ -85,16 +87,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a name that requests may give for this server, beside localhost; repeat for more. For use behind a proxy",
     )
-    tools = parser.add_argument_group("annotation tools (docs/annotation_tools.md)")
-    tools.add_argument(
-        "--label-studio-url",
-        default="",
-        metavar="URL",
-        help="where its images are fetched, with the token of the environment variable LABEL_STUDIO_API_KEY",
-    )
-    tools.add_argument(
-        "--label-studio-files", type=Path, metavar="FOLDER", help="root of its local files, where they are here too"
-    )
     parser.add_argument("--log-format", choices=FORMATS, default="text", help="of the lines on stderr; default: text")
 
 
@@ -104,7 +96,6 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(args.max_image_pixels))
     try:
         from .adapters import mounting
-        from .adapters.label_studio_images import Source
         from .app import create_app
         from .server import Server
     except ImportError as error:
@@ -123,14 +114,8 @@ def run(args: argparse.Namespace) -> int:
     sources = args.network or [DEFAULT]
     networks = load_networks(sources, args.runtime, device=args.device, threads=args.threads, precision=args.precision)
     limits = Limits(image_pixels=args.max_image_pixels, sessions=args.max_sessions, memory=int(args.memory * 1e9))
-    source = Source(
-        args.label_studio_url,
-        os.environ.get("LABEL_STUDIO_API_KEY", ""),
-        args.label_studio_files,
-        args.max_request_bytes,
-    )
-    tools = mounting.routers(networks, limits, source)
     store = open_store(args.store or default_store())
+    tools = mounting.routers(networks, limits, source_of(args))
     app = create_app(LocalService(networks, store, limits, args.workers), settings, tools)
     server = Server(app, args.host, args.port, args.log_format)
     for number in (signal.SIGINT, signal.SIGTERM):
