@@ -1,6 +1,8 @@
 """Who is let in, how much and how fast."""
 
+import asyncio
 import base64
+import json
 
 import pytest
 
@@ -21,11 +23,7 @@ def basic(password):
 def test_the_token_is_asked_for(open_client, path):
     with open_client(settings=Settings(token=TOKEN, rate=0)) as client:
         wrong = [{}, basic("wrong"), *({"Authorization": f"{kind} {TOKEN}x"} for kind in ("Bearer", "Basic", "Digest"))]
-        wrong += [
-            {"Authorization": "Bearer"},
-            {"Authorization": "Bearer ü".encode("latin-1")},
-            {"Authorization": TOKEN},
-        ]
+        wrong += [{"Authorization": value} for value in ("Bearer", "Bearer ü".encode("latin-1"), TOKEN)]
         for headers in wrong:
             answer = client.get(path, headers=headers)
             assert answer.status_code == 401
@@ -89,20 +87,22 @@ def test_bodies_are_counted_whatever_they_say(open_client):
             assert client.post(f"{API}/sessions/x/clicks", content=content).status_code == 413
 
 
-def test_a_body_that_does_not_come(start_server, monkeypatch):
-    import socket
-    from urllib.parse import urlsplit
+def test_a_body_that_does_not_come(open_client, monkeypatch):
+    monkeypatch.setattr(body, "PATIENCE", 0.05)
+    sent = []
 
-    server = start_server()
-    address = urlsplit(server.url)
-    half = b"POST /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf"
-    with socket.create_connection((address.hostname, address.port)) as connection:
-        connection.sendall(half)  # and then silence
-        assert body.PATIENCE >= 10  # patience with slow lines; so this test does not wait for it
-        server.process.terminate()
-        code, log = server.wait()
-    assert code == 0
-    assert '"event": "ended"' in log
+    async def silence():
+        await asyncio.sleep(10)
+
+    async def send(message):
+        sent.append(message)
+
+    with open_client() as client:
+        scope = {"type": "http", "method": "POST", "path": f"{API}/sessions", "query_string": b"", "client": ("a", 1)}
+        scope |= {"headers": [(b"content-length", b"100")], "http_version": "1.1", "scheme": "http"}
+        asyncio.run(client.app(scope, silence, send))
+    assert sent[0]["status"] == 408
+    assert json.loads(sent[1]["body"])["error"] == "TooSlowError"
 
 
 def test_rates():

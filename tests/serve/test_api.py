@@ -124,8 +124,8 @@ def test_options_reach_the_session(client, toy, small):
 @pytest.mark.parametrize(
     ("options", "status"),
     [
-        ({"size": "0"}, 400),
-        ({"size": "32x0"}, 400),
+        ({"size": "0"}, 422),
+        ({"size": "32x0"}, 422),
         ({"size": "1025"}, 400),
         ({"size": "99999x99999"}, 400),
         ({"size": "x"}, 422),
@@ -208,6 +208,12 @@ def test_unknown_sessions_are_404(client, id):
         answer = client.request(method, f"{API}/sessions/{id}{rest}")
         assert answer.status_code == 404, answer.text
         assert set(answer.json()) == {"error", "message"}
+
+
+def test_the_methods_of_a_path_are_told(client):
+    answer = client.put(f"{API}/sessions/x")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET")
+    assert client.get(f"{API}/sessions").headers["allow"] == "POST"
 
 
 def test_unknown_objects_and_formats(client, small):
