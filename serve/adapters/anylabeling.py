@@ -56,15 +56,15 @@ def router(replays: Mapping[str, Replay]) -> APIRouter:
     """
     routes = APIRouter(tags=["X-AnyLabeling"])
 
-    @routes.get("/health")
+    @routes.get("/health", name="x_anylabeling_health")
     def health() -> dict[str, Any]:
         return {"status": "healthy", "models_loaded": len(replays)}
 
-    @routes.get("/v1/models")
+    @routes.get("/v1/models", name="x_anylabeling_models")
     def models() -> dict[str, Any]:
         return {"success": True, "data": {name: _model(name, replay) for name, replay in replays.items()}}
 
-    @routes.post("/v1/predict")
+    @routes.post("/v1/predict", name="x_anylabeling_predict")
     def predict(request: PredictRequest) -> Any:  # not async: FastAPI runs it in a thread
         if request.model not in replays:
             return _error(404, "MODEL_NOT_FOUND", f"no network {request.model!r} here, only {', '.join(replays)}")

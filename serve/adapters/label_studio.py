@@ -62,26 +62,26 @@ def router(replays: Mapping[str, Replay], source: Source) -> APIRouter:
     name, replay = next(iter(replays.items()))
     version = f"mfp-{name}"
 
-    @routes.get("/")
-    @routes.get("/health")
+    @routes.get("/", include_in_schema=False)
+    @routes.get("/health", name="label_studio_health")
     def health() -> dict[str, str]:
         return {"status": "UP", "model_class": "MFP"}
 
-    @routes.post("/setup")
+    @routes.post("/setup", name="label_studio_setup")
     def setup() -> dict[str, str]:
         # Its body offers an address and a token to fetch images with. They are not used: anybody can send one.
         return {"model_version": version}
 
-    @routes.get("/versions")
+    @routes.get("/versions", name="label_studio_versions")
     def versions() -> dict[str, list[str]]:
         return {"versions": [version]}
 
-    @routes.post("/webhook")
-    @routes.post("/train")
+    @routes.post("/webhook", name="label_studio_webhook")
+    @routes.post("/train", include_in_schema=False)
     def train() -> dict[str, str]:
         return {"status": "ignored: networks are trained by mfp train"}
 
-    @routes.post("/predict")
+    @routes.post("/predict", name="label_studio_predict")
     def predict(request: PredictRequest) -> Any:  # not async: FastAPI runs it in a thread
         try:
             return {"results": _predict(replay, images, version, request)}
