@@ -61,7 +61,9 @@ setup(
         "mfp.export.training",
         "mfp.kernels",
         "mfp.serve",
+        "mfp.serve.adapters",
         "mfp.serve.stores",
+        "mfp.serve.triton",
     ],
     package_data={
         "mfp": ["py.typed"],
@@ -99,12 +101,15 @@ setup(
             "httpx>=0.27",
             "hypothesis>=6.100",
             "mypy>=1.13",
+            "nuclio-sdk>=0.5",  # calls deploy/cvat as nuclio does
             "nvidia-cuda-nvrtc>=13",  # compiles the kernels in tests, without a GPU
             "playwright>=1.50",  # drives a browser of the system; brings none
             "pytest>=8",
             "pytest-xdist>=3.6",
+            "pyyaml>=6",
             "ruff>=0.8",
             "schemathesis>=4",
+            "tritonclient>=2.40",  # its configuration message
         ],
     },
     entry_points={"console_scripts": ["mfp = mfp.engine.cli:main"]},

@@ -24,6 +24,7 @@ COMMANDS = {
     "bench": ("mfp.bench.latency_command", "time clicks on every runtime, next to the authors' way"),
     "bench report": ("mfp.bench.report_command", "write the tables and pictures of a latency record, or compare two"),
     "serve": ("mfp.serve.command", "serve a page to click on, and an API"),
+    "triton-repo": ("mfp.serve.triton.command", "write a model repository for NVIDIA Triton"),
     "cache": ("mfp.engine.commands.cache", "show or empty the cache of built TensorRT engines"),
     "doctor": (
         "mfp.engine.commands.doctor",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ class Predictor:
     """``set_image`` once, then ``predict`` with all points so far, as often as wanted.
 
     What differs from SAM, because MFP does: one mask comes back, not three; boxes and text are refused; the order
-    of the points matters, as clicks do. Points that only extend those of the call before cost one network pass
-    each; other lists start over.
+    of the points matters, as clicks do. Points that the call before began with too cost nothing, each other one a
+    network pass.
 
     Args:
         network: from :func:`~mfp.engine.network.load_network`.
@@ -113,20 +114,21 @@ class Predictor:
     def _continued(
         self, points: NDArray[np.float64], labels: NDArray[np.int64], mask_input: ArrayLike | None
     ) -> Session:
-        """The present session where these points extend its clicks, else a new one."""
+        """The session with the clicks that these points begin with; a new one where they start from another mask."""
         assert self._session is not None
         given = None if mask_input is None else _numbers(mask_input, "mask_input").astype(np.float32)
+        pairs = zip(self._session.clicks, zip(points, labels, strict=True), strict=False)
+        same = ((c.x, c.y, c.positive) == (x, y, bool(label)) for c, ((x, y), label) in pairs)
+        common = sum(takewhile(bool, same))
+        extends = common == len(self._session.clicks)
         known = self._last_logits is not None and given is not None and np.array_equal(given, self._last_logits)
-        same_start = known or _same(given, self._mask_input)
-        done = self._session.clicks
-        extends = len(done) <= len(points) and all(
-            (click.x, click.y, click.positive) == (x, y, bool(label))
-            for click, (x, y), label in zip(done, points, labels, strict=False)
-        )
-        if not (same_start and extends):
+        if not (_same(given, self._mask_input) or (known and extends)):
             start = None if given is None else _mask_from(given, self._session.height, self._session.width)
-            fresh = Session(self.network, self._image, initial_mask=start, **self._options)
-            self._session, self._mask_input = fresh, given
+            self._session = Session(self.network, self._image, initial_mask=start, **self._options)
+            self._mask_input = given
+        else:
+            for _ in self._session.clicks[common:]:
+                self._session.undo()
         return self._session
 
 

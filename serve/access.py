@@ -87,6 +87,8 @@ class Access:
         elif scheme.lower() == "basic":  # any user, the token as password: what some tools offer
             with suppress(binascii.Error, ValueError):
                 given.append(base64.b64decode(value, validate=True).decode().partition(":")[2])
+        if "token" in headers:  # what X-AnyLabeling calls its API key
+            given.append(headers["token"])
         if not any(hmac.compare_digest(one.encode(), self._token) for one in given):
             raise AccessError(
                 "a wrong token"

@@ -17,6 +17,7 @@ from pathlib import Path
 from ..engine.commands.arguments import add_network_options
 from ..engine.errors import OptionError, RuntimeMissingError, StoreError
 from ..engine.packaged import DEFAULT
+from .adapters.options import add_tool_options, source_of
 from .logs import FORMATS
 from .settings import Limits, Settings
 
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{DEFAULT} (default), or an .onnx, .plan or .pth file; repeat for more, the first is the default",
     )
     add_network_options(parser)
+    add_tool_options(parser)
     parser.add_argument(
         "--workers", type=_whole, help="clicks worked on side by side; default: one for two cores, at least 2"
     )
@@ -93,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     # What OpenCV refuses by itself, behind our own look at an image's header.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(args.max_image_pixels))
     try:
+        from .adapters import mounting
         from .app import create_app
         from .server import Server
     except ImportError as error:
@@ -112,9 +115,9 @@ def run(args: argparse.Namespace) -> int:
     networks = load_networks(sources, args.runtime, device=args.device, threads=args.threads, precision=args.precision)
     limits = Limits(image_pixels=args.max_image_pixels, sessions=args.max_sessions, memory=int(args.memory * 1e9))
     store = open_store(args.store or default_store())
-    server = Server(
-        create_app(LocalService(networks, store, limits, args.workers), settings), args.host, args.port, args.log_format
-    )
+    tools = mounting.routers(networks, limits, source_of(args))
+    app = create_app(LocalService(networks, store, limits, args.workers), settings, tools)
+    server = Server(app, args.host, args.port, args.log_format)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn raises it again when all is closed; that is an ordinary end
     server.run()

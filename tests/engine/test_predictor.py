@@ -72,6 +72,28 @@ def test_other_points_start_over(predictor):
     np.testing.assert_array_equal(alone, fresh.predict(POINTS[2:])[0])
 
 
+def test_points_that_share_a_beginning_cost_the_rest(predictor, toy, image):
+    predictor.predict(POINTS, LABELS)
+    passes = predictor.network.passes
+    changed = np.array([[70, 50], [20, 20], [30, 90]])
+    masks, _, _ = predictor.predict(changed, LABELS)
+    assert predictor.network.passes == passes + 1
+    shorter, _, _ = predictor.predict(POINTS[:2], LABELS[:2])  # a tool's undo
+    assert predictor.network.passes == passes + 1
+    for points, found in ((changed, masks), (POINTS[:2], shorter)):
+        session = Session(toy, image, size=64)
+        for (x, y), label in zip(points, LABELS, strict=False):
+            session.click(x, y, bool(label))
+        np.testing.assert_array_equal(found[0], session.mask.array)
+
+
+def test_the_last_logits_with_points_of_their_own_are_a_start(predictor):
+    _, _, logits = predictor.predict(POINTS[:2], LABELS[:2])
+    passes = predictor.network.passes
+    predictor.predict(POINTS[2:], LABELS[2:], mask_input=logits)
+    assert predictor.network.passes == passes + 1  # from the mask: nothing to bootstrap
+
+
 def test_a_foreign_mask_is_the_start(predictor):
     mask = np.full((1, 256, 256), -10, np.float32)
     mask[:, 64:192, 64:192] = 10

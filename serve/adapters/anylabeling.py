@@ -1,0 +1,151 @@
+"""X-AnyLabeling's remote server, version 1 of its API: ``/v1/models`` and ``/v1/predict``.
+
+Its client sends the image and all points after each click, and draws the polygons that come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from ...engine.errors import ImageError, MfpError, OptionError, TooLargeError
+from ...engine.mask import Mask
+from ..replay import ClickAt, Replay
+from .base64_image import image_bytes
+
+LABEL = "AUTOLABEL_OBJECT"  # by which the client knows its preview; the user names it with "Finish"
+FINENESS = 0.001  # of the outline where the request names none, as a part of its length
+
+# What the client shows; the slider starts at 10 of 100, its own default.
+WIDGETS = [
+    {"name": "button_add_point", "value": None},
+    {"name": "button_remove_point", "value": None},
+    {"name": "button_clear", "value": None},
+    {"name": "button_finish_object", "value": None},
+    {"name": "mask_fineness_slider", "value": 10},
+    {"name": "mask_fineness_value_label", "value": None},
+    # Ticked: where a request fails, the client would else take all other objects off the image.
+    {"name": "toggle_preserve_existing_annotations", "value": True},
+]
+
+
+class PredictRequest(BaseModel):
+    """One click's request.
+
+    Attributes:
+        model: a network's name.
+        image: a photograph's file, base64 or data URI.
+        params: ``marks``, the points; ``epsilon_factor``, how much an outline may be simplified, as a part of its
+            length. The client's other parameters belong to other models.
+    """
+
+    model: str
+    image: str
+    params: dict[str, Any] = {}
+
+
+def router(replays: Mapping[str, Replay]) -> APIRouter:
+    """What the client asks for.
+
+    Args:
+        replays: by the networks' names; the first one is the client's first choice.
+    """
+    routes = APIRouter(tags=["X-AnyLabeling"])
+
+    @routes.get("/health", name="x_anylabeling_health")
+    def health() -> dict[str, Any]:
+        return {"status": "healthy", "models_loaded": len(replays)}
+
+    @routes.get("/v1/models", name="x_anylabeling_models")
+    def models() -> dict[str, Any]:
+        return {"success": True, "data": {name: _model(name, replay) for name, replay in replays.items()}}
+
+    @routes.post("/v1/predict", name="x_anylabeling_predict")
+    def predict(request: PredictRequest) -> Any:  # not async: FastAPI runs it in a thread
+        if request.model not in replays:
+            return _error(404, "MODEL_NOT_FOUND", f"no network {request.model!r} here, only {', '.join(replays)}")
+        try:
+            return {"success": True, "data": _predict(replays[request.model], request)}
+        except TooLargeError as error:
+            return _error(413, "INVALID_IMAGE", str(error))
+        except ImageError as error:
+            return _error(400, "INVALID_IMAGE", str(error))
+        except MfpError as error:
+            return _error(400, "INFERENCE_ERROR", str(error))
+
+    return routes
+
+
+def _error(status: int, code: str, message: str) -> JSONResponse:
+    # The client shows a status above 399 to its user, and nothing of what comes with 200.
+    return JSONResponse({"success": False, "error": {"code": code, "message": message}}, status)
+
+
+def _model(name: str, replay: Replay) -> dict[str, Any]:
+    info = replay.network.info
+    return {
+        "display_name": f"MFP {name}" if info.trained else f"MFP {name} (untrained)",
+        "widgets": WIDGETS,
+        "params": {"epsilon_factor": FINENESS},
+        "capabilities": {},
+        "batch_processing_mode": None,  # nothing to do on an image without clicks
+    }
+
+
+def _predict(replay: Replay, request: PredictRequest) -> dict[str, Any]:
+    clicks = _clicks(request.params.get("marks") or [])
+    fineness = request.params.get("epsilon_factor", FINENESS)
+    if not isinstance(fineness, (int, float)) or not 0 <= fineness < 1:
+        raise OptionError(f"expected an epsilon_factor from 0 to below 1, got {fineness!r}")
+    shapes = []
+    if clicks:
+        with replay.image(image_bytes(request.image)) as image:
+            answer = image.predict(clicks)
+        shapes = [
+            {"label": LABEL, "shape_type": "polygon", "points": points, "score": answer.score}
+            for points in polygons(answer.mask, float(fineness))
+        ]
+    return {"shapes": shapes, "description": "", "replace": False}  # other objects on the image stay
+
+
+def _clicks(marks: Any) -> list[ClickAt]:
+    """The client's points as clicks, in its order."""
+    clicks: list[ClickAt] = []
+    for mark in marks if isinstance(marks, list) else [marks]:
+        match mark:
+            case {"type": "point", "data": [int() | float() as x, int() | float() as y], **rest}:
+                clicks.append((float(x), float(y), rest.get("label", 1) == 1))
+            case {"type": "rectangle"}:
+                raise OptionError("MFP takes points, not rectangles: add a point inside the object")
+            case _:
+                raise OptionError(
+                    f'expected marks of {{"type": "point", "data": [x, y], "label": 1 or 0}}, got {mark!r:.200}'
+                )
+    return clicks
+
+
+def polygons(mask: Mask, fineness: float) -> list[list[list[float]]]:
+    """Outlines as the client draws and fills them: closed, through the centres of the outermost pixels, holes filled.
+
+    Args:
+        mask: of the object.
+        fineness: how far an outline may leave the mask's, as a part of its length; 0: nowhere.
+
+    Returns:
+        for each part of the mask that is no mere line, its x, y in pixels, the first point again at the end.
+    """
+    import cv2
+    import numpy as np
+
+    outlines, _ = cv2.findContours(mask.array.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    found = []
+    for outline in outlines:
+        simple = cv2.approxPolyDP(outline, fineness * cv2.arcLength(outline, True), True).reshape(-1, 2)
+        if len(simple) >= 3:
+            points = [[float(x), float(y)] for x, y in simple]
+            found.append([*points, points[0]])
+    return found

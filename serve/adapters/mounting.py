@@ -1,0 +1,40 @@
+"""All adapters that a server mounts, over the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter
+
+from ...engine.image import U8
+from ...engine.network import Network
+from ..replay import MAX_PIXELS, Replay
+from ..settings import Limits
+from ..uploads import decode_upload
+from . import anylabeling, label_studio
+from .label_studio_images import Source
+
+ANYLABELING, LABEL_STUDIO = "/x-anylabeling", "/label-studio"
+
+
+def routers(networks: Mapping[str, Network], limits: Limits, source: Source) -> list[APIRouter]:
+    """The routers for :func:`mfp.serve.app.create_app`.
+
+    Args:
+        networks: by name, the default one first.
+        limits: of images.
+        source: where Label Studio's images come from.
+
+    Raises:
+        OptionError: the source names no server or folder.
+    """
+
+    def decode(data: bytes) -> U8:
+        return decode_upload(data, limits.image_pixels)[0]
+
+    room = MAX_PIXELS // len(networks)
+    replays = {name: Replay(network, decode, room) for name, network in networks.items()}
+    anylabeling_routes, label_studio_routes = APIRouter(prefix=ANYLABELING), APIRouter(prefix=LABEL_STUDIO)
+    anylabeling_routes.include_router(anylabeling.router(replays))
+    label_studio_routes.include_router(label_studio.router(replays, source))
+    return [anylabeling_routes, label_studio_routes]
