@@ -18,6 +18,13 @@ RTX = ["tensorrt-rtx>=1.4"]  # builds without a GPU; running needs CuPy as well
 CUPY = ["cupy-cuda13x>=13.6"]
 PLOTS = ["matplotlib>=3.8"]
 EVAL = ["scipy>=1.11"]  # SBD's .mat files
+SERVE = [
+    "fastapi>=0.120",
+    "pillow>=10.1",
+    "prometheus-client>=0.20",
+    "uvicorn>=0.30",
+    "websockets>=14",
+]
 EXPORT = ["torch>=2.6"]  # compares what it writes in ONNX Runtime: install it with "cpu" or "gpu"
 
 
@@ -53,8 +60,15 @@ setup(
         "mfp.export.models",
         "mfp.export.training",
         "mfp.kernels",
+        "mfp.serve",
+        "mfp.serve.stores",
     ],
-    package_data={"mfp": ["py.typed"], "mfp.engine": ["sample.jpg", "networks/*"], "mfp.kernels": ["*.cu", "*.h"]},
+    package_data={
+        "mfp": ["py.typed"],
+        "mfp.engine": ["sample.jpg", "networks/*"],
+        "mfp.kernels": ["*.cu", "*.h"],
+        "mfp.serve": ["page/*"],
+    },
     install_requires=[
         "filelock>=3.24",
         "numpy>=1.26",
@@ -72,6 +86,7 @@ setup(
         "export": EXPORT,
         "plots": PLOTS,
         "eval": EVAL,
+        "serve": SERVE,
         "dev": [
             *CPU,
             *EVAL,
@@ -79,12 +94,14 @@ setup(
             *OPENVINO,
             *PLOTS,
             *RTX,
+            *SERVE,
+            "httpx>=0.27",
             "hypothesis>=6.100",
             "mypy>=1.13",
             "nvidia-cuda-nvrtc>=13",  # compiles the kernels in tests, without a GPU
-            "pillow>=10",
             "pytest>=8",
             "ruff>=0.8",
+            "schemathesis>=4",
         ],
     },
     entry_points={"console_scripts": ["mfp = mfp.engine.cli:main"]},

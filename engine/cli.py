@@ -23,6 +23,7 @@ COMMANDS = {
     "eval sweep": ("mfp.bench.sweep_command", "evaluate with other N, R_max and distance"),
     "bench": ("mfp.bench.latency_command", "time clicks on every runtime, next to the authors' way"),
     "bench report": ("mfp.bench.report_command", "write the tables and pictures of a latency record, or compare two"),
+    "serve": ("mfp.serve.command", "serve a page to click on, and an API"),
     "cache": ("mfp.engine.commands.cache", "show or empty the cache of built TensorRT engines"),
     "doctor": (
         "mfp.engine.commands.doctor",

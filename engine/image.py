@@ -104,8 +104,6 @@ def read_image(path: str | os.PathLike[str]) -> U8:
     Raises:
         ImageError: where there is no such file or it is no image that OpenCV reads.
     """
-    import cv2
-
     path = Path(path)
     try:
         if path.exists() and not path.is_file():  # a pipe or device could be read for ever
@@ -113,15 +111,30 @@ def read_image(path: str | os.PathLike[str]) -> U8:
         data = path.read_bytes()  # not cv2.imread: it cannot open all Unicode paths on Windows, nor say why it failed
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror or error}") from None
+    return decode_image(data, str(path))
+
+
+def decode_image(data: bytes, name: str = "the image") -> U8:
+    """A photograph's file as H×W×3 uint8 RGB, as :func:`read_image` gives it.
+
+    Args:
+        data: the bytes of a JPEG, PNG, WebP, TIFF or BMP file.
+        name: of the image, for messages.
+
+    Raises:
+        ImageError: it is no image that OpenCV reads, or is too large for it.
+    """
+    import cv2
+
     decoded = None
     if data:
         try:
             decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         except (cv2.error, MemoryError) as error:  # OpenCV refuses more than 2^30 pixels, or has no memory for fewer
-            raise ImageError(f"cannot decode {path}: too large or damaged ({error})") from None
+            raise ImageError(f"cannot decode {name}: too large or damaged ({error})") from None
     if decoded is None:
         raise ImageError(
-            f"{path} is no image that can be read ({len(data):,} bytes); expected JPEG, PNG, WebP, TIFF or BMP"
+            f"{name} is no image that can be read ({len(data):,} bytes); expected JPEG, PNG, WebP, TIFF or BMP"
         )
     return np.ascontiguousarray(decoded[:, :, ::-1])
 

@@ -1,0 +1,87 @@
+"""Errors as HTTP answers: a status, and one shape for all (:class:`~mfp.serve.messages.ErrorMessage`)."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from ..engine import errors
+from .messages import ErrorMessage
+
+# The first that fits; what is not listed is ours: 500.
+STATUS: dict[type[BaseException], int] = {
+    errors.AccessError: 401,
+    errors.UnknownSessionError: 404,
+    errors.SessionError: 409,
+    errors.TooLargeError: 413,
+    errors.TooManyError: 429,
+    errors.UnavailableError: 503,
+    errors.StoreError: 503,
+    errors.ClickError: 400,
+    errors.ImageError: 400,
+    errors.OptionError: 400,
+    MemoryError: 503,
+}
+WHEN = {
+    400: "a click, an image or an option that is not accepted",
+    401: "no token, or a wrong one",
+    403: "a request from another web page, or for another host",
+    404: "no such session, or no such object in it",
+    408: "the body did not come",
+    409: "the session is at another revision, or cannot do this in its present state; nothing was changed",
+    413: "too many bytes or pixels",
+    422: "a request of another shape",
+    429: "too many requests at a time; Retry-After says when to try again",
+    503: "full, shutting down, or the store is out of reach",
+}
+log = logging.getLogger("mfp.serve")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's OpenAPI: the answers that it gives in place of its own."""
+    return {status: {"model": ErrorMessage, "description": WHEN[status]} for status in statuses}
+
+
+def answer(error: BaseException) -> tuple[int, ErrorMessage]:
+    """The status and the message of an error. What nobody expected is logged, and told without its details."""
+    for kind, status in STATUS.items():
+        if isinstance(error, kind):
+            text = str(error) if kind is not MemoryError else "not enough memory for this: try again later"
+            return status, ErrorMessage(error=type(error).__name__, message=text)
+    log.error("unexpected error", exc_info=error)
+    return 500, ErrorMessage(error="InternalError", message="the server failed; its log says why")
+
+
+def response(error: BaseException) -> JSONResponse:
+    """The answer as a response."""
+    status, message = answer(error)
+    headers = {"Retry-After": "1"} if status in (429, 503) else None
+    if status == 401:
+        headers = {"WWW-Authenticate": "Bearer"}
+    return JSONResponse(message.model_dump(), status, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Let an application answer all errors this way."""
+
+    async def expected(request: Request, error: Exception) -> JSONResponse:
+        return response(error)
+
+    for kind in (errors.MfpError, MemoryError, Exception):
+        app.add_exception_handler(kind, expected)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        parts = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()[:5]]
+        return JSONResponse({"error": "RequestError", "message": "; ".join(parts)}, 422)
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, error: HTTPException) -> JSONResponse:
+        name = HTTPStatus(error.status_code).phrase.title().replace(" ", "") + "Error"
+        return JSONResponse({"error": name, "message": str(error.detail)}, error.status_code, error.headers)

@@ -1,0 +1,164 @@
+"""The HTTP API: one route for each thing a session does."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Path, Query, Request, Response
+
+from ..engine.errors import OptionError
+from .answers import documented
+from .downloads import Download
+from .events import Event
+from .messages import (
+    At,
+    ClickRequest,
+    CocoFile,
+    NetworkEntry,
+    Reply,
+    SessionOptions,
+    SessionState,
+)
+from .service import Service
+
+Id = Annotated[str, Path(description="of the session", max_length=64)]
+COMMON = (401, 403, 408, 413, 422, 429, 503)
+
+
+def router(service: Service) -> APIRouter:
+    """The routes below ``/api/v1``."""
+    routes = APIRouter(responses=documented(*COMMON))
+
+    @routes.get("/networks", tags=["networks"])
+    async def list_networks() -> list[NetworkEntry]:
+        """The networks that are loaded."""
+        return await service.networks()
+
+    @routes.post(
+        "/sessions",
+        tags=["sessions"],
+        status_code=201,
+        responses=documented(400),
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "description": "the photograph's file: JPEG, PNG, WebP, TIFF or BMP",
+                "content": {
+                    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+                    "image/*": {"schema": {"type": "string", "format": "binary"}},
+                },
+            }
+        },
+    )
+    async def create_session(
+        request: Request,
+        network: Annotated[str | None, Query(description="a name of GET /networks", max_length=200)] = None,
+        size: Annotated[
+            str | None,
+            Query(description="network size: HxW, or one number for the longer side", pattern=r"^\d{1,5}(x\d{1,5})?$"),
+        ] = None,
+        flip: Annotated[bool, Query(description="also run on the mirrored crop; off is twice as fast")] = True,
+        threshold: Annotated[float, Query(description="above it a pixel is object", gt=0, lt=1)] = 0.5,
+        n_early: Annotated[int | None, Query(description="clicks that modulate by similarity", ge=0, le=1000)] = None,
+        r_max: Annotated[
+            float | None, Query(description="largest radius of modulation, network pixels", gt=0, le=10000)
+        ] = None,
+    ) -> SessionState:
+        """Open a session on a photograph, which is the request's body."""
+        options = SessionOptions(size=_size(size), flip=flip, threshold=threshold, n_early=n_early, r_max=r_max)
+        return await service.create(await request.body(), network, options)
+
+    @routes.get("/sessions/{id}", tags=["sessions"], responses=documented(404))
+    async def get_session(id: Id) -> SessionState:
+        """All there is to know of a session."""
+        return await service.state(id)
+
+    @routes.delete("/sessions/{id}", tags=["sessions"], status_code=204, responses=documented(404))
+    async def delete_session(id: Id) -> None:
+        """Forget a session, its photograph and its masks."""
+        await service.delete(id)
+
+    @routes.post("/sessions/{id}/clicks", tags=["events"], responses=documented(400, 404, 409))
+    async def click(id: Id, request: ClickRequest) -> Reply:
+        """Click. The answer comes when the click is durable."""
+        return await service.act(id, Event("click", request.x, request.y, request.positive), request.revision)
+
+    def simple(kind: str, summary: str) -> None:
+        async def act(id: Id, request: Annotated[At | None, Body()] = None) -> Reply:
+            return await service.act(id, Event(kind), request.revision if request else None)
+
+        routes.add_api_route(
+            f"/sessions/{{id}}/{kind}",
+            act,
+            methods=["POST"],
+            tags=["events"],
+            name=kind,
+            description=summary,
+            operation_id=kind,
+            responses=documented(404, 409),
+        )
+
+    simple("undo", "Take the newest click back.")
+    simple("redo", "Bring the click back that was undone last.")
+    simple("reset", "Drop all clicks of the present object.")
+    simple("finish", "Keep the present object and start the next one on the same photograph.")
+
+    @routes.get(
+        "/sessions/{id}/mask",
+        tags=["files"],
+        response_class=Response,
+        responses=documented(404) | _files("image/png", "application/json"),
+    )
+    async def mask(
+        id: Id,
+        object: Annotated[int | None, Query(description="its number; default: the present one", ge=0)] = None,
+        format: Annotated[Literal["png", "rle", "polygons"], Query()] = "png",
+    ) -> Response:
+        """The mask of an object: PNG (255 on the object), COCO's RLE, or polygons [[x, y, x, y, …], …]."""
+        return _file(await service.mask(id, object, format))
+
+    @routes.get(
+        "/sessions/{id}/probability",
+        tags=["files"],
+        response_class=Response,
+        responses=documented(404) | _files("image/png", "application/octet-stream"),
+    )
+    async def probability(id: Id, format: Annotated[Literal["png", "npy"], Query()] = "png") -> Response:
+        """The present object's probability map: 8-bit grey PNG, or NumPy's file of float32 H×W."""
+        return _file(await service.probability(id, format))
+
+    @routes.get(
+        "/sessions/{id}/image",
+        tags=["files"],
+        response_class=Response,
+        responses=documented(404) | _files("image/*"),
+    )
+    async def image(id: Id) -> Response:
+        """The photograph, as it was uploaded."""
+        return _file(await service.image(id))
+
+    @routes.get("/sessions/{id}/coco", tags=["files"], response_model=CocoFile, responses=documented(404))
+    async def coco(id: Id) -> Response:
+        """All objects as a COCO file."""
+        return _file(await service.coco(id))
+
+    return routes
+
+
+def _file(download: Download) -> Response:
+    return Response(download.data, media_type=download.media_type, headers={"Cache-Control": "no-store"})
+
+
+def _files(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    content = {media: ({} if media.endswith("json") else binary) for media in media_types}
+    return {200: {"description": "the file", "content": content}}
+
+
+def _size(text: str | None) -> int | tuple[int, int] | None:
+    if text is None:
+        return None
+    sides = [int(side) for side in text.split("x")]
+    if min(sides) < 1:
+        raise OptionError(f"expected a size in pixels from 1, got {text}")
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])

@@ -1,0 +1,323 @@
+"""The live sessions of one process, over a store: what is acknowledged is in the store, what is in memory can go."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from secrets import token_urlsafe
+from typing import Any
+
+import numpy as np
+
+from ..engine.contract import DEFAULT_LONGER_SIDE
+from ..engine.errors import MfpError, OptionError, RevisionError, UnavailableError, UnknownSessionError
+from ..engine.network import Network
+from ..engine.session import Session
+from .downloads import Download, coco_file, mask_file, probability_file
+from .events import Event, SessionRecord, progress
+from .live import LiveSession
+from .messages import NetworkEntry, Reply, SessionOptions, SessionState
+from .settings import Limits
+from .stores import SessionStore
+from .uploads import decode_upload
+
+ATTEMPTS = 3  # where another replica was quicker
+
+
+@dataclass
+class _Slot:
+    """A place for a live session. Whoever holds the lock may use it, fill it or empty it.
+
+    ``bytes`` is what the session took when it was used last; anyone may read it.
+    """
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    live: LiveSession | None = None
+    bytes: int = 0
+
+
+class Sessions:
+    """Sessions by id. Arguments and results are plain data, so that they can cross processes.
+
+    From any number of threads; calls to one session wait for one another.
+
+    Args:
+        networks: by name; new sessions that name none get the first.
+        store: keeps what is acknowledged.
+        limits: of images, sessions and memory.
+    """
+
+    def __init__(self, networks: Mapping[str, Network], store: SessionStore, limits: Limits | None = None) -> None:
+        self._networks = dict(networks)
+        self._store = store
+        self._limits = limits or Limits()
+        self._slots: OrderedDict[str, _Slot] = OrderedDict()  # least recently used first
+        self._guard = threading.Lock()
+
+    def networks(self) -> list[NetworkEntry]:
+        """The networks that sessions can name."""
+        return [
+            NetworkEntry(
+                name=name,
+                backbone=network.info.backbone,
+                size=network.info.size,
+                precision=network.info.precision,
+                runtime=network.runtime,
+                device=network.device,
+                default=number == 0,
+            )
+            for number, (name, network) in enumerate(self._networks.items())
+        ]
+
+    def create(self, image: bytes, network: str | None = None, options: SessionOptions | None = None) -> SessionState:
+        """A new session.
+
+        Args:
+            image: a photograph's file.
+            network: a name, None for the default.
+            options: of the session.
+
+        Raises:
+            ImageError: it is no image, or damaged.
+            TooLargeError: it has too many pixels.
+            OptionError: an option is out of its range, or there is no network of this name.
+            UnavailableError: the store is full.
+        """
+        name = next(iter(self._networks)) if network is None else network
+        if name not in self._networks:
+            raise OptionError(f"expected one of the networks {', '.join(self._networks)}, got {name!r}")
+        if self._store.count() >= self._limits.sessions:
+            raise UnavailableError(f"this server keeps {self._limits.sessions:,} sessions and is full: delete some")
+        values = self._options(self._networks[name], options or SessionOptions())
+        pixels, media_type = decode_upload(image, self._limits.image_pixels)
+        record = SessionRecord(
+            id=token_urlsafe(16),
+            network=name,
+            weights=self._networks[name].info.weights,
+            options=values,
+            width=pixels.shape[1],
+            height=pixels.shape[0],
+            media_type=media_type,
+            created=time.time(),
+        )
+        live = LiveSession(record, self._networks[name], pixels, 0, progress(()), self._limits)
+        self._store.create(record, image)
+        with self._guard:
+            self._slots[record.id] = _Slot(live=live, bytes=live.bytes)
+        self._make_room()
+        return live.state()
+
+    def act(self, id: str, event: Event, revision: int | None = None) -> Reply:
+        """Do what an event says. When this returns, the event is durable; where it raises, it never was.
+
+        Args:
+            id: of the session.
+            event: what the user did.
+            revision: that the session must be at, None for any.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+            RevisionError: the session is at another revision; nothing was changed.
+            ClickError, NothingToUndoError, SessionError: as of the engine's session; nothing was changed.
+            StoreError: the event could not be kept. Ask for the state to see whether it was.
+        """
+        attempts = ATTEMPTS if revision is None else 1
+        while True:
+            attempts -= 1
+            try:
+                return self._act_once(id, event, revision)
+            except RevisionError:
+                if attempts <= 0:
+                    raise
+
+    def _act_once(self, id: str, event: Event, revision: int | None) -> Reply:
+        with self._held(id) as (slot, live, rebuild):
+            if revision is not None and revision != live.revision:
+                raise RevisionError(
+                    f"expected the session at revision {revision}, it is at {live.revision}: "
+                    "ask for its state, and see whether your event is in it"
+                )
+            try:
+                kept, timing = live.apply(event)
+                started = time.perf_counter()
+                # Computed first, so that what fails leaves no trace; only what the store took is answered.
+                try:
+                    self._store.append(id, live.revision, kept)
+                except BaseException:
+                    _empty(slot)
+                    raise
+                timing["store"] = (time.perf_counter() - started) * 1e3
+            except MfpError:
+                raise  # which leaves a session as it was
+            except BaseException:
+                _empty(slot)
+                raise
+            live.revision += 1
+            return live.reply(timing | {"rebuild": rebuild})
+
+    def state(self, id: str) -> SessionState:
+        """All there is to know of a session.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+        """
+        self._store.touch(id)
+        with self._held(id) as (_, live, _):
+            return live.state()
+
+    def mask(self, id: str, number: int | None = None, form: str = "png") -> Download:
+        """The mask of an object, None for the present one, as ``png``, ``rle`` or ``polygons``.
+
+        Raises:
+            UnknownSessionError: there is no such session or object.
+            OptionError: another form.
+        """
+        with self._held(id) as (_, live, _):
+            mask = live.mask(number)
+        return mask_file(mask, form)
+
+    def probability(self, id: str, form: str = "png") -> Download:
+        """The probability map of the present object, as ``png`` (8 bits) or ``npy`` (float32).
+
+        Raises:
+            UnknownSessionError: there is no such session.
+            OptionError: another form.
+        """
+        with self._held(id) as (_, live, _):
+            probability = live.probability()
+        return probability_file(probability, form)
+
+    def image(self, id: str) -> Download:
+        """The photograph as it was uploaded.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+        """
+        return Download(self._store.image(id), self._store.record(id).media_type)
+
+    def coco(self, id: str) -> Download:
+        """All objects that have a mask, as a COCO file.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+        """
+        with self._held(id) as (_, live, _):
+            state = live.state()
+        return coco_file(state)
+
+    def delete(self, id: str) -> None:
+        """Forget a session.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+        """
+        self._store.delete(id)
+        self._forget(id)
+
+    def expire(self, older_than: float) -> int:
+        """Forget sessions that were not in use for so many seconds. Returns their number."""
+        ids = self._store.expire(older_than)
+        for id in ids:
+            self._forget(id)
+        return len(ids)
+
+    def counts(self) -> dict[str, int]:
+        """Sessions in memory, the bytes they take, and sessions in the store."""
+        with self._guard:
+            live = [slot.bytes for slot in self._slots.values() if slot.bytes]
+        return {"live": len(live), "bytes": sum(live), "stored": self._store.count()}
+
+    def close(self) -> None:
+        """Give memory and store back."""
+        with self._guard:
+            slots = list(self._slots.values())
+            self._slots.clear()
+        for slot in slots:
+            with slot.lock:
+                _empty(slot)
+        self._store.close()
+
+    @contextmanager
+    def _held(self, id: str) -> Iterator[tuple[_Slot, LiveSession, float]]:
+        """The session, in memory and where its log is, for this thread alone; and the milliseconds that took."""
+        with self._guard:
+            slot = self._slots.setdefault(id, _Slot())
+            self._slots.move_to_end(id)
+        with slot.lock:
+            try:
+                revision = self._store.revision(id)
+            except UnknownSessionError:
+                _empty(slot)
+                with self._guard:
+                    if self._slots.get(id) is slot:
+                        del self._slots[id]
+                raise
+            started = time.perf_counter()
+            if slot.live is None or slot.live.revision != revision:  # another replica may have been here
+                _empty(slot)
+                slot.live = self._rebuilt(id)
+                rebuild = (time.perf_counter() - started) * 1e3
+            else:
+                rebuild = 0.0
+            yield slot, slot.live, rebuild
+            slot.bytes = 0 if slot.live is None else slot.live.bytes
+        self._make_room()
+
+    def _rebuilt(self, id: str) -> LiveSession:
+        record = self._store.record(id)
+        network = self._networks.get(record.network)
+        if network is None or network.info.weights != record.weights:
+            raise UnavailableError(
+                f"this session was made with the network {record.network!r} of weights {record.weights}, "
+                "which this server does not have: start it with --network of that file"
+            )
+        pixels, _ = decode_upload(self._store.image(id), record.width * record.height)
+        events = self._store.events(id)
+        return LiveSession(record, network, pixels, len(events), progress(events), self._limits)
+
+    def _make_room(self) -> None:
+        """Empty the least recently used places until the rest are within the limit; busy ones are left alone."""
+        with self._guard:
+            taken = sum(slot.bytes for slot in self._slots.values())
+            for id, slot in list(self._slots.items())[:-1]:
+                if taken <= self._limits.memory:
+                    break
+                if slot.lock.acquire(blocking=False):
+                    taken -= slot.bytes
+                    _empty(slot)
+                    del self._slots[id]
+                    slot.lock.release()
+
+    def _forget(self, id: str) -> None:
+        with self._guard:
+            slot = self._slots.pop(id, None)
+        if slot is not None:
+            with slot.lock:
+                _empty(slot)
+
+    def _options(self, network: Network, options: SessionOptions) -> dict[str, Any]:
+        """All of them with values, so that a later default changes no session."""
+        info = network.info
+        size = options.size if options.size is not None else info.size or DEFAULT_LONGER_SIDE
+        if options.size is not None and max(size if isinstance(size, tuple) else (size,)) > self._limits.side:
+            raise OptionError(f"expected a size of at most {self._limits.side} pixels a side, got {options.size}")
+        values: dict[str, Any] = {
+            "size": size,
+            "flip": options.flip,
+            "threshold": options.threshold,
+            "n_early": info.n_early if options.n_early is None else options.n_early,
+            "r_max": info.r_max if options.r_max is None else options.r_max,
+        }
+        Session(network, np.zeros((1, 1, 3), np.uint8), **values).close()  # judges them
+        return values
+
+
+def _empty(slot: _Slot) -> None:
+    if slot.live is not None:
+        slot.live.close()
+        slot.live = None
+    slot.bytes = 0

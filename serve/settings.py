@@ -1,0 +1,47 @@
+"""What an operator decides; `mfp serve --help` names each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+API = "/api/v1"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What sessions may take.
+
+    Attributes:
+        image_pixels: of one photograph.
+        sessions: in the store.
+        memory: bytes that sessions in memory may take together; the others are rebuilt at their next call.
+        side: pixels of the network size that a client may ask for.
+        clicks: of one object; each keeps a map for undo.
+        events: of one session.
+        waiting: calls that may wait for one session.
+    """
+
+    image_pixels: int = 50_000_000
+    sessions: int = 10_000
+    memory: int = 2_000_000_000
+    side: int = 1024
+    clicks: int = 200
+    events: int = 10_000
+    waiting: int = 32
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the HTTP side allows.
+
+    Attributes:
+        token: that every request must bring; empty: none is asked for.
+        hosts: names that requests may give for this server; empty: any.
+        request_bytes: of one request's body.
+        rate: requests a second of one client; 0: as many as it likes.
+    """
+
+    token: str = ""
+    hosts: tuple[str, ...] = ()
+    request_bytes: int = 64 * 1024 * 1024
+    rate: float = 100.0

@@ -1,0 +1,85 @@
+"""Where sessions are kept: a record, an image and a log each. What was appended is there after a crash."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from ...engine.errors import OptionError
+from ..events import Event, SessionRecord
+
+
+class SessionStore(ABC):
+    """Sessions of one server, or of all replicas of one. Safe between threads, and between processes.
+
+    Every method raises StoreError where the store cannot be reached, read or written, and UnknownSessionError where it
+    is asked for a session that it does not have.
+    """
+
+    @abstractmethod
+    def create(self, record: SessionRecord, image: bytes) -> None:
+        """Keep a new session, with an empty log. ``image`` is the file as it was uploaded."""
+
+    @abstractmethod
+    def record(self, id: str) -> SessionRecord:
+        """What :meth:`create` was given."""
+
+    @abstractmethod
+    def image(self, id: str) -> bytes:
+        """What :meth:`create` was given."""
+
+    @abstractmethod
+    def events(self, id: str) -> list[Event]:
+        """The log, oldest first."""
+
+    @abstractmethod
+    def revision(self, id: str) -> int:
+        """Number of events in the log. Cheap: it is asked for at every call."""
+
+    @abstractmethod
+    def append(self, id: str, revision: int, event: Event) -> None:
+        """Put an event at the end of the log, which has ``revision`` events. It is durable when this returns.
+
+        Two that append at the same revision are told apart here: one of them fails. That keeps replicas consistent.
+
+        Raises:
+            RevisionError: the log has more or fewer events; nothing was changed.
+        """
+
+    @abstractmethod
+    def delete(self, id: str) -> None:
+        """Forget a session."""
+
+    @abstractmethod
+    def touch(self, id: str) -> None:
+        """Note that a session is in use now; :meth:`create` and :meth:`append` do so too."""
+
+    @abstractmethod
+    def expire(self, older_than: float) -> list[str]:
+        """Forget the sessions that were not in use for so many seconds. Returns their ids."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """How many sessions there are."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give files and connections back. Everything that was promised is durable already."""
+
+
+def open_store(url: str) -> SessionStore:
+    """The store of a URL: ``sqlite:///sessions.sqlite`` (a path; four slashes begin an absolute one), ``redis://…``.
+
+    Raises:
+        OptionError: the URL is of another kind.
+        StoreError: the store cannot be opened or reached.
+    """
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
+        from .sqlite import SqliteStore
+
+        return SqliteStore(rest[1:])
+    if separator and scheme in ("redis", "rediss"):
+        from .redis import RedisStore
+
+        return RedisStore(url)
+    raise OptionError(f"expected a store like sqlite:///sessions.sqlite or redis://host:6379/0, got {url!r}")

@@ -1,0 +1,66 @@
+"""Photographs from strangers: what a file says of itself is read before anything is decoded."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+from ..engine.errors import ImageError, TooLargeError
+from ..engine.image import U8, decode_image
+
+# Pillow's names; nothing else is opened, whatever the file's name or Content-Type says.
+MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "TIFF": "image/tiff",
+    "BMP": "image/bmp",
+}
+
+
+def check_header(data: bytes, max_pixels: int) -> str:
+    """Read an image file's header; nothing is decoded, so that a small file cannot ask for a large memory.
+
+    Returns:
+        The file's media type, of :data:`MEDIA_TYPES`, as its content says.
+
+    Raises:
+        ImageError: it is no image of these kinds.
+        TooLargeError: it has more pixels than ``max_pixels``.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own limit is a warning: ours is asked below
+            with Image.open(io.BytesIO(data), formats=tuple(MEDIA_TYPES)) as image:
+                (width, height), kind = image.size, image.format
+    except Image.DecompressionBombError as error:
+        raise TooLargeError(f"expected an image of at most {max_pixels:,} pixels: {error}") from None
+    except Exception as error:  # of a damaged file: whatever its parser stumbles over
+        raise ImageError(
+            f"expected a JPEG, PNG, WebP, TIFF or BMP file, got {len(data):,} bytes that are none ({error})"
+        ) from None
+    if width * height > max_pixels:
+        raise TooLargeError(
+            f"expected an image of at most {max_pixels:,} pixels, got {width}×{height}; make it smaller first"
+        )
+    if width < 1 or height < 1:
+        raise ImageError(f"expected an image with pixels, got {width}×{height}")
+    return MEDIA_TYPES[str(kind)]
+
+
+def decode_upload(data: bytes, max_pixels: int) -> tuple[U8, str]:
+    """A photograph as :func:`~mfp.engine.image.read_image` gives it, and its media type.
+
+    Raises:
+        ImageError: it is no image, or damaged.
+        TooLargeError: it has more pixels than ``max_pixels``.
+    """
+    media_type = check_header(data, max_pixels)
+    pixels = decode_image(data)
+    if pixels.shape[0] * pixels.shape[1] > max_pixels:  # two readers of one file may disagree
+        raise TooLargeError(
+            f"expected an image of at most {max_pixels:,} pixels, got {pixels.shape[1]}×{pixels.shape[0]}"
+        )
+    return pixels, media_type
