@@ -42,7 +42,8 @@ def evaluate_on_ray(
         return
     source = replace(source, file=source.file.absolute(), threads=source.threads or 1)
     needs = {"CPU": float(source.threads or 1), "GPU": float(source.device.startswith("cuda"))}
-    with connected(address) as ray:
+    with connected(address) as cluster:
+        ray = cluster.ray
         room = _room(ray.cluster_resources(), needs)
         if room < 1:
             raise RuntimeMissingError(

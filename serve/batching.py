@@ -166,3 +166,16 @@ class _Pass:
             raise self.error
         assert self.logits is not None
         return self.logits
+
+
+def batched(network: Network, wanted: bool | None = None) -> Network:
+    """A network for a server: with :class:`BatchedNetwork` before it, or as it is.
+
+    Args:
+        network: to serve with.
+        wanted: None: on a GPU. On a CPU one pass keeps all cores busy, and a batch is no faster than its passes one
+            after another.
+    """
+    if wanted is None:
+        wanted = network.device != "cpu"
+    return BatchedNetwork(network) if wanted else network

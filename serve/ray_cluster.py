@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..engine.errors import RuntimeMissingError
 from ..engine.runtimes import one_line
@@ -13,13 +13,24 @@ from ..engine.runtimes import one_line
 INSTALL = "pip install 'mfp-engine[ray]'"
 
 
+class Cluster(NamedTuple):
+    """Attributes:
+    ray: the module, connected.
+    ours: whether the cluster was begun here, and ends here.
+    """
+
+    ray: Any
+    ours: bool
+
+
 @contextmanager
-def connected(address: str = "") -> Iterator[Any]:
-    """The module ``ray``, connected.
+def connected(address: str = "", cpus: float | None = None) -> Iterator[Cluster]:
+    """A cluster, for the length of the statement.
 
     Args:
-        address: ``"host:port"`` of a cluster's head; empty: the cluster that RAY_ADDRESS names or that runs on this
-            machine, or else a new one here, which ends with the statement. ``"local"``: a new one in any case.
+        address: ``"host:port"`` of a cluster's head; empty: the one that RAY_ADDRESS names or that runs on this
+            machine, or else a new one here; ``"local"``: a new one here in any case.
+        cpus: that a new one has to give away; None: as many as this machine has.
 
     Raises:
         RuntimeMissingError: Ray is not installed, or there is no cluster at the address.
@@ -31,16 +42,26 @@ def connected(address: str = "") -> Iterator[Any]:
     except ImportError:
         raise RuntimeMissingError(f"Ray is not installed; install it with: {INSTALL}") from None
     if ray.is_initialized():  # by the application
-        yield ray
+        yield Cluster(ray, False)
         return
+    quiet = {"logging_level": "ERROR", "log_to_driver": False}
     try:
-        ray.init(address=address or None, logging_level="ERROR", log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        ours = address == "local"
+        if not ours:
+            try:
+                ray.init(address or "auto", **quiet)
+            except ConnectionError:
+                if address or os.environ.get("RAY_ADDRESS"):
+                    raise
+                ours = True
+        if ours:
+            ray.init("local", num_cpus=cpus, include_dashboard=False, **quiet)
+    except (OSError, RuntimeError, ValueError) as error:
         raise RuntimeMissingError(
             f"no Ray cluster to be had at {address or 'this machine'}: {one_line(error)}. "
             "Start one with: ray start --head"
         ) from error
     try:
-        yield ray
+        yield Cluster(ray, ours)
     finally:
         ray.shutdown()
