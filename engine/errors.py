@@ -19,8 +19,10 @@
     ├── DatasetError          a data set that cannot be read or scored
     └── ServeError            a request that the server does not answer
         ├── UnknownSessionError  no session of this id, or no such object in it
-        ├── AccessError       no token, a wrong one, or a request from another web page
+        ├── AccessError       no token, or a wrong one
+        │   └── OriginError   a request from another web page, or for another host
         ├── TooLargeError     more bytes or pixels than the server takes
+        ├── TooSlowError      a request whose body does not come
         ├── TooManyError      more requests than the server takes from one client or session at a time
         ├── UnavailableError  the server is full, shutting down, or lacks what the session needs
         └── StoreError        the store of sessions cannot be opened, read or written
@@ -106,11 +108,19 @@ class UnknownSessionError(ServeError):
 
 
 class AccessError(ServeError):
-    """A request without the token, with a wrong one, or from another web page."""
+    """A request without the token, or with a wrong one."""
+
+
+class OriginError(AccessError):
+    """A request that another web page sends, or that names another host."""
 
 
 class TooLargeError(ServeError):
     """More bytes or pixels than the server takes."""
+
+
+class TooSlowError(ServeError):
+    """A request whose body does not come."""
 
 
 class TooManyError(ServeError):

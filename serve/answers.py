@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ..engine import errors
+from . import logs
 from .messages import ErrorMessage
 
 # The first that fits; what is not listed is ours: 500.
 STATUS: dict[type[BaseException], int] = {
+    errors.OriginError: 403,
     errors.AccessError: 401,
     errors.UnknownSessionError: 404,
     errors.SessionError: 409,
+    errors.TooSlowError: 408,
     errors.TooLargeError: 413,
     errors.TooManyError: 429,
     errors.UnavailableError: 503,
@@ -40,6 +44,7 @@ WHEN = {
     429: "too many requests at a time; Retry-After says when to try again",
     503: "full, shutting down, or the store is out of reach",
 }
+MESSAGE = 1000  # characters of a message
 log = logging.getLogger("mfp.serve")
 
 
@@ -50,6 +55,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def answer(error: BaseException) -> tuple[int, ErrorMessage]:
     """The status and the message of an error. What nobody expected is logged, and told without its details."""
+    logs.note(error=type(error).__name__)
     for kind, status in STATUS.items():
         if isinstance(error, kind):
             text = str(error) if kind is not MemoryError else "not enough memory for this: try again later"
@@ -58,30 +64,52 @@ def answer(error: BaseException) -> tuple[int, ErrorMessage]:
     return 500, ErrorMessage(error="InternalError", message="the server failed; its log says why")
 
 
-def response(error: BaseException) -> JSONResponse:
+class Refusal(HTTPException):
+    """An error of ours where only Starlette's own kind comes through: while a route reads the body."""
+
+    def __init__(self, error: errors.ServeError) -> None:
+        super().__init__(answer(error)[0])
+        self.error = error
+
+
+def response(error: BaseException) -> Response:
     """The answer as a response."""
     status, message = answer(error)
-    headers = {"Retry-After": "1"} if status in (429, 503) else None
+    headers = {}
+    if status in (429, 503):
+        headers["Retry-After"] = "1"
     if status == 401:
-        headers = {"WWW-Authenticate": "Bearer"}
-    return JSONResponse(message.model_dump(), status, headers)
+        headers["WWW-Authenticate"] = "Bearer"
+    return _response(status, message.error, message.message, headers)
 
 
 def install(app: FastAPI) -> None:
-    """Let an application answer all errors this way."""
+    """Let an application answer the errors that are expected this way."""
 
-    async def expected(request: Request, error: Exception) -> JSONResponse:
+    async def expected(request: Request, error: Exception) -> Response:
+        error = error.error if isinstance(error, Refusal) else error
+        app.state.desk.metrics.error(type(error).__name__)
         return response(error)
 
-    for kind in (errors.MfpError, MemoryError, Exception):
+    for kind in (errors.MfpError, MemoryError, Refusal):
         app.add_exception_handler(kind, expected)
 
     @app.exception_handler(RequestValidationError)
-    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
-        parts = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()[:5]]
-        return JSONResponse({"error": "RequestError", "message": "; ".join(parts)}, 422)
+    async def malformed(request: Request, error: RequestValidationError) -> Response:
+        return _response(422, "RequestError", problems(error.errors()))
 
     @app.exception_handler(HTTPException)
-    async def other(request: Request, error: HTTPException) -> JSONResponse:
+    async def other(request: Request, error: HTTPException) -> Response:
         name = HTTPStatus(error.status_code).phrase.title().replace(" ", "") + "Error"
-        return JSONResponse({"error": name, "message": str(error.detail)}, error.status_code, error.headers)
+        return _response(error.status_code, name, str(error.detail), error.headers)
+
+
+def problems(found: Sequence[Any]) -> str:
+    """What Pydantic did not like, in one line."""
+    return "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in found[:5])
+
+
+def _response(status: int, error: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    # In ASCII: what came may hold characters that UTF-8 cannot say.
+    content = json.dumps({"error": error, "message": message[:MESSAGE]})
+    return Response(content, status, headers, "application/json")

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 
 from ..engine.errors import OptionError
 from .answers import documented
+from .desk import Desk
 from .downloads import Download
 from .events import Event
 from .messages import (
@@ -19,14 +20,14 @@ from .messages import (
     SessionOptions,
     SessionState,
 )
-from .service import Service
 
 Id = Annotated[str, Path(description="of the session", max_length=64)]
 COMMON = (401, 403, 408, 413, 422, 429, 503)
 
 
-def router(service: Service) -> APIRouter:
+def router(desk: Desk) -> APIRouter:
     """The routes below ``/api/v1``."""
+    service = desk.service
     routes = APIRouter(responses=documented(*COMMON))
 
     @routes.get("/networks", tags=["networks"])
@@ -81,11 +82,11 @@ def router(service: Service) -> APIRouter:
     @routes.post("/sessions/{id}/clicks", tags=["events"], responses=documented(400, 404, 409))
     async def click(id: Id, request: ClickRequest) -> Reply:
         """Click. The answer comes when the click is durable."""
-        return await service.act(id, Event("click", request.x, request.y, request.positive), request.revision)
+        return await desk.act(id, Event("click", request.x, request.y, request.positive), request.revision)
 
     def simple(kind: str, summary: str) -> None:
         async def act(id: Id, request: Annotated[At | None, Body()] = None) -> Reply:
-            return await service.act(id, Event(kind), request.revision if request else None)
+            return await desk.act(id, Event(kind), request.revision if request else None)
 
         routes.add_api_route(
             f"/sessions/{{id}}/{kind}",

@@ -1,21 +1,42 @@
-"""The application: API, WebSocket, page, health."""
+"""The application: API, WebSocket, page, health and metrics."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from .. import __version__
 from . import answers, api, socket
+from .access import Access
+from .body import Body
+from .desk import Desk
+from .metrics import TYPE
+from .rate import Rate
 from .service import Service
 from .settings import API, Settings
+from .watch import Watch
 
 PAGE = Path(__file__).with_name("page")
+EXPIRY = 600.0  # seconds between looks for sessions that nobody uses
+DAY = 24 * 3600.0
+DESCRIPTION = """
+Click-based interactive segmentation. Open a session on a photograph, click on an object, get its mask.
+
+Every event that is answered is durable: after a crash the session is there again, with the same masks. A session's
+`revision` is the number of its events; a request that names another one is refused with 409 and changes nothing. So a
+client which lost an answer can ask for the state and see whether its click arrived.
+
+Clicks also go over a WebSocket, `/api/v1/sessions/{id}/ws`; docs/serving.md says how.
+"""
+log = logging.getLogger("mfp.serve")
 
 
 def create_app(service: Service, settings: Settings | None = None, routers: Sequence[APIRouter] = ()) -> FastAPI:
@@ -25,27 +46,46 @@ def create_app(service: Service, settings: Settings | None = None, routers: Sequ
         service: answers the calls; closed when the application ends.
         settings: of the HTTP side.
         routers: of annotation tools, each with a prefix of its own.
+
+    Returns:
+        The application; ``app.state.desk`` is its :class:`~mfp.serve.desk.Desk`.
     """
+    settings = settings or Settings()
+    desk = Desk(service, Rate(settings.rate))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        expiry = asyncio.create_task(_expire(service, settings.keep_days * DAY))
         yield
+        expiry.cancel()
+        with suppress(asyncio.CancelledError):
+            await expiry
         await service.close()
 
     app = FastAPI(
         title="mfp serve",
         version=__version__,
-        description="Click-based interactive segmentation: docs/serving.md says how to use it.",
+        description=DESCRIPTION,
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
+    app.state.desk = desk
+    app.add_middleware(Body, settings=settings)
+    app.add_middleware(Access, settings=settings)
+    app.add_middleware(Watch, desk=desk)  # the last one is the outermost
     answers.install(app)
-    app.include_router(api.router(service), prefix=API)
-    app.include_router(socket.router(service), prefix=API)
+    app.include_router(api.router(desk), prefix=API)
+    app.include_router(socket.router(desk), prefix=API)
     for extra in routers:
         app.include_router(extra)
+    _operation(app, desk)
+    _page(app)
+    return app
 
+
+def _operation(app: FastAPI, desk: Desk) -> None:
     @app.get("/healthz", tags=["operation"])
     async def healthz() -> dict[str, str]:
         """Whether the server is alive."""
@@ -53,13 +93,48 @@ def create_app(service: Service, settings: Settings | None = None, routers: Sequ
 
     @app.get("/readyz", tags=["operation"], responses=answers.documented(503))
     async def readyz() -> dict[str, str]:
-        """Whether it can work: networks are loaded, the store is in reach."""
-        await service.counts()
+        """Whether it takes work: networks are loaded, the store is in reach, it is not shutting down."""
+        with desk.gate.running():
+            await desk.service.counts()
         return {"status": "ready"}
+
+    prometheus: dict[str, Any] = {"description": "Prometheus' text format", "content": {TYPE.split(";")[0]: {}}}
+
+    @app.get(
+        "/metrics",
+        tags=["operation"],
+        response_class=Response,
+        responses={200: prometheus, **answers.documented(401, 403, 429, 503)},
+    )
+    async def metrics() -> Response:
+        """Counters for Prometheus."""
+        counts = await desk.service.counts() | {"sockets": len(desk.gate.sockets)}
+        return Response(desk.metrics.text(counts), media_type=TYPE)
+
+
+def _page(app: FastAPI) -> None:
+    # Browsers ask each time whether a file has changed, so that page and server are of one version.
+    fresh = {"Cache-Control": "no-cache"}
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html")
+        return FileResponse(PAGE / "index.html", headers=fresh)
 
-    app.mount("/static", StaticFiles(directory=PAGE), name="static")
-    return app
+    class Static(StaticFiles):
+        def file_response(self, *args: Any, **options: Any) -> Response:
+            response = super().file_response(*args, **options)
+            response.headers.update(fresh)
+            return response
+
+    app.mount("/static", Static(directory=PAGE), name="static")
+
+
+async def _expire(service: Service, keep: float) -> None:
+    while keep:
+        try:
+            gone = await service.expire(keep)
+            if gone:
+                log.info("expired", extra={"fields": {"sessions": gone}})
+        except Exception as error:  # the store is out of reach: next time
+            log.warning("cannot expire sessions", extra={"fields": {"error": str(error)}})
+        await asyncio.sleep(min(EXPIRY, keep))

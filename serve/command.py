@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import signal
+import sys
 from pathlib import Path
 
 from ..engine.commands.arguments import add_network_options
-from ..engine.errors import RuntimeMissingError, StoreError
+from ..engine.errors import OptionError, RuntimeMissingError, StoreError
 from ..engine.packaged import DEFAULT
+from .logs import FORMATS
 from .settings import Limits, Settings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+TOKEN = re.compile(r"[A-Za-z0-9._~+-]{8,}")  # what a header and a WebSocket's subprotocol can both carry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     limits, settings = Limits(), Settings()
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at; default: this machine alone")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at; default: 127.0.0.1, this machine alone"
+    )
     parser.add_argument("--port", type=int, default=8700, help="default: 8700; 0: any that is free")
     parser.add_argument(
         "--network",
@@ -29,52 +36,117 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NETWORK[@RUNTIME]",
         help=f"{DEFAULT} (default), or an .onnx, .plan or .pth file; repeat for more, the first is the default",
     )
-    parser.add_argument(
-        "--store", metavar="URL", help="where sessions are kept: sqlite:///FILE or redis://HOST:PORT/DB"
-    )
-    parser.add_argument("--token", default="", help="that clients must bring; default: environment variable MFP_TOKEN")
-    parser.add_argument("--workers", type=int, help="clicks that are worked on side by side")
-    parser.add_argument(
-        "--max-image-pixels", type=int, default=limits.image_pixels, help=f"default: {limits.image_pixels:,}"
-    )
-    parser.add_argument("--max-sessions", type=int, default=limits.sessions, help=f"default: {limits.sessions:,}")
-    parser.add_argument(
-        "--max-request-bytes", type=int, default=settings.request_bytes, help=f"default: {settings.request_bytes:,}"
-    )
-    parser.add_argument(
-        "--rate",
-        type=float,
-        default=settings.rate,
-        help=f"requests a second of one client, 0: any; default: {settings.rate:g}",
-    )
     add_network_options(parser)
+    parser.add_argument(
+        "--workers", type=_whole, help="clicks worked on side by side; default: one for two cores, at least 2"
+    )
+    keeping = parser.add_argument_group("sessions")
+    keeping.add_argument(
+        "--store",
+        metavar="URL",
+        help="where they are kept: sqlite:///FILE (default: a file in ~/.local/share), redis://…",
+    )
+    keeping.add_argument(
+        "--keep",
+        type=_number,
+        default=settings.keep_days,
+        metavar="DAYS",
+        help="without use, 0: for ever; default: %(default)g",
+    )
+    keeping.add_argument(
+        "--max-sessions", type=_whole, default=limits.sessions, help="in the store; default: %(default)s"
+    )
+    keeping.add_argument(
+        "--memory",
+        type=_number,
+        default=limits.memory / 1e9,
+        metavar="GB",
+        help="of those in memory; default: %(default)g",
+    )
+    requests = parser.add_argument_group("requests")
+    requests.add_argument("--max-image-pixels", type=_whole, default=limits.image_pixels, help="default: %(default)s")
+    requests.add_argument(
+        "--max-request-bytes", type=_whole, default=settings.request_bytes, help="default: %(default)s"
+    )
+    requests.add_argument(
+        "--rate",
+        type=_number,
+        default=settings.rate,
+        help="a second of one client, 0: any number; default: %(default)g",
+    )
+    requests.add_argument(
+        "--token",
+        help="that clients must bring; better in the environment variable MFP_TOKEN, which other users cannot see",
+    )
+    requests.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name that requests may give for this server, beside localhost; repeat for more. For use behind a proxy",
+    )
+    parser.add_argument("--log-format", choices=FORMATS, default="text", help="of the lines on stderr; default: text")
 
 
 def run(args: argparse.Namespace) -> int:
+    settings = _settings(args)
+    # What OpenCV refuses by itself, behind our own look at an image's header.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(args.max_image_pixels))
     try:
-        import uvicorn
-
         from .app import create_app
+        from .server import Server
     except ImportError as error:
         raise RuntimeMissingError(
             f"serving needs {error.name}, which is not installed; install it with: pip install 'mfp-engine[serve]'"
         ) from None
-    # What OpenCV refuses by itself, behind our own look at the header.
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(args.max_image_pixels))
     from .networks import load_networks
     from .service import LocalService
     from .stores import open_store
 
-    networks = load_networks(
-        args.network or [DEFAULT], args.runtime, device=args.device, threads=args.threads, precision=args.precision
+    if not settings.token and args.host not in LOOPBACK:
+        print(
+            f"mfp serve: WARNING: whoever reaches {args.host} can use this server: set MFP_TOKEN, or leave --host out",
+            file=sys.stderr,
+        )
+    sources = args.network or [DEFAULT]
+    networks = load_networks(sources, args.runtime, device=args.device, threads=args.threads, precision=args.precision)
+    limits = Limits(image_pixels=args.max_image_pixels, sessions=args.max_sessions, memory=int(args.memory * 1e9))
+    store = open_store(args.store or default_store())
+    server = Server(
+        create_app(LocalService(networks, store, limits, args.workers), settings), args.host, args.port, args.log_format
     )
-    limits = Limits(image_pixels=args.max_image_pixels, sessions=args.max_sessions)
-    service = LocalService(networks, open_store(args.store or default_store()), limits, args.workers)
-    settings = Settings(
-        token=args.token or os.environ.get("MFP_TOKEN", ""), request_bytes=args.max_request_bytes, rate=args.rate
-    )
-    uvicorn.run(create_app(service, settings), host=args.host, port=args.port, ws_max_size=64 * 1024)
-    return 0
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # uvicorn raises it again when all is closed; that is an ordinary end
+    server.run()
+    return 0 if server.started else 1
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    token = args.token if args.token is not None else os.environ.get("MFP_TOKEN", "")
+    if token and not TOKEN.fullmatch(token):
+        raise OptionError(
+            f"expected a token of 8 or more characters of A–Z a–z 0–9 . _ ~ + -, got {len(token)} characters; "
+            "make one with: python -c 'import secrets; print(secrets.token_urlsafe())'"
+        )
+    # Where others are to reach it, its names are theirs to know; a token then tells friend from foe.
+    hosts = (*LOOPBACK, *args.allow_host) if args.host in LOOPBACK or args.allow_host else ()
+    return Settings(token=token, hosts=hosts, request_bytes=args.max_request_bytes, rate=args.rate, keep_days=args.keep)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1e15:
+        raise argparse.ArgumentTypeError(f"expected a number from 0, got {text!r}")
+    return number
 
 
 def default_store() -> str:

@@ -39,9 +39,11 @@ class Settings:
         hosts: names that requests may give for this server; empty: any.
         request_bytes: of one request's body.
         rate: requests a second of one client; 0: as many as it likes.
+        keep_days: that a session stays without use; 0: for ever.
     """
 
     token: str = ""
     hosts: tuple[str, ...] = ()
     request_bytes: int = 64 * 1024 * 1024
     rate: float = 100.0
+    keep_days: float = 30.0

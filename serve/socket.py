@@ -9,10 +9,13 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..engine.errors import UnknownSessionError
-from .answers import answer
+from . import logs
+from .access import chosen
+from .answers import answer, problems
+from .desk import Desk
 from .events import Event
 from .messages import At, ClickRequest
-from .service import Service
+from .watch import client
 
 GONE = 4404  # close code: no such session
 Ref = Annotated[str | int | None, Field(description="echoed in the answer")]
@@ -35,54 +38,67 @@ class OtherCall(At):
 CALL: TypeAdapter[ClickCall | OtherCall] = TypeAdapter(Annotated[ClickCall | OtherCall, Field(discriminator="type")])
 
 
-def router(service: Service) -> APIRouter:
+def router(desk: Desk) -> APIRouter:
     """``/sessions/{id}/ws`` below ``/api/v1``."""
     routes = APIRouter()
 
     @routes.websocket("/sessions/{id}/ws")
     async def clicks(socket: WebSocket, id: str) -> None:
-        await socket.accept()
+        await socket.accept(chosen(socket.scope.get("subprotocols", ())))
+        desk.gate.sockets.add(socket)
         try:
-            await _send(socket, {"type": "state", **(await service.state(id)).model_dump()})
+            await _send(socket, await _answer(desk, socket, id, '{"type":"state"}'))
             while True:
-                await _send(socket, await _answer(service, id, await socket.receive_text()))
-        except WebSocketDisconnect:
-            return
+                text = await socket.receive_text()
+                with logs.line("message", session=id[: logs.SESSION]):
+                    await _send(socket, await _answer(desk, socket, id, text))
         except UnknownSessionError as error:
-            await _send(socket, _refusal(error, None))
+            await _send(socket, _refusal(desk, error, None))
             await socket.close(GONE)
+        except (WebSocketDisconnect, RuntimeError):  # Starlette's RuntimeError: the gate has closed it meanwhile
+            return
+        except KeyError:  # bytes, where text was expected
+            await socket.close(1003)
+        finally:
+            desk.gate.sockets.discard(socket)
 
     return routes
 
 
-async def _answer(service: Service, id: str, text: str) -> dict[str, Any]:
+async def _answer(desk: Desk, socket: WebSocket, id: str, text: str) -> dict[str, Any]:
     ref = None
     try:
         try:
             call = CALL.validate_json(text)
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()[:5])
-            return {"type": "error", "ref": _ref(text), "status": 422, "error": "RequestError", "message": problems}
+            logs.note(error="RequestError")
+            desk.metrics.error("RequestError")
+            refusal = {"status": 422, "error": "RequestError", "message": problems(error.errors())}
+            return {"type": "error", "ref": _ref(text), **refusal}
         ref = call.ref
-        if isinstance(call, ClickCall):
-            event = Event("click", call.x, call.y, call.positive)
-        elif call.type == "state":
-            return {"type": "state", "ref": ref, **(await service.state(id)).model_dump()}
-        else:
-            event = Event(call.type)
-        return {"type": "reply", "ref": ref, **(await service.act(id, event, call.revision)).model_dump()}
+        desk.rate.take(client(socket.scope))
+        with desk.gate.running():
+            if isinstance(call, ClickCall):
+                event = Event("click", call.x, call.y, call.positive)
+            elif call.type == "state":
+                return {"type": "state", "ref": ref, **(await desk.service.state(id)).model_dump()}
+            else:
+                event = Event(call.type)
+            return {"type": "reply", "ref": ref, **(await desk.act(id, event, call.revision)).model_dump()}
     except UnknownSessionError:
         raise
     except Exception as error:
-        return _refusal(error, ref)
+        return _refusal(desk, error, ref)
 
 
-def _refusal(error: Exception, ref: object) -> dict[str, Any]:
+def _refusal(desk: Desk, error: Exception, ref: object) -> dict[str, Any]:
     status, message = answer(error)
+    desk.metrics.error(message.error)
     return {"type": "error", "ref": ref, "status": status, **message.model_dump()}
 
 
 def _ref(text: str) -> object:
+    """What a message that is not understood has as its reference."""
     try:
         ref = json.loads(text).get("ref")
     except (AttributeError, ValueError, RecursionError):

@@ -39,8 +39,8 @@ def check_header(data: bytes, max_pixels: int) -> str:
         raise TooLargeError(f"expected an image of at most {max_pixels:,} pixels: {error}") from None
     except Exception as error:  # of a damaged file: whatever its parser stumbles over
         raise ImageError(
-            f"expected a JPEG, PNG, WebP, TIFF or BMP file, got {len(data):,} bytes that are none ({error})"
-        ) from None
+            f"expected a JPEG, PNG, WebP, TIFF or BMP file, got {len(data):,} bytes that are none, or damaged"
+        ) from error
     if width * height > max_pixels:
         raise TooLargeError(
             f"expected an image of at most {max_pixels:,} pixels, got {width}×{height}; make it smaller first"

@@ -1,0 +1,36 @@
+"""What the routes of one application share: the service, and what counts, limits and ends their work."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from . import logs
+from .events import Event
+from .gate import Gate
+from .messages import Reply
+from .metrics import Metrics
+from .rate import Rate
+from .service import Service
+
+
+@dataclass
+class Desk:
+    """One for each application."""
+
+    service: Service
+    rate: Rate
+    gate: Gate = field(default_factory=Gate)
+    metrics: Metrics = field(default_factory=Metrics)
+
+    async def act(self, id: str, event: Event, revision: int | None) -> Reply:
+        """Pass an event on; count it, and note its stages in the log's line. ``timing["server"]`` is all of it."""
+        started = time.perf_counter()
+        logs.note(session=id[: logs.SESSION], kind=event.kind)
+        reply = await self.service.act(id, event, revision)
+        reply.timing["server"] = (time.perf_counter() - started) * 1e3
+        self.metrics.event(event.kind, reply)
+        logs.note(
+            revision=reply.revision, stages={name: round(value, 3) for name, value in reply.timing.items() if value}
+        )
+        return reply
