@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -15,11 +15,13 @@ from . import SessionStore
 
 PREFIX = "mfp:"
 IN_USE = PREFIX + "in_use"  # sorted set: id → when it was used last, in seconds of Redis's clock, which replicas share
+EXPECTED = "expected a store like redis://HOST:6379/0, or redis://HOST:6379/0?copies=1"
 TIMEOUT = 10.0  # seconds for an answer
 COPY_TIMEOUT_MS = 5000  # for replicas to have an event
 EXPIRED_AT_ONCE = 100  # sessions: Redis does nothing else meanwhile
 
-# A script runs as one: nothing comes between its check and its change. KEYS: session, log, in_use.
+# A script runs as one: nothing comes between its check and its change. (A transaction would too, but a Redis that runs
+# full takes none, not even to read or to delete.) KEYS: session, log, in_use.
 NOW = "local t = redis.call('TIME') local now = t[1] + t[2] / 1e6 "
 # A request that is sent again, because the answer to it was lost, finds its own work and is content.
 CREATE = (
@@ -45,13 +47,16 @@ end
 return length
 """
 )
+REVISION = "if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end return redis.call('LLEN', KEYS[2])"
+EVENTS = "if redis.call('EXISTS', KEYS[1]) == 0 then return false end return redis.call('LRANGE', KEYS[2], 0, -1)"
+DELETE = "redis.call('ZREM', KEYS[3], ARGV[1]) return redis.call('UNLINK', KEYS[1], KEYS[2])"
 TOUCH = NOW + "redis.call('ZADD', KEYS[3], 'XX', now, ARGV[1])"
 EXPIRE = (
     NOW
     + """
 local ids = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', '(' .. (now - ARGV[1]), 'LIMIT', 0, ARGV[2])
 for _, id in ipairs(ids) do
-    redis.call('UNLINK', ARGV[3] .. id, ARGV[3] .. id .. ':log')
+    redis.call('UNLINK', ARGV[3] .. id, ARGV[4] .. id)
     redis.call('ZREM', KEYS[3], id)
 end
 return ids
@@ -67,8 +72,8 @@ class RedisStore(SessionStore):
     refuses new sessions, and never drops old ones, whatever its eviction policy for such keys.
 
     Args:
-        url: ``redis://[user:password@]host:port/database``, ``rediss://`` for TLS, ``redis+unix`` is not offered. With
-            ``?copies=N`` an event is acknowledged once N replicas of that Redis have it as well.
+        url: ``redis://[user:password@]host:port/database``, ``rediss://`` for TLS. With ``?copies=N`` an event is
+            acknowledged once N replicas of that Redis have it as well. Other options are those of redis-py.
 
     Raises:
         StoreError: it cannot be reached.
@@ -83,26 +88,18 @@ class RedisStore(SessionStore):
             from redis.retry import Retry
         except ImportError:
             raise RuntimeMissingError("redis:// needs the package redis; install it with: pip install redis") from None
-        parts = urlsplit(url)
-        query = parse_qs(parts.query)
-        copies = query.pop("copies", ["0"])[0]
-        if not copies.isdecimal():
-            raise OptionError(f"expected a number of replicas for copies, got {copies!r}")
-        self._copies = int(copies)
-        self._name = f"{parts.hostname}:{parts.port or 6379}{parts.path}"  # without the password
+        address, self._name, self._copies = _parsed(url)
         self._errors = redis.RedisError
+        retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 3)
         try:
             self._redis = redis.Redis.from_url(
-                urlunsplit(parts._replace(query=urlencode(query, doseq=True))),
-                socket_timeout=TIMEOUT,
-                socket_connect_timeout=TIMEOUT,
-                retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+                address, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=retry
             )
-        except ValueError as error:
-            raise OptionError(f"expected a store like redis://host:6379/0, got {self._name}: {error}") from None
-        self._create, self._append, self._touch, self._expire = map(
-            self._redis.register_script, (CREATE, APPEND, TOUCH, EXPIRE)
-        )
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"{EXPECTED}, got {self._name} with options that are none: {error}") from None
+        script = self._redis.register_script
+        self._create, self._append, self._delete, self._touch = map(script, (CREATE, APPEND, DELETE, TOUCH))
+        self._revision, self._events, self._expire = map(script, (REVISION, EVENTS, EXPIRE))
         with self._reaching():
             self._redis.ping()
         self._check_durable()
@@ -121,40 +118,41 @@ class RedisStore(SessionStore):
 
     def events(self, id: str) -> list[Event]:
         with self._reaching():
-            there, lines = self._together(("EXISTS", _session(id)), ("LRANGE", _log(id), 0, -1))
-        if not there:
+            lines = self._events(_keys(id))
+        if lines is None:
             raise _unknown(id)
         return [Event.from_json(line.partition(b" ")[2]) for line in lines]
 
     def revision(self, id: str) -> int:
         with self._reaching():
-            there, length = self._together(("EXISTS", _session(id)), ("LLEN", _log(id)))
-        if not there:
+            present = int(self._revision(_keys(id)))
+        if present < 0:
             raise _unknown(id)
-        return int(length)
+        return present
 
     def append(self, id: str, revision: int, event: Event) -> None:
         # Its own mark tells this request, sent again, from another one with the same click.
         line = f"{uuid4().hex} {event.to_json()}"
+        arguments = _keys(id), [id, revision, line]
+        copies = 0
         with self._reaching():
-            pipe = self._redis.pipeline(transaction=False)  # WAIT is about what this connection wrote
-            self._append(_keys(id), [id, revision, line], client=pipe)
             if self._copies:
+                pipe = self._redis.pipeline(transaction=False)  # WAIT is about what this connection wrote
+                self._append(*arguments, client=pipe)
                 pipe.execute_command("WAIT", self._copies, COPY_TIMEOUT_MS)
-            present, *copies = pipe.execute()
+                present, copies = pipe.execute()
+            else:
+                present = self._append(*arguments)
         if present < 0:
             raise _unknown(id)
         if present != revision:
             raise RevisionError(f"expected the session at revision {revision}, it is at {present}")
-        if copies and copies[0] < self._copies:
-            raise StoreError(f"{self._name}: expected {self._copies} replicas to have the event, {copies[0]} do")
+        if copies < self._copies:
+            raise StoreError(f"{self._name}: expected {self._copies} replicas to have the event, {copies} do")
 
     def delete(self, id: str) -> None:
         with self._reaching():
-            pipe = self._redis.pipeline()
-            pipe.unlink(_session(id), _log(id))
-            pipe.zrem(IN_USE, id)
-            removed, _ = pipe.execute()
+            removed = self._delete(_keys(id), [id])
         if not removed:
             raise _unknown(id)
 
@@ -166,7 +164,7 @@ class RedisStore(SessionStore):
         expired: list[str] = []
         while True:
             with self._reaching():
-                ids = self._expire(_keys(""), [older_than, EXPIRED_AT_ONCE, _session("")])
+                ids = self._expire(_keys(""), [older_than, EXPIRED_AT_ONCE, _session(""), _log("")])
             expired += [id.decode() for id in ids]
             if len(ids) < EXPIRED_AT_ONCE:
                 return expired
@@ -184,14 +182,6 @@ class RedisStore(SessionStore):
         if found is None:
             raise _unknown(id)
         return found
-
-    def _together(self, *commands: Sequence[Any]) -> list[Any]:
-        """The answers to commands between which nothing happens."""
-        pipe = self._redis.pipeline()
-        for command in commands:
-            pipe.execute_command(*command)
-        answers: list[Any] = pipe.execute()
-        return answers
 
     def _check_durable(self) -> None:
         try:
@@ -214,12 +204,26 @@ class RedisStore(SessionStore):
             raise StoreError(f"{self._name}: {error}; expected a Redis that can be reached and written") from error
 
 
+def _parsed(url: str) -> tuple[str, str, int]:
+    """The URL for the library, its name without user and password, and the number of copies."""
+    try:
+        parts = urlsplit(url)
+        name = f"{parts.hostname}:{parts.port or 6379}{parts.path or '/0'}"
+        query = parse_qs(parts.query, strict_parsing=bool(parts.query))
+    except ValueError as error:
+        raise OptionError(f"{EXPECTED}: {error}") from None
+    copies = query.pop("copies", ["0"])[-1]
+    if not parts.hostname or not re.fullmatch(r"(/\d*)?", parts.path) or not copies.isdecimal():
+        raise OptionError(f"{EXPECTED}, got {name} with copies={copies}")
+    return urlunsplit(parts._replace(query=urlencode(query, doseq=True))), name, int(copies)
+
+
 def _session(id: str) -> str:
     return f"{PREFIX}session:{id}"
 
 
 def _log(id: str) -> str:
-    return _session(id) + ":log"
+    return f"{PREFIX}log:{id}"
 
 
 def _keys(id: str) -> list[str]:
