@@ -23,7 +23,7 @@ TIMEOUT = 60.0  # seconds for an answer
 AGAIN = 0.1  # seconds before another attempt
 KINDS = ("click", "click", "click", "undo", "redo", "click", "finish")
 # The server said that it cannot say, or nothing at all: the state tells whether the event is in it.
-UNCERTAIN = (0, 409, 429, 502, 503)
+UNCERTAIN = (0, 409, 429, 503)
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Client:
 
     Attributes:
         taken: what was acknowledged, in order.
-        troubles: how often each status of :data:`UNCERTAIN` came; 0 is a connection that was lost.
+        troubles: how often each status of :data:`UNCERTAIN` came; 0 is no answer, or one of a proxy's own.
     """
 
     host: str
@@ -120,7 +120,7 @@ class Client:
             time.sleep(AGAIN)
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
-        """Status and JSON; 0 where the connection was lost."""
+        """Status and JSON; 0 where there was no answer of ours."""
         connection = HTTPConnection(self.host, self.port, timeout=TIMEOUT)
         kind = {"Content-Type": "image/jpeg" if path.startswith("/sessions?") else "application/json"}
         try:
@@ -128,10 +128,9 @@ class Client:
             response = connection.getresponse()
             text = response.read()
             return response.status, json.loads(text)
-        except (OSError, HTTPException):
+        except (OSError, HTTPException, ValueError):
+            # A proxy whose server ended before it answered says so in words of its own.
             return 0, {}
-        except ValueError:  # an answer of a proxy, not of ours
-            return response.status, {"message": text[:200].decode(errors="replace")}
         finally:
             connection.close()
 

@@ -208,7 +208,7 @@ def report(record: dict[str, Any]) -> list[str]:
         "",
         f"Milliseconds until an event was acknowledged, further attempts included. {record['acknowledged']} were, "
         f"{record['lost']} of them lost; {record['masks_compared']} masks equal. Attempts that failed, by status "
-        f"(0: connection lost): {troubles}.",
+        f"(0: none of ours): {troubles}.",
     ]
 
 

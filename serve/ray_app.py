@@ -22,7 +22,7 @@ CALLS = (
     1000  # that a replica takes at a time: mfp's own limits come first. A WebSocket is one, for as long as it is open
 )
 HEALTH_PERIOD = 2.0  # seconds until a replica that is gone is noticed by who does not call it
-LAST_CLICKS = 20.0  # seconds that a replica has for what it has begun, when it is to end
+LAST_CLICKS = 30.0  # seconds that a replica has for what it has begun, when it is to end
 
 
 @serve.deployment(

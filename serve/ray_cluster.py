@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from ..engine.errors import RuntimeMissingError
+from ..engine.errors import OptionError, RuntimeMissingError
 from ..engine.runtimes import one_line
 
+REACH = 5.0  # seconds
 INSTALL = "pip install 'mfp-engine[ray]'"
 
 
@@ -34,6 +36,7 @@ def connected(address: str = "", cpus: float | None = None) -> Iterator[Cluster]
 
     Raises:
         RuntimeMissingError: Ray is not installed, or there is no cluster at the address.
+        OptionError: the address is none.
     """
     # Before the import, which reads it: nothing of what runs here is reported to anyone.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -44,6 +47,8 @@ def connected(address: str = "", cpus: float | None = None) -> Iterator[Cluster]
     if ray.is_initialized():  # by the application
         yield Cluster(ray, False)
         return
+    if address != "local":
+        _check_reachable(address or os.environ.get("RAY_ADDRESS", ""))
     quiet = {"logging_level": "ERROR", "log_to_driver": False}
     try:
         ours = address == "local"
@@ -57,11 +62,27 @@ def connected(address: str = "", cpus: float | None = None) -> Iterator[Cluster]
         if ours:
             ray.init("local", num_cpus=cpus, include_dashboard=False, **quiet)
     except (OSError, RuntimeError, ValueError) as error:
-        raise RuntimeMissingError(
-            f"no Ray cluster to be had at {address or 'this machine'}: {one_line(error)}. "
-            "Start one with: ray start --head"
-        ) from error
+        raise _no_cluster(address, one_line(error)) from error
     try:
         yield Cluster(ray, ours)
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would try for minutes."""
+    if address in ("", "auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:
+        raise OptionError(f"expected the address of a Ray cluster's head like 10.0.0.1:6379, got {address!r}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, one_line(error)) from None
+
+
+def _no_cluster(address: str, why: str) -> RuntimeMissingError:
+    return RuntimeMissingError(
+        f"no Ray cluster to be had at {address or 'this machine'}: {why}. Start one with: ray start --head"
+    )
