@@ -72,7 +72,7 @@ def create_app(service: Service, settings: Settings | None = None, routers: Sequ
         lifespan=lifespan,
     )
     app.state.desk = desk
-    app.add_middleware(Body, settings=settings)
+    app.add_middleware(Body, settings=settings, gate=desk.gate)
     app.add_middleware(Access, settings=settings)
     app.add_middleware(Watch, desk=desk)  # the last one is the outermost
     answers.install(app)

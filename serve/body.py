@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..engine.errors import TooLargeError, TooSlowError
 from .answers import Refusal
+from .gate import Gate
 from .settings import API, Settings
 
 SMALL = 64 * 1024  # bytes of a request of the API that brings no photograph
@@ -18,8 +19,8 @@ PATIENCE = 30.0  # seconds for the next piece of a body
 class Body:
     """Middleware: counts the bytes as they come, whatever the request says of its length."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, settings: Settings, gate: Gate) -> None:
+        self._app, self._gate = app, gate
         self._limit = settings.request_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,7 +40,8 @@ class Body:
             if complete:
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), PATIENCE)
+                with self._gate.outside():
+                    message = await asyncio.wait_for(receive(), PATIENCE)
             except asyncio.TimeoutError:
                 raise Refusal(TooSlowError(f"expected the next piece of the body within {PATIENCE:g} s")) from None
             if message["type"] == "http.request":

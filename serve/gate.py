@@ -41,6 +41,15 @@ class Gate:
         finally:
             self._running -= 1
 
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Within :meth:`running`, while a client has not sent all: nobody waits for it when the server ends."""
+        self._running -= 1
+        try:
+            yield
+        finally:
+            self._running += 1
+
     async def close(self, patience: float) -> None:
         """Let nothing in, wait for what is at work, at most so many seconds, and close the sockets."""
         self._closed = True

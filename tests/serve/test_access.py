@@ -1,0 +1,148 @@
+"""Who is let in, how much and how fast."""
+
+import base64
+
+import pytest
+
+from mfp.engine.errors import TooManyError
+from mfp.serve import body, rate
+from mfp.serve.rate import Rate
+from mfp.serve.settings import Settings
+
+API = "/api/v1"
+TOKEN = "a-long-enough-token"
+
+
+def basic(password):
+    return {"Authorization": "Basic " + base64.b64encode(f"anyone:{password}".encode()).decode()}
+
+
+@pytest.mark.parametrize("path", [f"{API}/networks", f"{API}/sessions/x", "/metrics", "/openapi.json", "/nothing"])
+def test_the_token_is_asked_for(open_client, path):
+    with open_client(settings=Settings(token=TOKEN, rate=0)) as client:
+        wrong = [{}, basic("wrong"), *({"Authorization": f"{kind} {TOKEN}x"} for kind in ("Bearer", "Basic", "Digest"))]
+        wrong += [
+            {"Authorization": "Bearer"},
+            {"Authorization": "Bearer ü".encode("latin-1")},
+            {"Authorization": TOKEN},
+        ]
+        for headers in wrong:
+            answer = client.get(path, headers=headers)
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert answer.json()["error"] == "AccessError"
+            assert TOKEN not in answer.text
+        for headers in ({"Authorization": f"Bearer {TOKEN}"}, {"Authorization": f"bearer  {TOKEN}"}, basic(TOKEN)):
+            assert client.get(path, headers=headers).status_code in (200, 404)
+
+
+@pytest.mark.parametrize("path", ["/", "/static/index.html", "/healthz", "/readyz"])
+def test_page_and_health_are_open(open_client, path):
+    with open_client(settings=Settings(token=TOKEN, rate=0)) as client:
+        assert client.get(path).status_code == 200
+        assert client.get("/static/../api/v1/networks").status_code == 401
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "[", "127.0.0.1.evil", "a@localhost.b"])
+def test_requests_for_other_hosts_are_refused(open_client, host):
+    with open_client(settings=Settings(hosts=("localhost", "127.0.0.1", "::1"), rate=0)) as client:
+        answer = client.get(f"{API}/networks", headers={"Host": host})
+        assert (answer.status_code, answer.json()["error"]) == (403, "OriginError")
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8700", "127.0.0.1:1", "[::1]:8700", "LOCALHOST"])
+def test_requests_for_this_host_pass(open_client, host):
+    with open_client(settings=Settings(hosts=("localhost", "127.0.0.1", "::1"), rate=0)) as client:
+        assert client.get(f"{API}/networks", headers={"Host": host}).status_code == 200
+        own = {"Host": host, "Origin": f"http://{host}"}
+        assert client.post(f"{API}/sessions", content=b"x", headers=own).status_code == 400  # not an image, but let in
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://testserver:8701", "file://", "http://["])
+def test_other_pages_cannot_act(open_client, small, origin):
+    with open_client() as client:
+        id = client.post(f"{API}/sessions", content=small()).json()["id"]
+        for method, path in (("POST", "/undo"), ("POST", "/clicks"), ("DELETE", ""), ("PUT", "")):
+            answer = client.request(method, f"{API}/sessions/{id}{path}", headers={"Origin": origin})
+            assert (answer.status_code, answer.json()["error"]) == (403, "OriginError")
+        answer = client.get(f"{API}/sessions/{id}", headers={"Origin": origin})
+        assert answer.status_code == 200  # the browser keeps it from that page: it is not said to be for others
+        assert "access-control-allow-origin" not in answer.headers
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def chunks(total, size=10_000):
+    for start in range(0, total, size):
+        yield b"x" * min(size, total - start)
+
+
+def test_bodies_are_counted_whatever_they_say(open_client):
+    with open_client(settings=Settings(request_bytes=100_000, rate=0)) as client:
+        for content, length in ((b"x" * 100_001, None), (chunks(150_000), None), (b"", "1" * 50)):
+            headers = {"Content-Length": length} if length else {}
+            answer = client.post(f"{API}/sessions", content=content, headers=headers)
+            assert (answer.status_code, answer.json()["error"]) == (413, "TooLargeError")
+            assert "100,000 bytes" in answer.json()["message"]
+        assert client.post(f"{API}/sessions", content=b"x" * 100_000).status_code == 400
+        assert client.post(f"{API}/sessions", content=chunks(100_000)).status_code == 400
+        for content in (b"x" * 70_000, chunks(70_000)):  # a request without a photograph is small
+            assert client.post(f"{API}/sessions/x/clicks", content=content).status_code == 413
+
+
+def test_a_body_that_does_not_come(start_server, monkeypatch):
+    import socket
+    from urllib.parse import urlsplit
+
+    server = start_server()
+    address = urlsplit(server.url)
+    half = b"POST /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf"
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(half)  # and then silence
+        assert body.PATIENCE >= 10  # patience with slow lines; so this test does not wait for it
+        server.process.terminate()
+        code, log = server.wait()
+    assert code == 0
+    assert '"event": "ended"' in log
+
+
+def test_rates():
+    clock = [100.0]
+    bucket = Rate(2.0)
+    original, rate.time.monotonic = rate.time.monotonic, lambda: clock[0]
+    try:
+
+        def taken(client, times):
+            number = 0
+            for _ in range(times):
+                try:
+                    bucket.take(client)
+                    number += 1
+                except TooManyError:
+                    pass
+            return number
+
+        assert taken("10.0.0.1", 10) == 4  # two seconds' worth at once
+        assert taken("10.0.0.2", 10) == 4
+        clock[0] += 1.0
+        assert taken("10.0.0.1", 10) == 2
+        clock[0] += 1000.0
+        assert taken("10.0.0.1", 10) == 4
+        assert taken("2001:db8::1", 10) == 4
+        assert taken("2001:db8::ffff:1", 10) == 0  # the same customer
+        assert taken("2001:db8:0:1::1", 10) == 4
+        assert taken("testclient", 10) == 4
+        for number in range(rate.CLIENTS + 10):
+            bucket.take(f"name{number}")
+        assert len(bucket._buckets) == rate.CLIENTS
+    finally:
+        rate.time.monotonic = original
+
+
+def test_too_many_requests_are_told_when_to_come_again(open_client):
+    with open_client(settings=Settings(rate=2.0)) as client:
+        answers = [client.get(f"{API}/networks") for _ in range(8)]
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert answers[0].status_code == 200
+        assert refused
+        assert refused[0].headers["retry-after"] == "1"
+        assert client.get("/healthz").status_code == 200
