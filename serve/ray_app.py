@@ -25,28 +25,32 @@ HEALTH_PERIOD = 2.0  # seconds until a replica that is gone is noticed by who do
 LAST_CLICKS = 30.0  # seconds that a replica has for what it has begun, when it is to end
 
 
-@serve.deployment(
-    num_replicas=INGRESSES,
-    max_ongoing_requests=CALLS,
-    health_check_period_s=HEALTH_PERIOD,
-    graceful_shutdown_timeout_s=LAST_CLICKS,
-    ray_actor_options={"num_cpus": 0},
-)
-@serve.ingress()
 class Ingress:
-    """HTTP and WebSockets."""
+    """HTTP and WebSockets.
+
+    Args:
+        replicas: handle of the deployment that holds the sessions.
+        settings: of the cluster.
+    """
 
     def __init__(self, replicas: Any, settings: ClusterSettings) -> None:
         self._replicas, self._settings = replicas, settings
 
     def __serve_build_asgi_app__(self) -> Any:
+        """What Ray Serve calls in the process that answers."""
         service = RayService(self._replicas, open_store(self._settings.store))
         return create_app(service, self._settings.http_settings())
 
 
 def application(settings: ClusterSettings) -> Any:
     """The application, for ``ray.serve.run``."""
-    sessions = serve.deployment(SessionReplica).options(
+    common: dict[str, Any] = {
+        "max_ongoing_requests": CALLS,
+        "health_check_period_s": HEALTH_PERIOD,
+        "graceful_shutdown_timeout_s": LAST_CLICKS,
+    }
+    sessions: Any = serve.deployment(SessionReplica).options(
+        **common,
         ray_actor_options={"num_cpus": settings.cpus, "num_gpus": settings.gpus},
         num_replicas=None,
         autoscaling_config={
@@ -54,9 +58,6 @@ def application(settings: ClusterSettings) -> Any:
             "max_replicas": settings.max_replicas,
             "target_ongoing_requests": settings.busy,
         },
-        max_ongoing_requests=CALLS,
-        health_check_period_s=HEALTH_PERIOD,
-        graceful_shutdown_timeout_s=LAST_CLICKS,
         # A session's calls all go to one replica, which is found without asking anyone; with a replica more or less
         # only that one's share moves. Where it is gone, the next two on the ring take over.
         request_router_config=RequestRouterConfig(
@@ -64,4 +65,7 @@ def application(settings: ClusterSettings) -> Any:
             request_router_kwargs={"num_fallback_replicas": 2},
         ),
     )
-    return Ingress.bind(sessions.bind(settings), settings)
+    ingress: Any = serve.deployment(serve.ingress()(Ingress)).options(
+        **common, ray_actor_options={"num_cpus": 0}, num_replicas=INGRESSES
+    )
+    return ingress.bind(sessions.bind(settings), settings)

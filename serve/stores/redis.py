@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -133,16 +134,16 @@ class RedisStore(SessionStore):
     def append(self, id: str, revision: int, event: Event) -> None:
         # Its own mark tells this request, sent again, from another one with the same click.
         line = f"{uuid4().hex} {event.to_json()}"
-        arguments = _keys(id), [id, revision, line]
+        keys, arguments = _keys(id), [id, str(revision), line]
         copies = 0
         with self._reaching():
             if self._copies:
-                pipe = self._redis.pipeline(transaction=False)  # WAIT is about what this connection wrote
-                self._append(*arguments, client=pipe)
+                pipe: Any = self._redis.pipeline(transaction=False)  # WAIT is about what this connection wrote
+                self._append(keys, arguments, client=pipe)
                 pipe.execute_command("WAIT", self._copies, COPY_TIMEOUT_MS)
                 present, copies = pipe.execute()
             else:
-                present = self._append(*arguments)
+                present = self._append(keys, arguments)
         if present < 0:
             raise _unknown(id)
         if present != revision:
@@ -178,10 +179,10 @@ class RedisStore(SessionStore):
 
     def _field(self, id: str, name: str) -> bytes:
         with self._reaching():
-            found: bytes | None = self._redis.hget(_session(id), name)
+            found: Any = self._redis.hget(_session(id), name)
         if found is None:
             raise _unknown(id)
-        return found
+        return bytes(found)
 
     def _check_durable(self) -> None:
         try:
