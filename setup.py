@@ -25,6 +25,7 @@ SERVE = [
     "uvicorn>=0.30",
     "websockets>=14",
 ]
+RAY = ["ray[serve]>=2.60", "redis>=6"]  # 2.60: its router that keeps a session where it is
 EXPORT = ["torch>=2.6"]  # compares what it writes in ONNX Runtime: install it with "cpu" or "gpu"
 
 
@@ -89,12 +90,14 @@ setup(
         "plots": PLOTS,
         "eval": EVAL,
         "serve": SERVE,
+        "ray": [*SERVE, *RAY],
         "dev": [
             *CPU,
             *EVAL,
             *EXPORT,
             *OPENVINO,
             *PLOTS,
+            *RAY,
             *RTX,
             *SERVE,
             "axe-playwright-python>=0.1.4",  # says what on the page is not accessible

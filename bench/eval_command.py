@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     setting = prepare(args, console)
     folder = args.output or default_folder("eval", setting)
     journal = open_journal(folder, setting, setting.conditions, args.restart)
-    evaluation = click_all(console, setting, [(journal, setting.conditions)], args.workers)[0]
+    evaluation = click_all(console, setting, [(journal, setting.conditions)], args.workers, args.ray)[0]
 
     runs = [(named(evaluation), evaluation)]
     console.print(escape(described(evaluation)), soft_wrap=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..engine.network import Network
     from .datasets import Dataset, Target
     from .eval_record import Evaluation, Journal
-    from .evaluation import Conditions, NetworkSource, Result
+    from .evaluation import Conditions, Job, NetworkSource, Result
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,17 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     work.add_argument(
         "--workers",
         type=int,
-        default=1,
         metavar="N",
-        help="processes, each with the network, that share the cores (default 1)",
+        help="processes, each with the network, that share the cores (default 1; with --ray what the cluster has room "
+        "for, each with a core, or so many as --threads says)",
+    )
+    work.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="HOST:PORT",
+        help="on the machines of a Ray cluster, which all find network and data set at the same paths; without an "
+        "address the one that runs here, or a new one for as long as it takes (docs/cluster.md)",
     )
     work.add_argument("--restart", action="store_true", help="throw away what the output folder has, and begin anew")
 
@@ -151,9 +159,19 @@ def default_folder(word: str, setting: Setting) -> Path:
 
 
 def click_all(
-    console: Console, setting: Setting, runs: Sequence[tuple[Journal, Conditions]], workers: int
+    console: Console,
+    setting: Setting,
+    runs: Sequence[tuple[Journal, Conditions]],
+    workers: int | None,
+    cluster: str | None,
 ) -> list[Evaluation]:
     """Click on all objects that the journals do not have yet, under the conditions of each; shows how it goes.
+
+    Args:
+        console: where it is shown.
+        setting: what to click on, and the network.
+        runs: a journal for each of the conditions.
+        workers, cluster: ``--workers`` and ``--ray``.
 
     On Ctrl-C says what is kept, and raises it again.
     """
@@ -161,7 +179,6 @@ def click_all(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from .eval_record import Evaluation
-    from .evaluation import evaluate
     from .machine import facts
 
     missing = [
@@ -178,7 +195,7 @@ def click_all(
     try:
         with (
             Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
-            closing(evaluate([job for _, job in missing], setting.source, workers, setting.network)) as results,
+            closing(_results([job for _, job in missing], setting, workers, cluster)) as results,
         ):
             task = bar.add_task(str(running[id(runs[0][0])]), total=total, completed=total - len(missing))
             for number, result in results:
@@ -204,6 +221,21 @@ def click_all(
         )
         for journal, _ in runs
     ]
+
+
+def _results(
+    jobs: Sequence[Job], setting: Setting, workers: int | None, cluster: str | None
+) -> Generator[tuple[int, Result], None, None]:
+    from .evaluation import evaluate
+
+    if cluster is None:
+        return evaluate(jobs, setting.source, 1 if workers is None else workers, setting.network)
+    from .eval_ray import evaluate_on_ray
+
+    # What "auto" is here, it shall be on every machine: the journal says so.
+    network = setting.network
+    source = replace(setting.source, runtime=network.runtime, device=network.device)
+    return evaluate_on_ray(jobs, source, workers, cluster)
 
 
 def pictures_or_hint(console: Console, draw: Callable[[], list[str]]) -> list[str]:

@@ -222,24 +222,39 @@ def _in_processes(
             process.join()
 
 
+class Worker:
+    """What a worker does, wherever it runs: it opens the network at its first job, and answers whatever happens.
+
+    Args:
+        source: the network, with its number of threads.
+    """
+
+    def __init__(self, source: NetworkSource) -> None:
+        import cv2
+
+        if source.threads is not None:
+            cv2.setNumThreads(source.threads)
+        self._source = source
+        self._network: Network | None = None
+
+    def answer(self, job: Job) -> Result | MfpError | str:
+        """The result, an error of ours, or the traceback of another."""
+        try:
+            self._network = self._network or self._source.load()
+            return evaluate_target(self._network, *job)
+        except MfpError as error:
+            return error
+        except MemoryError:
+            return NetworkError("not enough memory for the network and a photograph; use fewer --workers")
+        except Exception:
+            return traceback.format_exc()
+
+
 def _work(pipe: Connection, source: NetworkSource, threads: int) -> None:
     """A worker: answers each (number, job) with (number, result or what went wrong), until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal's processes; the parent decides
-    import cv2
-
-    cv2.setNumThreads(threads)
-    network = None
+    worker = Worker(replace(source, threads=threads))
     with suppress(EOFError, OSError):
         while True:
-            number, (target, conditions) = pipe.recv()
-            outcome: Any
-            try:
-                network = network or replace(source, threads=threads).load()
-                outcome = evaluate_target(network, target, conditions)
-            except MfpError as error:
-                outcome = error
-            except MemoryError:
-                outcome = NetworkError("not enough memory for the network and a photograph; use fewer --workers")
-            except Exception:
-                outcome = traceback.format_exc()
-            pipe.send((number, outcome))
+            number, job = pipe.recv()
+            pipe.send((number, worker.answer(job)))

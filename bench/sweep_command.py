@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     folder = args.output or default_folder("sweep", setting)
     every = list(dict.fromkeys(conditions for panel in panels for _, conditions in panel.values))
     journals = [(open_journal(folder / folder_name(c), setting, c, args.restart), c) for c in every]
-    evaluations = dict(zip(every, click_all(console, setting, journals, args.workers), strict=True))
+    evaluations = dict(zip(every, click_all(console, setting, journals, args.workers, args.ray), strict=True))
 
     written = [str(evaluation.write(folder / folder_name(c) / RECORD)) for c, evaluation in evaluations.items()]
     runs = [

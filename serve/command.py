@@ -19,9 +19,11 @@ from ..engine.errors import OptionError, RuntimeMissingError, StoreError
 from ..engine.packaged import DEFAULT
 from .adapters.options import add_tool_options, source_of
 from .logs import FORMATS
+from .ray_command import add_ray_options
 from .settings import Limits, Settings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+BATCHING = {"auto": None, "on": True, "off": False}
 TOKEN = re.compile(r"[A-Za-z0-9._~+-]{8,}")  # what a header and a WebSocket's subprotocol can both carry
 
 
@@ -41,6 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_tool_options(parser)
     parser.add_argument(
         "--workers", type=_whole, help="clicks worked on side by side; default: one for two cores, at least 2"
+    )
+    parser.add_argument(
+        "--batching",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="clicks of several sessions that arrive together in one network pass; auto (default): with networks on a "
+        "GPU whose sessions are on the host (docs/cluster.md)",
     )
     keeping = parser.add_argument_group("sessions")
     keeping.add_argument(
@@ -87,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a name that requests may give for this server, beside localhost; repeat for more. For use behind a proxy",
     )
+    add_ray_options(parser)
     parser.add_argument("--log-format", choices=FORMATS, default="text", help="of the lines on stderr; default: text")
 
 
@@ -94,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
     settings = _settings(args)
     # What OpenCV refuses by itself, behind our own look at an image's header.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(args.max_image_pixels))
+    limits = Limits(image_pixels=args.max_image_pixels, sessions=args.max_sessions, memory=int(args.memory * 1e9))
     try:
         from .adapters import mounting
         from .app import create_app
@@ -102,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
         raise RuntimeMissingError(
             f"serving needs {error.name}, which is not installed; install it with: pip install 'mfp-engine[serve]'"
         ) from None
+    from .batching import batched
     from .networks import load_networks
     from .service import LocalService
     from .stores import open_store
@@ -112,8 +124,12 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     sources = args.network or [DEFAULT]
+    if args.ray is not None:
+        from .ray_command import run_on_ray
+
+        return run_on_ray(args, settings, limits, sources, BATCHING[args.batching])
     networks = load_networks(sources, args.runtime, device=args.device, threads=args.threads, precision=args.precision)
-    limits = Limits(image_pixels=args.max_image_pixels, sessions=args.max_sessions, memory=int(args.memory * 1e9))
+    networks = {name: batched(network, BATCHING[args.batching]) for name, network in networks.items()}
     store = open_store(args.store or default_store())
     tools = mounting.routers(networks, limits, source_of(args))
     app = create_app(LocalService(networks, store, limits, args.workers), settings, tools)

@@ -29,7 +29,9 @@ class Service(ABC):
     async def networks(self) -> list[NetworkEntry]: ...
 
     @abstractmethod
-    async def create(self, image: bytes, network: str | None, options: SessionOptions) -> SessionState: ...
+    async def create(
+        self, image: bytes, network: str | None, options: SessionOptions, id: str | None = None
+    ) -> SessionState: ...
 
     @abstractmethod
     async def act(self, id: str, event: Event, revision: int | None) -> Reply:
@@ -91,8 +93,10 @@ class LocalService(Service):
     async def networks(self) -> list[NetworkEntry]:
         return self.sessions.networks()
 
-    async def create(self, image: bytes, network: str | None, options: SessionOptions) -> SessionState:
-        return await self._aside(partial(self.sessions.create, image, network, options))
+    async def create(
+        self, image: bytes, network: str | None, options: SessionOptions, id: str | None = None
+    ) -> SessionState:
+        return await self._aside(partial(self.sessions.create, image, network, options, id))
 
     async def act(self, id: str, event: Event, revision: int | None) -> Reply:
         reply, waited = await self._turns.run(id, partial(self.sessions.act, id, event, revision))

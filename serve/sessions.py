@@ -75,13 +75,20 @@ class Sessions:
             for number, (name, network) in enumerate(self._networks.items())
         ]
 
-    def create(self, image: bytes, network: str | None = None, options: SessionOptions | None = None) -> SessionState:
+    def create(
+        self,
+        image: bytes,
+        network: str | None = None,
+        options: SessionOptions | None = None,
+        id: str | None = None,
+    ) -> SessionState:
         """A new session.
 
         Args:
             image: a photograph's file.
             network: a name, None for the default.
             options: of the session.
+            id: that nobody can guess; None: a new one.
 
         Raises:
             ImageError: it is no image, or damaged.
@@ -97,7 +104,7 @@ class Sessions:
         values = self._options(self._networks[name], options or SessionOptions())
         pixels, media_type = decode_upload(image, self._limits.image_pixels)
         record = SessionRecord(
-            id=token_urlsafe(16),
+            id=id or token_urlsafe(16),
             network=name,
             weights=self._networks[name].info.weights,
             options=values,

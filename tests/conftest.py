@@ -6,7 +6,11 @@ import importlib.util
 import json
 import os
 import pickle
+import shutil
+import socket
+import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
@@ -186,3 +190,51 @@ def host_kernels(host_cuda, made_once):
 def host_device(host_cuda, host_kernels):
     """``host_device(threads=64, blocks=4, backward=False, deferred=False)``: runs the kernels on the CPU."""
     return lambda **options: host_cuda.HostDevice(host_kernels, **options)
+
+
+@pytest.fixture(scope="session")
+def start_redis(tmp_path_factory):
+    """``start_redis(*flags)``: the port and the process of a Redis of its own, which keeps what it acknowledges."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("needs redis-server: apt-get install redis-server")
+    pytest.importorskip("redis")
+    started = []
+
+    def start(*flags, port=None, folder=None):
+        if port is None:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+        folder = folder or tmp_path_factory.mktemp("redis")
+        command = ["redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", folder, "--save", ""]
+        durable = ["--appendonly", "yes", "--appendfsync", "always"]
+        process = subprocess.Popen([str(word) for word in (*command, *durable, *flags)], stdout=subprocess.DEVNULL)
+        started.append(process)
+        while process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                return port, process
+            except OSError:
+                time.sleep(0.01)
+        raise RuntimeError(f"redis-server ended with {process.returncode}")
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def redis_port(start_redis):
+    """The port of a Redis that the tests share."""
+    return start_redis()[0]
+
+
+@pytest.fixture
+def redis_url(redis_port):
+    """The URL of an empty database there."""
+    import redis
+
+    with redis.Redis(port=redis_port) as connection:
+        connection.flushall()
+    return f"redis://127.0.0.1:{redis_port}/0"

@@ -21,8 +21,10 @@ def record(id):
     return SessionRecord(id, "lite0", "sha256:1", dict(OPTIONS), 640, 480, "image/jpeg", 123.0)
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "redis"])
 def url(request, tmp_path):
+    if request.param == "redis":
+        return request.getfixturevalue("redis_url")
     return f"sqlite:///{tmp_path / 'folder' / 'sessions.sqlite'}"
 
 

@@ -1,0 +1,235 @@
+"""Sessions in Redis: for replicas on several machines."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+from uuid import uuid4
+
+from ...engine.errors import OptionError, RevisionError, RuntimeMissingError, StoreError, UnknownSessionError
+from ..events import Event, SessionRecord
+from . import SessionStore
+
+PREFIX = "mfp:"
+IN_USE = PREFIX + "in_use"  # sorted set: id → when it was used last, in seconds of Redis's clock, which replicas share
+EXPECTED = "expected a store like redis://HOST:6379/0, or redis://HOST:6379/0?copies=1"
+TIMEOUT = 10.0  # seconds for an answer
+COPY_TIMEOUT_MS = 5000  # for replicas to have an event
+EXPIRED_AT_ONCE = 100  # sessions: Redis does nothing else meanwhile
+
+# A script runs as one: nothing comes between its check and its change. (A transaction would too, but a Redis that runs
+# full takes none, not even to read or to delete.) KEYS: session, log, in_use.
+NOW = "local t = redis.call('TIME') local now = t[1] + t[2] / 1e6 "
+# A request that is sent again, because the answer to it was lost, finds its own work and is content.
+CREATE = (
+    NOW
+    + """
+local present = redis.call('HGET', KEYS[1], 'record')
+if present then return present == ARGV[2] and 1 or 0 end
+redis.call('HSET', KEYS[1], 'record', ARGV[2], 'image', ARGV[3])
+redis.call('ZADD', KEYS[3], now, ARGV[1])
+return 1
+"""
+)
+APPEND = (
+    NOW
+    + """
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+local length, expected = redis.call('LLEN', KEYS[2]), tonumber(ARGV[2])
+if length == expected + 1 and redis.call('LINDEX', KEYS[2], -1) == ARGV[3] then return expected end
+if length == expected then
+    redis.call('RPUSH', KEYS[2], ARGV[3])
+    redis.call('ZADD', KEYS[3], now, ARGV[1])
+end
+return length
+"""
+)
+REVISION = "if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end return redis.call('LLEN', KEYS[2])"
+EVENTS = "if redis.call('EXISTS', KEYS[1]) == 0 then return false end return redis.call('LRANGE', KEYS[2], 0, -1)"
+DELETE = "redis.call('ZREM', KEYS[3], ARGV[1]) return redis.call('UNLINK', KEYS[1], KEYS[2])"
+TOUCH = NOW + "redis.call('ZADD', KEYS[3], 'XX', now, ARGV[1])"
+EXPIRE = (
+    NOW
+    + """
+local ids = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', '(' .. (now - ARGV[1]), 'LIMIT', 0, ARGV[2])
+for _, id in ipairs(ids) do
+    redis.call('UNLINK', ARGV[3] .. id, ARGV[4] .. id)
+    redis.call('ZREM', KEYS[3], id)
+end
+return ids
+"""
+)
+
+
+class RedisStore(SessionStore):
+    """See :class:`~mfp.serve.stores.SessionStore`.
+
+    An event is as durable as Redis is told to be: with ``appendfsync always`` it is on disk when it is acknowledged,
+    with ``everysec`` a power failure takes the last second. Keys carry no time to live: a Redis that runs full then
+    refuses new sessions, and never drops old ones, whatever its eviction policy for such keys.
+
+    Args:
+        url: ``redis://[user:password@]host:port/database``, ``rediss://`` for TLS. With ``?copies=N`` an event is
+            acknowledged once N replicas of that Redis have it as well. Other options are those of redis-py.
+
+    Raises:
+        StoreError: it cannot be reached.
+        OptionError: the URL is not understood.
+        RuntimeMissingError: the package ``redis`` is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            import redis
+            from redis.backoff import ExponentialBackoff
+            from redis.retry import Retry
+        except ImportError:
+            raise RuntimeMissingError("redis:// needs the package redis; install it with: pip install redis") from None
+        address, self._name, self._copies = _parsed(url)
+        self._errors = redis.RedisError
+        retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 3)
+        try:
+            self._redis = redis.Redis.from_url(
+                address, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=retry
+            )
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"{EXPECTED}, got {self._name} with options that are none: {error}") from None
+        script = self._redis.register_script
+        self._create, self._append, self._delete, self._touch = map(script, (CREATE, APPEND, DELETE, TOUCH))
+        self._revision, self._events, self._expire = map(script, (REVISION, EVENTS, EXPIRE))
+        with self._reaching():
+            self._redis.ping()
+        self._check_durable()
+
+    def create(self, record: SessionRecord, image: bytes) -> None:
+        with self._reaching():
+            made = self._create(_keys(record.id), [record.id, record.to_json(), image])
+        if not made:
+            raise StoreError(f"there is a session {record.id!r} already")
+
+    def record(self, id: str) -> SessionRecord:
+        return SessionRecord.from_json(self._field(id, "record"))
+
+    def image(self, id: str) -> bytes:
+        return self._field(id, "image")
+
+    def events(self, id: str) -> list[Event]:
+        with self._reaching():
+            lines = self._events(_keys(id))
+        if lines is None:
+            raise _unknown(id)
+        return [Event.from_json(line.partition(b" ")[2]) for line in lines]
+
+    def revision(self, id: str) -> int:
+        with self._reaching():
+            present = int(self._revision(_keys(id)))
+        if present < 0:
+            raise _unknown(id)
+        return present
+
+    def append(self, id: str, revision: int, event: Event) -> None:
+        # Its own mark tells this request, sent again, from another one with the same click.
+        line = f"{uuid4().hex} {event.to_json()}"
+        keys, arguments = _keys(id), [id, str(revision), line]
+        copies = 0
+        with self._reaching():
+            if self._copies:
+                pipe: Any = self._redis.pipeline(transaction=False)  # WAIT is about what this connection wrote
+                self._append(keys, arguments, client=pipe)
+                pipe.execute_command("WAIT", self._copies, COPY_TIMEOUT_MS)
+                present, copies = pipe.execute()
+            else:
+                present = self._append(keys, arguments)
+        if present < 0:
+            raise _unknown(id)
+        if present != revision:
+            raise RevisionError(f"expected the session at revision {revision}, it is at {present}")
+        if copies < self._copies:
+            raise StoreError(f"{self._name}: expected {self._copies} replicas to have the event, {copies} do")
+
+    def delete(self, id: str) -> None:
+        with self._reaching():
+            removed = self._delete(_keys(id), [id])
+        if not removed:
+            raise _unknown(id)
+
+    def touch(self, id: str) -> None:
+        with self._reaching():
+            self._touch(_keys(id), [id])
+
+    def expire(self, older_than: float) -> list[str]:
+        expired: list[str] = []
+        while True:
+            with self._reaching():
+                ids = self._expire(_keys(""), [older_than, EXPIRED_AT_ONCE, _session(""), _log("")])
+            expired += [id.decode() for id in ids]
+            if len(ids) < EXPIRED_AT_ONCE:
+                return expired
+
+    def count(self) -> int:
+        with self._reaching():
+            return int(self._redis.zcard(IN_USE))
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def _field(self, id: str, name: str) -> bytes:
+        with self._reaching():
+            found: Any = self._redis.hget(_session(id), name)
+        if found is None:
+            raise _unknown(id)
+        return bytes(found)
+
+    def _check_durable(self) -> None:
+        try:
+            settings = self._redis.config_get("appendonly")
+        except self._errors:  # hosted ones do not tell
+            return
+        if settings.get("appendonly") == "no":
+            warnings.warn(
+                f"{self._name} keeps no append-only file: when it ends, acknowledged clicks are lost. "
+                "Start it with --appendonly yes, and --appendfsync always or everysec",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except self._errors as error:
+            raise StoreError(f"{self._name}: {error}; expected a Redis that can be reached and written") from error
+
+
+def _parsed(url: str) -> tuple[str, str, int]:
+    """The URL for the library, its name without user and password, and the number of copies."""
+    try:
+        parts = urlsplit(url)
+        name = f"{parts.hostname}:{parts.port or 6379}{parts.path or '/0'}"
+        query = parse_qs(parts.query, strict_parsing=bool(parts.query))
+    except ValueError as error:
+        raise OptionError(f"{EXPECTED}: {error}") from None
+    copies = query.pop("copies", ["0"])[-1]
+    if not parts.hostname or not re.fullmatch(r"(/\d*)?", parts.path) or not copies.isdecimal():
+        raise OptionError(f"{EXPECTED}, got {name} with copies={copies}")
+    return urlunsplit(parts._replace(query=urlencode(query, doseq=True))), name, int(copies)
+
+
+def _session(id: str) -> str:
+    return f"{PREFIX}session:{id}"
+
+
+def _log(id: str) -> str:
+    return f"{PREFIX}log:{id}"
+
+
+def _keys(id: str) -> list[str]:
+    return [_session(id), _log(id), IN_USE]
+
+
+def _unknown(id: str) -> UnknownSessionError:
+    return UnknownSessionError(f"no session {id!r}: it was deleted, expired, or never was; create a new one")
