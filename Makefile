@@ -7,11 +7,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 # errors that CUDA returns are what some tests are about
 SANITIZED := --report-api-errors no --error-exitcode 1 $(BIN)/python -m pytest -m gpu tests/kernels
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal
 CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake
-CTEST := $(BIN)/ctest
+CTEST := $(BIN)/ctest --output-on-failure --test-dir
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-gpu cpp cpp-sanitized lint types clean
+.PHONY: demo test test-slow test-gpu cpp cpp-build cpp-sanitized lint types clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p demo
@@ -21,10 +22,15 @@ demo: $(VENV)/demo.stamp
 		--pos 120,330 --pos 220,110
 
 test: $(VENV)/dev.stamp
-	$(BIN)/pytest
+	$(PYTEST)
+	@if command -v $(CXX) >/dev/null; then set -x; $(MAKE) cpp-build && $(CTEST) build/cpp -LE slow; \
+	else echo "the engine in C++ was left out: there is no $(CXX); install it, or say make test CXX=clang++"; fi
 
+# what `make test` leaves out
 test-slow: $(VENV)/dev.stamp
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
+	@if command -v $(CXX) >/dev/null; then set -x; \
+		$(MAKE) cpp-build build/cpp-networks.stamp && $(CTEST) build/cpp -L slow; fi
 
 # where a CUDA GPU is at hand; MFP_GRABCUT=FOLDER clicks on all of GrabCut's photographs too
 test-gpu: $(VENV)/gpu.stamp
@@ -34,21 +40,23 @@ test-gpu: $(VENV)/gpu.stamp
 	else echo "compute-sanitizer is not on PATH: it comes with the CUDA toolkit. The kernels ran without it."; fi
 
 # the engine in C++: configures, builds and tests it, with OpenVINO of the environment and the three real networks
-cpp: build/cpp-data.stamp
+cpp: cpp-build build/cpp-networks.stamp
+	$(CTEST) build/cpp
+
+cpp-build: build/cpp-data.stamp
 	$(CMAKE) -S engine/cpp -B build/cpp -G Ninja -DMFP_PYTHON=$(CURDIR)/$(BIN)/python -DMFP_TEST_DATA=$(CURDIR)/build/cpp-data
 	$(CMAKE) --build build/cpp
-	$(CTEST) --test-dir build/cpp --output-on-failure
 
 # AddressSanitizer and UBSan on everything, ThreadSanitizer on the threads
 cpp-sanitized: build/cpp-tools.stamp
 	$(CMAKE) -S engine/cpp -B build/cpp-asan -G Ninja -DMFP_PYTHON=$(CURDIR)/$(BIN)/python -DMFP_EXAMPLES=OFF \
 		-DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-O1 -DMFP_SANITIZE=address,undefined
 	$(CMAKE) --build build/cpp-asan
-	$(CTEST) --test-dir build/cpp-asan --output-on-failure
+	$(CTEST) build/cpp-asan
 	$(CMAKE) -S engine/cpp -B build/cpp-tsan -G Ninja -DMFP_PYTHON=$(CURDIR)/$(BIN)/python -DMFP_EXAMPLES=OFF \
 		-DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-O1 -DMFP_SANITIZE=thread
 	$(CMAKE) --build build/cpp-tsan --target test_threads
-	$(CTEST) --test-dir build/cpp-tsan --output-on-failure -R threads
+	$(CTEST) build/cpp-tsan -R threads
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -86,6 +94,10 @@ build/cpp-tools.stamp: $(VENV)/dev.stamp
 
 build/cpp-data.stamp: build/cpp-tools.stamp tests/cpp/make_data.py
 	$(BIN)/python tests/cpp/make_data.py build/cpp-data
+	@touch $@
+
+build/cpp-networks.stamp: build/cpp-data.stamp
+	$(BIN)/python tests/cpp/make_data.py build/cpp-data networks
 	@touch $@
 
 clean:

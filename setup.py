@@ -84,6 +84,7 @@ setup(
             "nvidia-cuda-nvrtc>=13",  # compiles the kernels in tests, without a GPU
             "pillow>=10",
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "ruff>=0.8",
         ],
     },

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import pickle
 import sys
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from mfp import Click, load_network, read_image
 
 GOLDEN = Path(__file__).parent / "golden"
+
+# PyTorch's, also in processes that tests start: on a busy machine two threads wait for each other far longer than they
+# save, and `make test` runs two tests at a time. Read when PyTorch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -89,44 +96,50 @@ def golden_module():
     return cache(golden_network)
 
 
-@pytest.fixture(scope="module")
-def one_thread():
-    """PyTorch on one thread: on a busy machine two wait for each other far longer than they save."""
-    torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """``made_once(name, make)``: what ``make(folder)`` returned, once for all processes of a run."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of the run
+    folder /= "made_once"
+    folder.mkdir(exist_ok=True)
+
+    def get(name, make):
+        kept = folder / f"{name}.pickle"
+        with FileLock(folder / f"{name}.lock"):
+            if not kept.exists():
+                kept.write_bytes(pickle.dumps(make(folder)))
+            return pickle.loads(kept.read_bytes())  # noqa: S301  this run wrote it
+
+    return get
 
 
 @pytest.fixture(scope="session")
-def exported(golden_module, tmp_path_factory):
+def exported(golden_module, made_once):
     """``exported(backbone, any_size=False)``: the report of its export, made once."""
-    folder = tmp_path_factory.mktemp("exported")
-    reports = {}
 
+    @cache
     def export(backbone, any_size=False):
-        if (backbone, any_size) not in reports:
-            from mfp.export.onnx_export import export_module
+        from mfp.export.onnx_export import export_module
 
-            path = folder / f"{backbone}{'_any' if any_size else ''}.onnx"
-            reports[backbone, any_size] = export_module(golden_module(backbone), path, any_size=any_size)
-        return reports[backbone, any_size]
+        name = f"{backbone}{'_any' if any_size else ''}"
+        return made_once(
+            name, lambda folder: export_module(golden_module(backbone), folder / f"{name}.onnx", any_size=any_size)
+        )
 
     return export
 
 
 @pytest.fixture(scope="session")
-def converted(exported):
+def converted(exported, made_once):
     """``converted(backbone)``: the report of its conversion to FP16, made once."""
-    reports = {}
 
+    @cache
     def convert(backbone):
-        if backbone not in reports:
-            from mfp.export.convert import convert_onnx
+        from mfp.export.convert import convert_onnx
 
-            reports[backbone] = convert_onnx(exported(backbone).path)
-        return reports[backbone]
+        return made_once(f"{backbone}_fp16", lambda _: convert_onnx(exported(backbone).path))
 
     return convert
 
@@ -161,11 +174,11 @@ def host_cuda():
 
 
 @pytest.fixture(scope="session")
-def host_kernels(host_cuda, tmp_path_factory):
+def host_kernels(host_cuda, made_once):
     """The kernels, compiled for the CPU."""
-    library = tmp_path_factory.mktemp("host_cuda") / "kernels.so"
+    source, flags = host_cuda.HERE / "kernels.cpp", ("-O2", "-shared", "-fPIC")
     return host_cuda.HostKernels(
-        host_cuda.compile_cpp(host_cuda.HERE / "kernels.cpp", library, "-O2", "-shared", "-fPIC")
+        made_once("kernels", lambda folder: host_cuda.compile_cpp(source, folder / "kernels.so", *flags))
     )
 
 

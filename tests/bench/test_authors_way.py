@@ -8,8 +8,6 @@ torch = pytest.importorskip("torch")
 from mfp.bench.authors_modulation import disk_maps, modulate  # noqa: E402
 from mfp.bench.authors_way import AuthorsWay  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def as_torch(network):
     """A network of the engine as one on PyTorch's tensors."""

@@ -18,7 +18,6 @@ from mfp.engine import cli  # noqa: E402
 from mfp.engine.errors import ImageError, MfpError, OptionError  # noqa: E402
 from mfp.engine.network import RUNTIMES  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 METHOD = (Path(__file__).parents[2] / "docs/method.md").read_text("utf-8")
 
 
@@ -39,7 +38,6 @@ def finished(golden, tmp_path_factory):
             raise KeyboardInterrupt
 
     patch.setattr(LatencyRun, "_tell", interrupt)
-    patch.setenv("OMP_NUM_THREADS", "1")  # of processes that are started: they need not be fast, and may not be alone
     arguments = ["--checkpoint", checkpoint, "--backbone", "vit_b", "--device", "cpu", "--runtime", "onnxruntime"]
     arguments += ["--clicks", "10", "--warmup", "1", "--sessions", "1,2", "--image", "90x120", "--output", str(path)]
     try:

@@ -1,8 +1,8 @@
-"""What the C++ tests read: ``python tests/cpp/make_data.py FOLDER``.
+"""What the C++ tests read: ``python tests/cpp/make_data.py FOLDER [networks]``.
 
-Writes photographs as PPM, the golden trajectories as text and float32 files, and the ONNX files of the three real
-backbones with the weights that the trajectories were recorded with. Networks that are there already are left alone:
-exporting takes a minute.
+Writes photographs as PPM and the golden trajectories as text and float32 files. With ``networks`` also the ONNX files
+of the three real backbones, with the weights that the trajectories were recorded with, which takes a minute; those that
+are there already are left alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ GOLDEN = TESTS / "golden"
 BACKBONES = ("hrnet18", "resnet34", "vit_b")
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, with_networks: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("astronaut", "coffee"):
         write_photograph(folder, name)
@@ -44,7 +44,8 @@ def main(folder: Path) -> None:
             maps=data["prob_stride8"],
             passes=[2] + [1] * (len(data["clicks"]) - 1),
         )
-        write_network(folder / f"{backbone}.onnx", backbone)
+        if with_networks:
+            write_network(folder / f"{backbone}.onnx", backbone)
 
 
 def write_photograph(folder: Path, name: str) -> None:
@@ -79,4 +80,4 @@ def write_network(path: Path, backbone: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:] == ["networks"])

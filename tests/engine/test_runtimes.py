@@ -58,8 +58,9 @@ def open_network():
 
             if not has_bf16():
                 pytest.skip("this processor has no BF16")
-        source = module() if runtime.startswith("torch") else file()
-        return load_network(source, runtime, "cpu", precision=precision)
+        if runtime.startswith("torch"):
+            return load_network(module(), runtime, "cpu", precision=precision)
+        return load_network(file(), runtime, "cpu", precision=precision, threads=1)  # several run at once below
 
     return open_it
 

@@ -4,11 +4,6 @@ import pytest
 import torch
 
 
-@pytest.fixture(scope="module", autouse=True)
-def always_one_thread(one_thread):
-    """See there."""
-
-
 @pytest.fixture(scope="session")
 def golden_tensors(golden_inputs):
     """The same as ``golden_inputs``, as tensors."""
