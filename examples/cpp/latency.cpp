@@ -1,5 +1,5 @@
 // Milliseconds of first and later clicks, as a record like those of bench/results:
-//     latency NETWORK.onnx PHOTOGRAPH [CLICKS [THREADS]]      prints JSON; percentiles go to stderr
+//     latency NETWORK PHOTOGRAPH [CLICKS [THREADS]]      prints JSON; percentiles go to stderr
 // Each session takes one first click and ten later ones, until there are CLICKS later ones.
 #include <chrono>
 #include <cstdio>
@@ -24,8 +24,8 @@ void print_clicks(const char* name, const std::vector<mfp::Timing>& clicks) {
         const mfp::Timing& t = clicks[i];
         std::printf(
             "%s\n    {\"crop\": %.6f, \"encode\": %.6f, \"modulate\": %.6f, \"network\": %.6f, \"paste\": %.6f, "
-            "\"passes\": %d, \"total\": %.6f}",
-            i ? "," : "", t.crop, t.encode, t.modulate, t.network, t.paste, t.passes, t.total());
+            "\"device\": %.6f, \"passes\": %d, \"total\": %.6f}",
+            i ? "," : "", t.crop, t.encode, t.modulate, t.network, t.paste, t.device, t.passes, t.total());
     }
     std::printf("\n   ],\n");
 }
@@ -55,7 +55,7 @@ std::string quoted(const std::string& text) {
 
 int main(int count, char** arguments) {
     if (count < 3) {
-        std::fprintf(stderr, "expected: latency NETWORK.onnx PHOTOGRAPH [CLICKS [THREADS]]\n");
+        std::fprintf(stderr, "expected: latency NETWORK PHOTOGRAPH [CLICKS [THREADS]]\n");
         return 2;
     }
     const auto wanted = static_cast<std::size_t>(std::max(count > 3 ? std::atoi(arguments[3]) : 20, 1));
@@ -96,9 +96,10 @@ int main(int count, char** arguments) {
             wanted, photograph.height, photograph.width, options.threads);
         std::printf(
             "   \"backbone\": %s,\n   \"name\": %s,\n   \"way\": \"engine\",\n   \"runtime\": %s,\n   \"precision\": "
-            "%s,\n   \"device\": \"cpu\",\n   \"cold\": {\"load_s\": %.6f, \"first_click_ms\": %.6f},\n",
+            "%s,\n   \"device\": %s,\n   \"cold\": {\"load_s\": %.6f, \"first_click_ms\": %.6f},\n",
             quoted(info.backbone).c_str(), quoted("C++, " + network->runtime() + " " + info.precision).c_str(),
-            quoted(network->runtime()).c_str(), quoted(info.precision).c_str(), load, cold);
+            quoted(network->runtime()).c_str(), quoted(info.precision).c_str(), quoted(network->device()).c_str(), load,
+            cold);
         print_clicks("first", first);
         print_clicks("later", later);
         std::printf("   \"stages\": null\n  }\n ],\n \"finished\": true\n}\n");

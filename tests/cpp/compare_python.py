@@ -34,7 +34,7 @@ class Image(ctypes.Structure):
 
 
 class Timing(ctypes.Structure):
-    _fields_ = [*((stage, ctypes.c_double) for stage in ("crop", "encode", "modulate", "network", "paste"))]
+    _fields_ = [*((stage, ctypes.c_double) for stage in ("crop", "encode", "modulate", "network", "paste", "device"))]
     _fields_ += [("passes", ctypes.c_int)]
 
 

@@ -22,7 +22,7 @@ int main(int count, char** arguments) {
     mfp_error error = {MFP_OK, ""};
     mfp_network* network = NULL;
     mfp_session* session = NULL;
-    mfp_network_options network_options = {NULL, NULL, 0};
+    mfp_network_options network_options = {NULL, NULL, 0, 0};
     mfp_session_options options;
     mfp_timing timing;
     const mfp_image image = {pixels, HEIGHT, WIDTH, 3, 0};

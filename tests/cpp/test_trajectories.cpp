@@ -1,12 +1,16 @@
 // The release's trajectories: regions exactly, maps within 2e-3 everywhere and 1e-4 on average
 // (tests/golden/README.md). Arguments: runtime, folder of make_data.py, network file, then names of trajectories.
-// The runtime "twin" is the first there is, in sessions as on a GPU, on the twin.
+// The runtime "twin" is the first there is, in sessions as on a GPU, on the twin; "cuda" the same on a GPU, all but the
+// network. Ends with 77 where there is no GPU to run on.
 #include <cmath>
 #include <cstdio>
 
 #include "../../examples/cpp/pictures.hpp"
 #include "check.hpp"
 #include "twin.hpp"
+#ifdef HAS_CUDA
+#include "on_cuda.hpp"
+#endif
 
 namespace {
 
@@ -88,11 +92,20 @@ int main(int count, char** arguments) {
         std::fprintf(stderr, "expected: RUNTIME FOLDER NETWORK NAME…\n");
         return 2;
     }
+    const std::string runtime = arguments[1];
     mfp::NetworkOptions options;
-    const bool on_a_twin = std::string(arguments[1]) == "twin";
-    if (!on_a_twin) options.runtime = arguments[1];
-    auto network = mfp::Network::load(arguments[3], options);
-    if (on_a_twin) network = on_twin(network, std::make_shared<TwinDevice>(true, 8));
+    if (runtime != "twin" && runtime != "cuda") options.runtime = runtime;
+    std::shared_ptr<const mfp::Network> network;
+    try {
+        network = mfp::Network::load(arguments[3], options);
+        if (runtime == "twin") network = on_twin(network, std::make_shared<TwinDevice>(true, 8));
+#ifdef HAS_CUDA
+        if (runtime == "cuda") network = on_cuda(network, mfp::open_cuda_device(0));
+#endif
+    } catch (const mfp::RuntimeMissingError& error) {
+        std::printf("skipped: %s\n", error.what());
+        return 77;
+    }
     for (int i = 4; i < count; ++i) check_trajectory(arguments[2], arguments[i], network);
     return report();
 }

@@ -84,6 +84,7 @@ mfp_status mfp_network_load(const char* path, const mfp_network_options* options
         if (options && options->runtime) chosen.runtime = options->runtime;
         if (options && options->precision) chosen.precision = options->precision;
         if (options) chosen.threads = options->threads;
+        if (options) chosen.gpu = options->gpu;
         *network = new mfp_network{mfp::Network::load(path, chosen)};
     });
 }
@@ -181,6 +182,7 @@ mfp_status mfp_session_timing(const mfp_session* session, mfp_timing* timing, mf
         const auto found = needed(session, "a session")->session.timing();
         needed(timing, "a place for the timing");
         if (!found) throw mfp::SessionError("there is no timing before the first click: click first");
-        *timing = {found->crop, found->encode, found->modulate, found->network, found->paste, found->passes};
+        *timing = {found->crop,  found->encode, found->modulate, found->network,
+                   found->paste, found->device, found->passes};
     });
 }

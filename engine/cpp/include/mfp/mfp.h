@@ -47,9 +47,10 @@ typedef struct mfp_error {
 
 /** Zeros are the defaults. */
 typedef struct mfp_network_options {
-    const char* runtime;   /**< null or "auto", or "openvino", "onnxruntime" */
+    const char* runtime;   /**< null or "auto", or "openvino", "onnxruntime", "tensorrt", "tensorrt-rtx" */
     const char* precision; /**< null: the file's; "fp32", "fp16", "bf16" */
     int threads;           /**< 0: the runtime decides */
+    int gpu;               /**< number of the GPU, for plans */
 } mfp_network_options;
 
 /** 8 bits a channel, interleaved: grey (1), RGB (3) or RGBA (4). */
@@ -71,13 +72,13 @@ typedef struct mfp_session_options {
     const uint8_t* initial_mask; /**< null, or one byte a pixel of the image's size: 0 and 1, or 0 and 255 */
 } mfp_session_options;
 
-/** Milliseconds of the last click, by stage. */
+/** Milliseconds of the last click, by stage; on a GPU `device` is all of them together. */
 typedef struct mfp_timing {
-    double crop, encode, modulate, network, paste;
+    double crop, encode, modulate, network, paste, device;
     int passes;
 } mfp_timing;
 
-/** Reads and compiles an .onnx file. `options` may be null. `network` receives the handle. */
+/** Reads and compiles an .onnx file, or opens a .plan on a GPU. `options` may be null. `network` receives the handle. */
 mfp_status mfp_network_load(const char* path, const mfp_network_options* options, mfp_network** network,
                             mfp_error* error);
 /** Size that the network is fixed to; 0 and 0 where it takes any. */

@@ -120,6 +120,7 @@ public:
 
     const NetworkInfo& info() const;                      ///< valid as long as the network
     const std::string& runtime() const;                   ///< the one that runs it
+    std::string device() const;                           ///< "cpu" or "cuda:0"
     const Backend& backend() const { return *backend_; }  ///< the library's own use
 
 private:
