@@ -62,8 +62,8 @@ cpp-sanitized: build/cpp-tools.stamp
 	$(CTEST) build/cpp-asan
 	$(CMAKE) -S engine/cpp -B build/cpp-tsan -G Ninja -DMFP_PYTHON=$(CURDIR)/$(BIN)/python -DMFP_EXAMPLES=OFF \
 		-DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-O1 -DMFP_SANITIZE=thread
-	$(CMAKE) --build build/cpp-tsan --target test_threads
-	$(CTEST) build/cpp-tsan -R threads
+	$(CMAKE) --build build/cpp-tsan --target test_threads test_device
+	$(CTEST) build/cpp-tsan -R 'threads|device'
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

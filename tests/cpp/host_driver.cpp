@@ -38,13 +38,11 @@ constexpr int threads = 32;  // of a block: few, as every barrier costs; the ker
 
 std::mutex mutex;
 CUctx_st primary;
-std::map<char*, std::size_t> alive;                       // memory of either kind
-thread_local std::vector<CUcontext> current;              // contexts of this thread, the current one last
-thread_local CUstream recording = nullptr;                // stream that this thread records
+std::map<char*, std::size_t> alive;           // memory of either kind
+thread_local std::vector<CUcontext> current;  // contexts of this thread, the current one last
+thread_local CUstream recording = nullptr;    // stream that this thread records
 
-CUresult demand_context() {
-    return current.empty() || !primary.held ? CUDA_ERROR_INVALID_CONTEXT : CUDA_SUCCESS;
-}
+CUresult demand_context() { return current.empty() || !primary.held ? CUDA_ERROR_INVALID_CONTEXT : CUDA_SUCCESS; }
 
 // Of calls that a recording does not allow.
 CUresult demand_no_recording() {
@@ -210,15 +208,17 @@ CUresult cuLaunchKernel(CUfunction function, unsigned blocks, unsigned items, un
                         unsigned, CUstream stream, void** given, void**) {
     const std::string name = function->name;
     if (name == "mfp_unpack") {
-        return put(stream, [=, bits = *static_cast<unsigned**>(given[0]), mask = *static_cast<unsigned char**>(given[1]),
-                            height = *static_cast<int*>(given[2]), width = *static_cast<int*>(given[3])]() mutable {
-            void* arguments[] = {&bits, &mask, &height, &width};
-            if (mfp_launch(name.c_str(), static_cast<int>(blocks), 1, threads, 0, arguments)) std::abort();
-        });
+        return put(stream,
+                   [=, bits = *static_cast<unsigned**>(given[0]), mask = *static_cast<unsigned char**>(given[1]),
+                    height = *static_cast<int*>(given[2]), width = *static_cast<int*>(given[3])]() mutable {
+                       void* arguments[] = {&bits, &mask, &height, &width};
+                       if (mfp_launch(name.c_str(), static_cast<int>(blocks), 1, threads, 0, arguments)) std::abort();
+                   });
     }
     return put(stream, [=, lane = *static_cast<MfpLane*>(given[0]), block = *static_cast<void**>(given[1])]() mutable {
         void* arguments[] = {&lane, &block};
-        if (mfp_launch(name.c_str(), static_cast<int>(blocks), static_cast<int>(items), threads, 0, arguments)) std::abort();
+        if (mfp_launch(name.c_str(), static_cast<int>(blocks), static_cast<int>(items), threads, 0, arguments))
+            std::abort();
     });
 }
 
@@ -267,7 +267,8 @@ CUresult cuStreamDestroy(CUstream stream) {
 CUresult cuStreamSynchronize(CUstream) { return demand_no_recording(); }
 
 CUresult cuStreamBeginCapture(CUstream stream, CUstreamCaptureMode mode) {
-    if (!stream || recording || mode != CU_STREAM_CAPTURE_MODE_THREAD_LOCAL) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    if (!stream || recording || mode != CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     stream->records = true;
     recording = stream;
     return demand_context();

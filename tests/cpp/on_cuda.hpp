@@ -8,7 +8,9 @@
 class OnCuda : public mfp::GpuBackend {
 public:
     OnCuda(std::shared_ptr<const mfp::Network> network, std::shared_ptr<mfp::CudaDevice> device)
-        : GpuBackend("host-function", network->info(), device), network_(std::move(network)), device_(std::move(device)) {}
+        : GpuBackend("host-function", network->info(), device),
+          network_(std::move(network)),
+          device_(std::move(device)) {}
 
     std::unique_ptr<mfp::Worker> worker() const override { return std::make_unique<HostWorker>(network_, device_); }
 
@@ -35,7 +37,8 @@ private:
             tensors.logits = reinterpret_cast<float*>(at);
             const mfp::Driver& cuda = device->context->driver();
             const mfp::CudaContext::Current current(*device->context);
-            cuda.check(cuda.cuLaunchHostFunc(static_cast<CUstream>(stream), run, this), "a function of the host is put");
+            cuda.check(cuda.cuLaunchHostFunc(static_cast<CUstream>(stream), run, this),
+                       "a function of the host is put");
             device->copy_in(t.logits, tensors.logits, area, stream);
         }
 

@@ -39,8 +39,8 @@ std::string answer(const Json& request) {
         return "";
     }
     if (what == "refusal") {
-        const mfp::PlanPlace here{text_of(request, "flavour"), text_of(request, "version"), text_of(request, "capability"),
-                                  request.find("trusted")->boolean, ""};
+        const mfp::PlanPlace here{text_of(request, "flavour"), text_of(request, "version"),
+                                  text_of(request, "capability"), request.find("trusted")->boolean, ""};
         return mfp::plan_refusal(path, *request.find("metadata"), here, text_of(request, "complaints"));
     }
     if (what == "contract") {

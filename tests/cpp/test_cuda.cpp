@@ -17,7 +17,10 @@ void click_all(mfp::Session& session) {
 
 struct Fixture {
     explicit Fixture(std::shared_ptr<mfp::CudaDevice> on)
-        : device(std::move(on)), host(fake_network()), network(on_cuda(host, device)), pixels(noise_image(height, width, 3, 5)) {
+        : device(std::move(on)),
+          host(fake_network()),
+          network(on_cuda(host, device)),
+          pixels(noise_image(height, width, 3, 5)) {
         small.size = mfp::Size{96, 128};
     }
     mfp::Image image() const { return {pixels.data(), height, width}; }

@@ -186,7 +186,8 @@ void failures_leave_the_session_as_it_was() {
         CHECK(session.probability().values == map);
     };
     f.switches->not_finite = true;
-    CHECK_THROWS(session.click(50, 30), mfp::NetworkError, "<twin unknown any size fp32> gave logits that are not finite");
+    CHECK_THROWS(session.click(50, 30), mfp::NetworkError,
+                 "<twin unknown any size fp32> gave logits that are not finite");
     unchanged();
     f.switches->not_finite = false;
     f.switches->throws = true;
@@ -222,6 +223,28 @@ void a_full_gpu_loses_nothing() {
     f.twin->refusals = 0;
 }
 
+void maps_are_given_up_where_the_gpu_is_full() {
+    const Fixture f;
+    mfp::Session session(f.network, f.image(), f.small);
+    std::vector<mfp::Map> maps;
+    for (int i = 0; i < 8; ++i) {  // as many as one piece of memory holds
+        session.click(11 * i, 7 * i, i % 3 != 1);
+        maps.push_back(session.probability());
+    }
+    f.twin->refusals = 2;  // of the next piece for many maps, and of that for one
+    session.click(40, 30);
+    const mfp::Map last = session.probability();
+    const int passes = f.switches->passes;
+    session.undo();
+    CHECK_EQUAL(f.switches->passes - passes, 9);  // eight clicks, the first of them with its two passes
+    CHECK(session.probability().values == maps[7].values);
+    session.undo();
+    CHECK(session.probability().values == maps[6].values);
+    session.redo();
+    session.redo();
+    CHECK(session.probability().values == last.values);
+}
+
 void images_on_the_gpu_are_used_in_place() {
     const Fixture f;
     mfp::Session expected(f.network, f.image(), f.small);
@@ -234,7 +257,8 @@ void images_on_the_gpu_are_used_in_place() {
         for (std::size_t c = 0; c < 3; ++c) planes[c * area + i] = rgba[4 * i + c] = f.pixels[3 * i + c];
     }
     for (int row = 0; row < height; ++row) {
-        std::copy_n(f.pixels.begin() + 3 * width * row, 3 * width, upside_down.begin() + 3 * width * (height - 1 - row));
+        std::copy_n(f.pixels.begin() + 3 * width * row, 3 * width,
+                    upside_down.begin() + 3 * width * (height - 1 - row));
     }
     const mfp::CudaImage images[] = {
         {f.pixels.data(), height, width},
@@ -315,7 +339,9 @@ void sessions_of_several_threads() {
 
 void sessions_leave_no_byte() {
     const Fixture f;
-    { mfp::Session first(f.network, f.image(), f.small); }
+    {
+        mfp::Session first(f.network, f.image(), f.small);
+    }
     const std::size_t before = f.twin->bytes_alive();
     for (int i = 0; i < 3; ++i) {
         mfp::Session session(f.network, f.image(), f.small);
@@ -337,6 +363,7 @@ int main() {
     a_crop_of_zeros_takes_a_second_pass();
     failures_leave_the_session_as_it_was();
     a_full_gpu_loses_nothing();
+    maps_are_given_up_where_the_gpu_is_full();
     images_on_the_gpu_are_used_in_place();
     a_stream_of_the_callers();
     what_is_refused();

@@ -7,8 +7,8 @@
 #include <random>
 
 #include "check.hpp"
-#include "mfp/build.hpp"
 #include "fake.hpp"
+#include "mfp/build.hpp"
 #include "onnx_file.hpp"
 #include "plan_file.hpp"
 #include "text.hpp"
@@ -137,8 +137,9 @@ void options_that_are_refused(const std::string& toy) {
         // keeps the contract, and is no graph that a runtime could run
         CHECK_THROWS(mfp::Network::load(folder + "/says.onnx", options), mfp::NetworkError,
                      openvino ? "OpenVINO cannot take" : "ONNX Runtime cannot load");
-        CHECK_THROWS(mfp::Network::load(written("brain.onnx", model(graph(), property("mfp.precision", "bf16"))), options),
-                     mfp::OptionError, openvino ? "takes an fp32 file" : "no convolutions on a CPU");
+        CHECK_THROWS(
+            mfp::Network::load(written("brain.onnx", model(graph(), property("mfp.precision", "bf16"))), options),
+            mfp::OptionError, openvino ? "takes an fp32 file" : "no convolutions on a CPU");
         options.precision = "fp16";
         CHECK_THROWS(mfp::Network::load(toy, options), mfp::OptionError,
                      openvino ? "fp32 or bf16" : "which onnxruntime does not change; asked for fp16. Make such a file");
@@ -182,7 +183,8 @@ void plans() {
         CHECK_THROWS(mfp::Network::load(path, options), mfp::NetworkError,
                      "is a plan of " + flavour + ", not of " + options.runtime);
         options.runtime = "openvino";
-        CHECK_THROWS(mfp::Network::load(path, options), mfp::NetworkError, "runs on tensorrt, tensorrt-rtx, not on openvino");
+        CHECK_THROWS(mfp::Network::load(path, options), mfp::NetworkError,
+                     "runs on tensorrt, tensorrt-rtx, not on openvino");
         options = {};
         options.threads = 2;
         if (std::count(runtimes.begin(), runtimes.end(), flavour)) {
@@ -222,7 +224,8 @@ void builds_that_are_refused(const std::string& toy) {
     refused("does not build for compute capability 9.0", [](auto& options) { options.compute_capabilities = {"9.0"}; });
     // keeps the contract, and is no graph
     CHECK_THROWS(mfp::build_plan(folder + "/says.onnx", plan), mfp::BuildError, "cannot read");
-    CHECK_THROWS(mfp::build_plan(toy, folder + "/no/such/folder.plan"), mfp::PlanError, "cannot be written (No such file");
+    CHECK_THROWS(mfp::build_plan(toy, folder + "/no/such/folder.plan"), mfp::PlanError,
+                 "cannot be written (No such file");
     CHECK(!std::filesystem::exists(plan));
 }
 

@@ -92,8 +92,8 @@ public:
 
     void launch(const char* kernel, const MfpLane& lane, const MfpClickBlock* block, std::size_t work,
                 mfp::Stream stream, int items) override {
-        const int blocks = static_cast<int>(
-            std::max<std::size_t>(std::min<std::size_t>((work + threads - 1) / threads, static_cast<std::size_t>(blocks_)), 1));
+        const int blocks = static_cast<int>(std::max<std::size_t>(
+            std::min<std::size_t>((work + threads - 1) / threads, static_cast<std::size_t>(blocks_)), 1));
         put(stream, [this, kernel, lane = MfpLane(lane), block, blocks, items]() mutable {
             check(block, sizeof *block);
             void* arguments[] = {&lane, &block};
@@ -181,7 +181,8 @@ private:
     };
 
     struct Recorded : mfp::Graph {
-        Recorded(TwinDevice& device, std::vector<std::function<void()>> steps) : device(device), steps(std::move(steps)) {}
+        Recorded(TwinDevice& device, std::vector<std::function<void()>> steps)
+            : device(device), steps(std::move(steps)) {}
         void launch(mfp::Stream stream) override {
             for (const auto& step : steps) device.put(stream, step);
         }

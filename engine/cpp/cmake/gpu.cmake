@@ -79,9 +79,17 @@ if(MFP_TENSORRT AND CUDA_FOUND)
             message(STATUS "mfp: … these are TensorRT's headers: plans are built, not run; TensorRT for RTX has its own")
         endif()
     else()
-        message(STATUS "mfp: TensorRT not found (headers: ${TensorRT_HEADERS}, library: ${TensorRT_LIBRARY}, parser: "
-                       "${TensorRT_PARSER}); say -DTensorRT_ROOT=FOLDER, or -DTensorRT_INCLUDE=FOLDER of the headers "
-                       "(include/ of https://github.com/NVIDIA/TensorRT) beside: pip install tensorrt-rtx")
+        set(missing)
+        foreach(part HEADERS LIBRARY PARSER)
+            if(NOT TensorRT_${part})
+                string(TOLOWER ${part} word)
+                list(APPEND missing "its ${word}")
+            endif()
+        endforeach()
+        string(REPLACE ";" " and " missing "${missing}")
+        message(STATUS "mfp: TensorRT not found, ${missing} missing: say -DTensorRT_ROOT=FOLDER; or take the library from "
+                       "a wheel (pip install tensorrt-rtx) and say -DTensorRT_INCLUDE=FOLDER of the headers (include/ of "
+                       "https://github.com/NVIDIA/TensorRT)")
     endif()
 elseif(MFP_TENSORRT)
     message(STATUS "mfp: TensorRT left out, as there is no CUDA toolkit")

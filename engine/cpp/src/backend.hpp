@@ -55,10 +55,10 @@ using PlanOpener = std::unique_ptr<const Backend> (*)(const std::string& path, P
 
 struct Runtime {
     const char* name;
-    const char* remedy;                // what to do where it is not part of the build
-    Opener open;                       // of .onnx files; null: not part of this build, or opens plans
-    bool is_tensorrt = false;          // opens plans
-    PlanOpener open_plan = nullptr;    // null: not part of this build
+    const char* remedy;              // what to do where it is not part of the build
+    Opener open;                     // of .onnx files; null: not part of this build, or opens plans
+    bool is_tensorrt = false;        // opens plans
+    PlanOpener open_plan = nullptr;  // null: not part of this build
 };
 
 // All that this version knows, the preferred first.

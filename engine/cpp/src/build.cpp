@@ -41,8 +41,7 @@ BuildProfile build_profile(const std::string& file, const NetworkInfo& info, con
         throw OptionError(text("expected an optimisation level from 0 to ", max_level, ", got ", *options.level));
     }
     if (options.workspace && (*options.workspace < 1 || *options.workspace > max_workspace)) {
-        throw OptionError(
-            text("expected a workspace limit of 1 to ", max_workspace, " MiB, got ", *options.workspace));
+        throw OptionError(text("expected a workspace limit of 1 to ", max_workspace, " MiB, got ", *options.workspace));
     }
     if (options.gpu < 0) throw OptionError(text("expected the number of a GPU, from 0, got ", options.gpu));
     if (!options.compute_capabilities.empty() && !is_rtx) {
@@ -50,7 +49,8 @@ BuildProfile build_profile(const std::string& file, const NetworkInfo& info, con
     }
     if (is_rtx && (options.hardware_compatible || options.version_compatible)) {
         throw OptionError(
-            "version and hardware compatibility are for TensorRT: a plan of TensorRT for RTX runs on several GPUs anyway, "
+            "version and hardware compatibility are for TensorRT: a plan of TensorRT for RTX runs on several GPUs "
+            "anyway, "
             "and always needs the version it was built with");
     }
     BuildProfile profile;

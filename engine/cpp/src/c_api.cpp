@@ -182,6 +182,7 @@ mfp_status mfp_session_timing(const mfp_session* session, mfp_timing* timing, mf
         const auto found = needed(session, "a session")->session.timing();
         needed(timing, "a place for the timing");
         if (!found) throw mfp::SessionError("there is no timing before the first click: click first");
-        *timing = {found->crop, found->encode, found->modulate, found->network, found->paste, found->device, found->passes};
+        *timing = {found->crop,  found->encode, found->modulate, found->network,
+                   found->paste, found->device, found->passes};
     });
 }

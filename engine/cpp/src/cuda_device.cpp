@@ -12,7 +12,8 @@ asm(".section .rodata\n"
     ".hidden mfp_kernels_fatbin\n"
     ".globl mfp_kernels_fatbin\n"
     "mfp_kernels_fatbin:\n"
-    ".incbin \"" MFP_KERNELS_FATBIN "\"\n"
+    ".incbin \"" MFP_KERNELS_FATBIN
+    "\"\n"
     ".previous\n");
 extern "C" const unsigned char mfp_kernels_fatbin[];
 
@@ -21,11 +22,11 @@ namespace {
 
 using Current = CudaContext::Current;
 
-constexpr unsigned threads = 256;         // of a block
-constexpr int blocks_a_processor = 8;     // at most: the kernels stride over what is left
-constexpr const char* kernels[] = {"mfp_begin",         "mfp_crop",         "mfp_disks",    "mfp_bootstrap",
-                                   "mfp_window",        "mfp_select_second", "mfp_select_third", "mfp_modulate",
-                                   "mfp_probability",   "mfp_paste",        "mfp_unpack"};
+constexpr unsigned threads = 256;      // of a block
+constexpr int blocks_a_processor = 8;  // at most: the kernels stride over what is left
+constexpr const char* kernels[] = {"mfp_begin",       "mfp_crop",          "mfp_disks",        "mfp_bootstrap",
+                                   "mfp_window",      "mfp_select_second", "mfp_select_third", "mfp_modulate",
+                                   "mfp_probability", "mfp_paste",         "mfp_unpack"};
 
 CUdeviceptr address(const void* memory) { return reinterpret_cast<CUdeviceptr>(memory); }
 CUstream raw(Stream stream) { return static_cast<CUstream>(stream); }
@@ -58,8 +59,9 @@ private:
 
 CudaDevice::CudaDevice(std::shared_ptr<const CudaContext> given) : context(std::move(given)), cuda_(context->driver()) {
     const Current current(*context);
-    cuda_.check(cuda_.cuModuleLoadData(&module_, mfp_kernels_fatbin),
-                "the kernels are loaded; say this GPU's architecture in MFP_CUDA_ARCHITECTURES when building the library");
+    cuda_.check(
+        cuda_.cuModuleLoadData(&module_, mfp_kernels_fatbin),
+        "the kernels are loaded; say this GPU's architecture in MFP_CUDA_ARCHITECTURES when building the library");
     try {
         for (const char* kernel : kernels) {
             cuda_.check(cuda_.cuModuleGetFunction(&functions_[kernel], module_, kernel), "a kernel is looked up");
@@ -158,8 +160,8 @@ void CudaDevice::unpack(const unsigned* bits, unsigned char* mask, int height, i
 void CudaDevice::launch(const char* kernel, void** arguments, std::size_t work, int items, Stream stream) {
     const Current current(*context);
     const std::size_t blocks = std::clamp<std::size_t>((work + threads - 1) / threads, 1, most_blocks_);
-    cuda_.check(cuda_.cuLaunchKernel(functions_.at(kernel), static_cast<unsigned>(blocks), static_cast<unsigned>(items), 1,
-                                     threads, 1, 1, 0, raw(stream), arguments, nullptr),
+    cuda_.check(cuda_.cuLaunchKernel(functions_.at(kernel), static_cast<unsigned>(blocks), static_cast<unsigned>(items),
+                                     1, threads, 1, 1, 0, raw(stream), arguments, nullptr),
                 "a kernel is launched");
 }
 
@@ -209,9 +211,8 @@ std::string CudaDevice::why_out_of_reach(const void* memory) const {
 std::shared_ptr<CudaDevice> open_cuda_device(int gpu) {
     auto driver = std::make_shared<const Driver>();
     if (driver->gpus() == 0) {
-        throw RuntimeMissingError(
-            text("TensorRT finds no GPU to run on: ", driver->why_none(),
-                 ". Without a GPU, run the .onnx file on openvino"));
+        throw RuntimeMissingError(text("TensorRT finds no GPU to run on: ", driver->why_none(),
+                                       ". Without a GPU, run the .onnx file on openvino or onnxruntime"));
     }
     if (gpu >= driver->gpus()) {
         throw RuntimeMissingError(

@@ -22,8 +22,8 @@ Driver::Driver() {
     }
 // cuda.h renames functions by version, so the name that is looked up is what the macro makes of it
 #define MFP_DRIVER_TEXT(name) #name
-#define MFP_DRIVER_LOAD(name)                                                             \
-    name = reinterpret_cast<decltype(name)>(dlsym(library, MFP_DRIVER_TEXT(name)));      \
+#define MFP_DRIVER_LOAD(name)                                                       \
+    name = reinterpret_cast<decltype(name)>(dlsym(library, MFP_DRIVER_TEXT(name))); \
     if (!name && why_none_.empty()) why_none_ = "the NVIDIA driver is too old: it has no " MFP_DRIVER_TEXT(name);
     MFP_DRIVER_FUNCTIONS(MFP_DRIVER_LOAD)
 #undef MFP_DRIVER_LOAD

@@ -10,15 +10,18 @@
 namespace mfp {
 
 // The driver's functions that are used, under their own names; versions as cuda.h says.
-#define MFP_DRIVER_FUNCTIONS(use)                                                                                     \
-    use(cuInit) use(cuDriverGetVersion) use(cuGetErrorName) use(cuGetErrorString) use(cuDeviceGet) use(cuDeviceGetCount) \
-    use(cuDeviceGetName) use(cuDeviceGetAttribute) use(cuDevicePrimaryCtxRetain) use(cuDevicePrimaryCtxRelease)        \
-    use(cuCtxGetCurrent) use(cuCtxGetDevice) use(cuCtxPushCurrent) use(cuCtxPopCurrent) use(cuPointerGetAttribute)     \
-    use(cuModuleLoadData) use(cuModuleGetFunction) use(cuModuleUnload) use(cuLaunchKernel) use(cuMemAlloc)             \
-    use(cuMemFree) use(cuMemHostAlloc) use(cuMemFreeHost) use(cuMemcpyHtoDAsync) use(cuMemcpyDtoHAsync)                \
-    use(cuMemcpyDtoDAsync) use(cuMemsetD8Async) use(cuStreamCreate) use(cuStreamDestroy) use(cuStreamSynchronize)      \
-    use(cuStreamBeginCapture) use(cuStreamEndCapture) use(cuGraphInstantiateWithFlags) use(cuGraphLaunch)              \
-    use(cuGraphDestroy) use(cuGraphExecDestroy) use(cuLaunchHostFunc)
+// clang-format off
+#define MFP_DRIVER_FUNCTIONS(use) \
+    use(cuInit) use(cuDriverGetVersion) use(cuGetErrorName) use(cuGetErrorString) use(cuDeviceGet) \
+    use(cuDeviceGetCount) use(cuDeviceGetName) use(cuDeviceGetAttribute) use(cuDevicePrimaryCtxRetain) \
+    use(cuDevicePrimaryCtxRelease) use(cuCtxGetCurrent) use(cuCtxGetDevice) use(cuCtxPushCurrent) \
+    use(cuCtxPopCurrent) use(cuPointerGetAttribute) use(cuModuleLoadData) use(cuModuleGetFunction) \
+    use(cuModuleUnload) use(cuLaunchKernel) use(cuMemAlloc) use(cuMemFree) use(cuMemHostAlloc) \
+    use(cuMemFreeHost) use(cuMemcpyHtoDAsync) use(cuMemcpyDtoHAsync) use(cuMemcpyDtoDAsync) use(cuMemsetD8Async) \
+    use(cuStreamCreate) use(cuStreamDestroy) use(cuStreamSynchronize) use(cuStreamBeginCapture) \
+    use(cuStreamEndCapture) use(cuGraphInstantiateWithFlags) use(cuGraphLaunch) use(cuGraphDestroy) \
+    use(cuGraphExecDestroy) use(cuLaunchHostFunc)
+// clang-format on
 
 struct Driver {
 #define MFP_DRIVER_POINTER(name) decltype(&::name) name = nullptr;

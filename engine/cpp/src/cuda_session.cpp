@@ -35,10 +35,9 @@ CudaSession::CudaSession(std::shared_ptr<const Network> network, const CudaImage
 
 CudaSession::CudaSession(std::shared_ptr<const Network> network, const Image& image, std::optional<void*> stream,
                          const SessionOptions& options)
-    : Session(network, checked(network.get(), image), options,
-              [&](const ClickOptions& checked) {
-                  return std::make_unique<DevicePipeline>(network, image, options.initial_mask, checked, stream);
-              }) {}
+    : Session(network, checked(network.get(), image), options, [&](const ClickOptions& checked) {
+          return std::make_unique<DevicePipeline>(network, image, options.initial_mask, checked, stream);
+      }) {}
 
 const float* CudaSession::device_probability() const { return on_device(pipeline()).device_probability(); }
 void CudaSession::device_mask(std::uint8_t* mask) const { on_device(pipeline()).device_mask(mask); }

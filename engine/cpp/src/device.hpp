@@ -110,7 +110,8 @@ private:
 
 class DeviceStream {
 public:
-    explicit DeviceStream(std::shared_ptr<Device> device) : device_(std::move(device)), stream_(device_->new_stream()) {}
+    explicit DeviceStream(std::shared_ptr<Device> device)
+        : device_(std::move(device)), stream_(device_->new_stream()) {}
     DeviceStream(const DeviceStream&) = delete;
     DeviceStream& operator=(const DeviceStream&) = delete;
     ~DeviceStream() { device_->free_stream(stream_); }

@@ -11,8 +11,8 @@
 namespace mfp {
 namespace {
 
-constexpr float disk_radius = 5;           // network pixels
-constexpr std::size_t maps_in_piece = 8;   // of clicks, in one piece of memory: so many clicks allocate once
+constexpr float disk_radius = 5;          // network pixels
+constexpr std::size_t maps_in_piece = 8;  // of clicks, in one piece of memory: so many clicks allocate once
 constexpr Roi nowhere = {0, -1, 0, -1};
 
 // The eight bytes of a mask's byte of bits, lowest bit first.

@@ -59,7 +59,7 @@ private:
     Stream stream_;
     DeviceMemory image_, initial_, probability_, result_;
     std::unique_ptr<PinnedMemory> host_result_;
-    std::unique_ptr<Parameters> parameters_;  // of pastes
+    std::unique_ptr<Parameters> parameters_;                              // of pastes
     std::vector<std::pair<std::shared_ptr<DeviceMemory>, float*>> maps_;  // free ones, of map_area_ pixels each
     std::size_t map_area_ = 0;
     std::vector<MfpClick> list_;

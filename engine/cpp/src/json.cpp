@@ -165,7 +165,8 @@ private:
         const char* start = at_;
         for (int i = 0; i < 4; ++i, ++at_) {
             const char* digits = "0123456789abcdef";
-            const char* found = at_ == end_ || !*at_ ? nullptr : std::strchr(digits, *at_ >= 'A' && *at_ <= 'F' ? *at_ + 32 : *at_);
+            const char* found =
+                at_ == end_ || !*at_ ? nullptr : std::strchr(digits, *at_ >= 'A' && *at_ <= 'F' ? *at_ + 32 : *at_);
             if (!found) fail("Invalid \\uXXXX escape", start);
             code = code << 4 | static_cast<unsigned>(found - digits);
         }

@@ -10,9 +10,10 @@
 namespace mfp {
 namespace {
 
-constexpr std::size_t first_room = 32;      // clicks; it doubles when more come
-constexpr std::size_t most_idle = 8;        // lanes that a network keeps for later
-constexpr std::size_t pixels_a_thread = 8;  // of the window: its kernels pay for every block with a histogram of their own
+constexpr std::size_t first_room = 32;  // clicks; it doubles when more come
+constexpr std::size_t most_idle = 8;    // lanes that a network keeps for later
+constexpr std::size_t pixels_a_thread =
+    8;  // of the window: its kernels pay for every block with a histogram of their own
 
 bool operator==(const LaneShape& a, const LaneShape& b) {
     return a.batch == b.batch && a.height == b.height && a.width == b.width;
@@ -23,9 +24,7 @@ std::size_t area_of(const LaneShape& shape) { return static_cast<std::size_t>(sh
 }  // namespace
 
 Parameters::Parameters(std::shared_ptr<Device> device, std::size_t clicks)
-    : clicks_(clicks),
-      host_(device, sizeof(MfpClickBlock) + clicks * sizeof(MfpClick)),
-      place_(device, host_.bytes()) {
+    : clicks_(clicks), host_(device, sizeof(MfpClickBlock) + clicks * sizeof(MfpClick)), place_(device, host_.bytes()) {
     std::memset(host_.data(), 0, host_.bytes());
 }
 
@@ -157,7 +156,8 @@ std::unique_ptr<Lane> Lanes::take(const GpuBackend& backend, LaneShape shape) {
     std::unique_ptr<Lane> lane;
     {
         std::lock_guard<std::mutex> lock(mutex_);
-        const auto found = std::find_if(idle_.rbegin(), idle_.rend(), [&](const auto& idle) { return idle->shape == shape; });
+        const auto found =
+            std::find_if(idle_.rbegin(), idle_.rend(), [&](const auto& idle) { return idle->shape == shape; });
         if (found != idle_.rend()) {
             lane = std::move(*found);
             idle_.erase(std::next(found).base());

@@ -66,12 +66,12 @@ const Runtime& runtime_of_plan(const std::string& path, const PlanFile& file, co
         if (runtime.is_tensorrt && flavour && *flavour == runtime.name) found = &runtime;
     }
     if (!found) {
-        throw PlanError(text(path, " does not say which TensorRT it is for. Build it again with: ",
-                             rebuild_command(file.metadata)));
+        throw PlanError(text(
+            path, " does not say which TensorRT it is for. Build it again with: ", rebuild_command(file.metadata)));
     }
     if (options.runtime != "auto" && options.runtime != found->name) {
-        throw NetworkError(text(path, " is a plan of ", found->name, ", not of ", options.runtime,
-                                "; load it with runtime='auto'"));
+        throw NetworkError(
+            text(path, " is a plan of ", found->name, ", not of ", options.runtime, "; load it with runtime='auto'"));
     }
     return *found;
 }

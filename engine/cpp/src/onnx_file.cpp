@@ -130,7 +130,8 @@ void read_graph(Message graph, OnnxFile& file) {
         if (graph.number() != field::graph_initializer) continue;
         double count = 1;
         for (Message tensor = graph.message(); tensor.next();) {
-            if (tensor.number() == field::tensor_dims && tensor.is_number()) count *= static_cast<double>(tensor.value());
+            if (tensor.number() == field::tensor_dims && tensor.is_number())
+                count *= static_cast<double>(tensor.value());
             if (tensor.number() == field::tensor_name) weights.insert(tensor.bytes());
             if (tensor.number() == field::tensor_data_location) {
                 file.has_external_weights |= tensor.value() == onnx_external;

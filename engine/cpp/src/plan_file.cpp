@@ -118,7 +118,8 @@ Json read_front(const std::string& path, Reader& file) {
     const std::string padding = file.take(offset - head_size - length);
     const std::string* digest = metadata.find_text("plan_sha256");
     const Json* plan_bytes = metadata.find("plan_bytes");
-    const bool known = is_integer(schema) && schema->text == std::to_string(schema_known) && digest && is_sha256(*digest);
+    const bool known =
+        is_integer(schema) && schema->text == std::to_string(schema_known) && digest && is_sha256(*digest);
     if (!known || !is_integer(plan_bytes) || padding.find_first_not_of('\0') != std::string::npos) {
         refuse(path, "is damaged: its metadata does not say what every plan file's says", metadata);
     }
@@ -161,8 +162,8 @@ void write_plan(const std::string& path, Json metadata, const void* plan, std::s
     front.resize(aligned(front.size()), '\0');
     const std::string problem = replace_file(path, front, plan, size);
     if (!problem.empty()) {
-        throw PlanError(text(path, " cannot be written (", problem,
-                             "): the folder must exist, be writable and have room for it"));
+        throw PlanError(
+            text(path, " cannot be written (", problem, "): the folder must exist, be writable and have room for it"));
     }
 }
 

@@ -30,7 +30,8 @@ std::string plan_refusal(const std::string& path, const Json& metadata, const Pl
     }
     const std::string capability = shown(gpu ? gpu->find("compute_capability") : nullptr);
     if (!is_rtx && capability != here.compute_capability) {
-        reasons += text("it was built on compute capability ", capability, ", this GPU has ", here.compute_capability, "; ");
+        reasons +=
+            text("it was built on compute capability ", capability, ", this GPU has ", here.compute_capability, "; ");
     }
     if (is_rtx) {
         reasons += text("it was built for ", shown(metadata.find("built_for")), ", this GPU has ",
@@ -39,11 +40,12 @@ std::string plan_refusal(const std::string& path, const Json& metadata, const Pl
     const Json* compatible = options ? options->find("version_compatible") : nullptr;
     if (compatible && compatible->boolean && !here.trusted) {
         reasons +=
-            "it is version-compatible and so carries code for the host, which runs only where MFP_TRUST_PLANS=1 is set; "
+            "it is version-compatible and so carries code for the host, which runs only where MFP_TRUST_PLANS=1 is "
+            "set; "
             "set it for plans that you built yourself; ";
     }
-    return text(here.flavour, " does not take ", path, ": ", reasons, complaints, ". Build it here with: ",
-                rebuild_command(metadata), " --flavour ", here.flavour);
+    return text(here.flavour, " does not take ", path, ": ", reasons, complaints,
+                ". Build it here with: ", rebuild_command(metadata), " --flavour ", here.flavour);
 }
 
 }  // namespace mfp

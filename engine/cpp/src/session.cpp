@@ -185,7 +185,8 @@ struct Session::State {
 Session::Session(std::shared_ptr<const Network> network, const Image& image, const SessionOptions& options)
     : Session(network, checked_image(image), options, [&](const ClickOptions& checked) -> std::unique_ptr<Pipeline> {
           const std::uint8_t* initial = options.initial_mask;
-          if (!dynamic_cast<const GpuBackend*>(&network->backend())) return host_pipeline(network, image, initial, checked);
+          if (!dynamic_cast<const GpuBackend*>(&network->backend()))
+              return host_pipeline(network, image, initial, checked);
           return std::make_unique<DevicePipeline>(network, image, initial, checked, std::nullopt);
       }) {}
 

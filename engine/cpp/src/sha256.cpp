@@ -37,7 +37,8 @@ void add_block(std::uint32_t* state, const std::uint32_t* rounds, const unsigned
     }
     for (int i = 16; i < 64; ++i) {
         const std::uint32_t a = w[i - 15], b = w[i - 2];
-        w[i] = w[i - 16] + (turned(a, 7) ^ turned(a, 18) ^ a >> 3) + w[i - 7] + (turned(b, 17) ^ turned(b, 19) ^ b >> 10);
+        w[i] =
+            w[i - 16] + (turned(a, 7) ^ turned(a, 18) ^ a >> 3) + w[i - 7] + (turned(b, 17) ^ turned(b, 19) ^ b >> 10);
     }
     std::uint32_t s[8];
     std::memcpy(s, state, sizeof s);

@@ -20,7 +20,8 @@ constexpr bool has_own_headers = !is_tensorrt_rtx;
 
 class TensorRtWorker : public Worker {
 public:
-    explicit TensorRtWorker(std::shared_ptr<const OpenedPlan> plan) : plan_(std::move(plan)), context_(plan_->new_context()) {}
+    explicit TensorRtWorker(std::shared_ptr<const OpenedPlan> plan)
+        : plan_(std::move(plan)), context_(plan_->new_context()) {}
 
     ~TensorRtWorker() override {
         try {
@@ -33,7 +34,8 @@ public:
 
     void enqueue(const Tensors& tensors, Stream stream) override {
         const nvinfer1::Dims4 shape(tensors.batch, 3, tensors.height, tensors.width);
-        const bool first = !has_shape_ || shape.d[0] != shape_.d[0] || shape.d[2] != shape_.d[2] || shape.d[3] != shape_.d[3];
+        const bool first =
+            !has_shape_ || shape.d[0] != shape_.d[0] || shape.d[2] != shape_.d[2] || shape.d[3] != shape_.d[3];
         const Current current(*plan_->device->context);
         bool accepted = !first || set_shape(shape, stream);
         const std::pair<const char*, const float*> inputs[] = {{"image", tensors.image},
@@ -44,8 +46,8 @@ public:
         accepted = accepted && context_->setOutputTensorAddress("logits", tensors.logits);
         if (!accepted || !context_->enqueueV3(static_cast<cudaStream_t>(stream))) {
             has_shape_ = false;
-            throw NetworkError(text("TensorRT could not run ", plan_->path, " on ", tensors.batch, "×3×", tensors.height,
-                                    "×", tensors.width, ": ", plan_->complaints()));
+            throw NetworkError(text("TensorRT could not run ", plan_->path, " on ", tensors.batch, "×3×",
+                                    tensors.height, "×", tensors.width, ": ", plan_->complaints()));
         }
         if (first) {
             shape_ = shape;
@@ -58,7 +60,8 @@ public:
 #ifdef TRT_MAJOR_RTX
         const Current current(*plan_->device->context);
         if (!context_->isStreamCapturable(static_cast<cudaStream_t>(stream))) {
-            return text("passes of ", plan_->path, " allocate memory, which a CUDA graph cannot hold. Build it again with: ",
+            return text("passes of ", plan_->path,
+                        " allocate memory, which a CUDA graph cannot hold. Build it again with: ",
                         rebuild_command(plan_->metadata), " --flavour tensorrt-rtx");
         }
 #endif
@@ -71,7 +74,8 @@ private:
         plan_->check_shape(shape);
         has_shape_ = false;
         bool accepted = true;
-        const std::pair<const char*, int> inputs[] = {{"image", 3}, {"prev_mask", 1}, {"modulated_mask", 1}, {"clicks", 2}};
+        const std::pair<const char*, int> inputs[] = {
+            {"image", 3}, {"prev_mask", 1}, {"modulated_mask", 1}, {"clicks", 2}};
         for (const auto& [name, channels] : inputs) {
             const nvinfer1::Dims4 own(shape.d[0], channels, shape.d[2], shape.d[3]);
             accepted = accepted && context_->setInputShape(name, own);
@@ -114,7 +118,8 @@ std::unique_ptr<const Backend> open_tensorrt(const std::string& path, PlanFile& 
     auto device = open_cuda_device(options.gpu);
     if (!has_own_headers) {
         throw RuntimeMissingError(
-            "this library was compiled with TensorRT's headers, which is enough to build plans of TensorRT for RTX and not "
+            "this library was compiled with TensorRT's headers, which is enough to build plans of TensorRT for RTX and "
+            "not "
             "to run them: configure it again with -DTensorRT_INCLUDE=FOLDER of TensorRT for RTX's own headers");
     }
     auto plan = std::make_shared<const OpenedPlan>(path, file, std::move(device));

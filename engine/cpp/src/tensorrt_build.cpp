@@ -3,10 +3,10 @@
 #include <NvInfer.h>
 #include <NvOnnxParser.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <ctime>
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -25,22 +25,18 @@
 namespace mfp {
 namespace {
 
-constexpr double required_share = 0.95;  // of the layers that the file says are half
+constexpr double required_share = 0.95;      // of the layers that the file says are half
 constexpr int require_user_allocation = 28;  // BuilderFlag of TensorRT for RTX, which TensorRT's headers do not name
 constexpr const char* known_capabilities[] = {"7.5", "8.0", "8.6", "8.9", "12.0", "12.1"};
 
-double now_s() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::string read_bytes(const std::string& path) {
     std::ifstream file(std::filesystem::u8path(path), std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-bool is_half(nvinfer1::DataType type) {
-    return type == nvinfer1::DataType::kHALF || type == nvinfer1::DataType::kBF16;
-}
+bool is_half(nvinfer1::DataType type) { return type == nvinfer1::DataType::kHALF || type == nvinfer1::DataType::kBF16; }
 
 // What the parsed network asks for: a strongly typed build keeps its types.
 struct Asked {
@@ -82,7 +78,8 @@ public:
         const std::unique_ptr<nvinfer1::IBuilderConfig> config(builder_->createBuilderConfig());
         // its layers' names and types are what half_share reads
         config->setProfilingVerbosity(nvinfer1::ProfilingVerbosity::kDETAILED);
-        config->clearFlag(nvinfer1::BuilderFlag::kTF32);  // FP32 layers with inputs rounded to 10 bits; for that is FP16
+        config->clearFlag(
+            nvinfer1::BuilderFlag::kTF32);  // FP32 layers with inputs rounded to 10 bits; for that is FP16
         if (options.workspace) {
             config->setMemoryPoolLimit(nvinfer1::MemoryPoolType::kWORKSPACE,
                                        static_cast<std::size_t>(*options.workspace) << 20);
@@ -98,7 +95,8 @@ public:
             config->setFlag(static_cast<nvinfer1::BuilderFlag>(require_user_allocation));
         }
         nvinfer1::IOptimizationProfile& profile = *builder_->createOptimizationProfile();
-        const std::pair<const char*, int> inputs[] = {{"image", 3}, {"prev_mask", 1}, {"modulated_mask", 1}, {"clicks", 2}};
+        const std::pair<const char*, int> inputs[] = {
+            {"image", 3}, {"prev_mask", 1}, {"modulated_mask", 1}, {"clicks", 2}};
         for (const auto& [name, channels] : inputs) {
             for (int i = 0; i < 3; ++i) {
                 const auto [batch, height, width] = sizes[i];
@@ -131,12 +129,14 @@ private:
             digits.erase(digits.find('.'), 1);
             const auto target = static_cast<nvinfer1::ComputeCapability>(std::stoi(digits));
             if (!config.setComputeCapability(target, static_cast<std::int32_t>(i))) {
-                throw BuildError(text(MFP_TENSORRT_FLAVOUR, " does not build for compute capability ", capabilities[i]));
+                throw BuildError(
+                    text(MFP_TENSORRT_FLAVOUR, " does not build for compute capability ", capabilities[i]));
             }
         }
 #else
         throw OptionError(
-            "this library was compiled with TensorRT's headers, which have no compute capabilities to choose: leave them "
+            "this library was compiled with TensorRT's headers, which have no compute capabilities to choose: leave "
+            "them "
             "out, or configure it again with -DTensorRT_INCLUDE=FOLDER of TensorRT for RTX's own headers");
 #endif
     }
@@ -167,8 +167,8 @@ HalfShare counted(const Compiler& compiler, const Asked& asked, const nvinfer1::
     HalfShare share;
     TensorRtLog log;
     const std::unique_ptr<nvinfer1::IRuntime> runtime(has_gpu ? nvinfer1::createInferRuntime(log) : nullptr);
-    const std::unique_ptr<nvinfer1::ICudaEngine> engine(runtime ? runtime->deserializeCudaEngine(plan.data(), plan.size())
-                                                                : nullptr);
+    const std::unique_ptr<nvinfer1::ICudaEngine> engine(
+        runtime ? runtime->deserializeCudaEngine(plan.data(), plan.size()) : nullptr);
     if (engine) {
         const std::unique_ptr<nvinfer1::IEngineInspector> inspector(engine->createEngineInspector());
         share = half_share(inspector->getEngineInformation(nvinfer1::LayerInformationFormat::kONELINE), asked.nodes,
@@ -196,9 +196,11 @@ Json described(const BuildOptions& options) {
     Json sizes, capabilities = Json::list();
     if (options.sizes) {
         sizes = Json::list();
-        for (const Size& size : *options.sizes) sizes.items.push_back(Json::list({whole(size.height), whole(size.width)}));
+        for (const Size& size : *options.sizes)
+            sizes.items.push_back(Json::list({whole(size.height), whole(size.width)}));
     }
-    for (const std::string& capability : options.compute_capabilities) capabilities.items.push_back(Json::of(capability));
+    for (const std::string& capability : options.compute_capabilities)
+        capabilities.items.push_back(Json::of(capability));
     return Json::object({{"batches", three(options.batches[0], options.batches[1], options.batches[2])},
                          {"sizes", sizes},
                          {"workspace", options.workspace ? whole(*options.workspace) : Json()},
@@ -222,13 +224,14 @@ Json properties_of(const NetworkInfo& info) {
 std::string purpose(const BuildOptions& options, const std::optional<Gpu>& gpu, const std::string& why_none) {
     if (is_tensorrt_rtx) {
         std::string list;
-        for (const std::string& capability : options.compute_capabilities) list += (list.empty() ? "" : ", ") + capability;
+        for (const std::string& capability : options.compute_capabilities)
+            list += (list.empty() ? "" : ", ") + capability;
         return "compute capability " + (list.empty() ? "8.0 and later" : list);
     }
     if (!gpu) {
-        throw RuntimeMissingError(text("TensorRT builds a plan on the GPU that runs it: ",
-                                       why_none.empty() ? "there is no such GPU" : why_none,
-                                       ". TensorRT for RTX builds without one: mfp build --flavour tensorrt-rtx"));
+        throw RuntimeMissingError(text(
+            "TensorRT builds a plan on the GPU that runs it: ", why_none.empty() ? "there is no such GPU" : why_none,
+            ". TensorRT for RTX builds without one: mfp build --flavour tensorrt-rtx"));
     }
     return options.hardware_compatible ? "GPUs from Ampere on" : text(gpu->name, " (", gpu->compute_capability, ")");
 }
@@ -274,7 +277,8 @@ BuildReport build_plan(const std::string& onnx, const std::string& plan, const B
                              {"cuda", Json::of(found.cuda)}});
     };
     Json levels = Json::list();
-    for (const auto& level : profile) levels.items.push_back(Json::list({whole(level[0]), whole(level[1]), whole(level[2])}));
+    for (const auto& level : profile)
+        levels.items.push_back(Json::list({whole(level[0]), whole(level[1]), whole(level[2])}));
     Json metadata = Json::object({{"source", Json::of(onnx)},
                                   {"onnx_sha256", Json::of(sha256(data.data(), data.size()))},
                                   {"backbone", Json::of(info.backbone)},

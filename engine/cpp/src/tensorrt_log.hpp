@@ -20,7 +20,8 @@ public:
             if (text.compare(0, 7, "Layers:") == 0) layers_ = text;
             constexpr const char* heading = "Total Activation Memory: ";
             const auto at = text.find(heading);
-            if (at != std::string::npos) activations_ = std::atoll(text.c_str() + at + std::char_traits<char>::length(heading));
+            if (at != std::string::npos)
+                activations_ = std::atoll(text.c_str() + at + std::char_traits<char>::length(heading));
         } catch (...) {  // no memory for a message
         }
     }
@@ -35,7 +36,7 @@ public:
         return list.empty() ? "it does not say why" : list;
     }
 
-    const std::string& layers() const { return layers_; }           // of a build; empty where it did not say
+    const std::string& layers() const { return layers_; }        // of a build; empty where it did not say
     long long activation_bytes() const { return activations_; }  // of a build; -1 where it did not say
 
 private:

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <limits>
 
 #include "plan_refusal.hpp"
 #include "text.hpp"
@@ -48,7 +47,8 @@ std::string why_not_on_this_gpu() {
         const std::unique_ptr<nvinfer1::IHostMemory> plan(builder->buildSerializedNetwork(*network, *config));
         const std::unique_ptr<nvinfer1::IRuntime> runtime(nvinfer1::createInferRuntime(log));
         if (plan && runtime) {
-            const std::unique_ptr<nvinfer1::ICudaEngine> engine(runtime->deserializeCudaEngine(plan->data(), plan->size()));
+            const std::unique_ptr<nvinfer1::ICudaEngine> engine(
+                runtime->deserializeCudaEngine(plan->data(), plan->size()));
             if (engine) return "";
         }
     }
@@ -79,6 +79,19 @@ OpenedPlan::OpenedPlan(const std::string& path, PlanFile& file, std::shared_ptr<
     configure();
 }
 
+OpenedPlan::~OpenedPlan() {
+    try {
+        const Current current(*device->context);
+#ifdef TRT_MAJOR_RTX
+        config_.reset();
+        cache_.reset();
+#endif
+        engine_.reset();
+        runtime_.reset();
+    } catch (...) {  // where an application has destroyed the CUDA context
+    }
+}
+
 std::unique_ptr<nvinfer1::IExecutionContext> OpenedPlan::new_context() const {
     const Current current(*device->context);
 #ifdef TRT_MAJOR_RTX
@@ -93,9 +106,9 @@ std::unique_ptr<nvinfer1::IExecutionContext> OpenedPlan::new_context() const {
 void OpenedPlan::check_shape(const nvinfer1::Dims4& shape) const {
     for (const int i : {0, 2, 3}) {
         if (smallest_.d[i] <= shape.d[i] && shape.d[i] <= largest_.d[i]) continue;
-        throw OptionError(text("this plan takes (batch, height, width) from ", sides(smallest_), " to ", sides(largest_),
-                               ", got ", sides(shape), ". Build one for more: ", rebuild_command(metadata),
-                               " --batches … --sizes …"));
+        throw OptionError(text("this plan takes (batch, height, width) from ", sides(smallest_), " to ",
+                               sides(largest_), ", got ", sides(shape),
+                               ". Build one for more: ", rebuild_command(metadata), " --batches … --sizes …"));
     }
 }
 

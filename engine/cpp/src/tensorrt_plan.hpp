@@ -14,6 +14,9 @@ class OpenedPlan {
 public:
     // Throws PlanError: made for another version or GPU; NetworkError: it does not keep the contract.
     OpenedPlan(const std::string& path, PlanFile& file, std::shared_ptr<CudaDevice> device);
+    ~OpenedPlan();
+    OpenedPlan(const OpenedPlan&) = delete;
+    OpenedPlan& operator=(const OpenedPlan&) = delete;
 
     // An execution context, for one stream of one thread. With TensorRT for RTX it has no memory for its passes yet.
     std::unique_ptr<nvinfer1::IExecutionContext> new_context() const;
@@ -37,17 +40,17 @@ private:
     std::string refusal() const;
     void configure();
 
-    // destroyed in the reverse order: TensorRT's objects do not keep what they were made with alive
+    // TensorRT's objects do not keep what they were made with alive: the destructor drops the last one first
     mutable TensorRtLog log_;
     std::unique_ptr<nvinfer1::IRuntime> runtime_;
     std::unique_ptr<nvinfer1::ICudaEngine> engine_;
-    nvinfer1::Dims smallest_, largest_;
-    mutable std::mutex mutex_;
 #ifdef TRT_MAJOR_RTX
     std::unique_ptr<nvinfer1::IRuntimeConfig> config_;
     std::unique_ptr<nvinfer1::IRuntimeCache> cache_;
+    mutable std::mutex mutex_;
     mutable std::set<std::array<std::int64_t, 4>> remembered_;
 #endif
+    nvinfer1::Dims smallest_, largest_;
 };
 
 }  // namespace mfp
