@@ -84,5 +84,6 @@ def _check_reachable(address: str) -> None:
 
 def _no_cluster(address: str, why: str) -> RuntimeMissingError:
     return RuntimeMissingError(
-        f"no Ray cluster to be had at {address or 'this machine'}: {why}. Start one with: ray start --head"
+        f"no Ray cluster to be had at {address or 'this machine'}: {why}. Start one with: ray start --head. "
+        "One that asks for a token takes it from RAY_AUTH_TOKEN, with RAY_AUTH_MODE=token"
     )
