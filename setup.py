@@ -98,7 +98,7 @@ setup(
             *RAY,
             *RTX,
             *SERVE,
-            "httpx>=0.27",
+            "httpx2>=2",
             "hypothesis>=6.100",
             "mypy>=1.13",
             "nvidia-cuda-nvrtc>=13",  # compiles the kernels in tests, without a GPU

@@ -11,10 +11,12 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from ..engine import errors
 from . import logs
 from .messages import ErrorMessage
+from .settings import API
 
 # The first that fits; what is not listed is ours: 500.
 STATUS: dict[type[BaseException], int] = {
@@ -33,7 +35,7 @@ STATUS: dict[type[BaseException], int] = {
     MemoryError: 503,
 }
 WHEN = {
-    400: "a click, an image or an option that is not accepted",
+    400: "a body that is no JSON; a click, an image or an option that is not accepted",
     401: "no token, or a wrong one",
     403: "a request from another web page, or for another host",
     404: "no such session, or no such object in it",
@@ -101,7 +103,22 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
         name = HTTPStatus(error.status_code).phrase.title().replace(" ", "") + "Error"
-        return _response(error.status_code, name, str(error.detail), error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # Starlette names the methods of one route only
+            headers["Allow"] = ", ".join(_methods(app, route_path(request.scope))) or headers.get("Allow", "")
+        return _response(error.status_code, name, str(error.detail), headers)
+
+
+def route_path(scope: Scope) -> str | None:
+    """The pattern that a request's path fits; None where there is none."""
+    path = getattr(scope.get("route"), "path", None)
+    if not isinstance(path, str):
+        return None
+    return API + path if scope["path"].startswith(API) and not path.startswith(API) else path
+
+
+def _methods(app: FastAPI, path: str | None) -> list[str]:
+    return sorted(method.upper() for method in app.openapi()["paths"].get(path, {}))
 
 
 def problems(found: Sequence[Any]) -> str:

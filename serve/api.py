@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
-from ..engine.errors import OptionError
 from .answers import documented
 from .desk import Desk
 from .downloads import Download
-from .events import Event
+from .events import KINDS, Event
 from .messages import (
     At,
     ClickRequest,
@@ -22,7 +21,8 @@ from .messages import (
 )
 
 Id = Annotated[str, Path(description="of the session", max_length=64)]
-COMMON = (401, 403, 408, 413, 422, 429, 503)
+SIZE = r"^[1-9]\d{0,4}(x[1-9]\d{0,4})?$"
+COMMON = (400, 401, 403, 408, 413, 422, 429, 503)
 
 
 def router(desk: Desk) -> APIRouter:
@@ -39,7 +39,7 @@ def router(desk: Desk) -> APIRouter:
         "/sessions",
         tags=["sessions"],
         status_code=201,
-        responses=documented(400),
+        responses={201: {"links": _links(*KINDS[1:], "get_session", "click", "mask", "probability", "image", "coco")}},
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -56,7 +56,10 @@ def router(desk: Desk) -> APIRouter:
         network: Annotated[str | None, Query(description="a name of GET /networks", max_length=200)] = None,
         size: Annotated[
             str | None,
-            Query(description="network size: HxW, or one number for the longer side", pattern=r"^\d{1,5}(x\d{1,5})?$"),
+            Query(
+                description="network size: HxW, or one number for the longer side",
+                pattern=r"^[1-9]\d{0,4}(x[1-9]\d{0,4})?$",
+            ),
         ] = None,
         flip: Annotated[bool, Query(description="also run on the mirrored crop; off is twice as fast")] = True,
         threshold: Annotated[float, Query(description="above it a pixel is object", gt=0, lt=1)] = 0.5,
@@ -79,7 +82,7 @@ def router(desk: Desk) -> APIRouter:
         """Forget a session, its photograph and its masks."""
         await service.delete(id)
 
-    @routes.post("/sessions/{id}/clicks", tags=["events"], responses=documented(400, 404, 409))
+    @routes.post("/sessions/{id}/clicks", tags=["events"], responses=documented(404, 409))
     async def click(id: Id, request: ClickRequest) -> Reply:
         """Click. The answer comes when the click is durable."""
         return await desk.act(id, Event("click", request.x, request.y, request.positive), request.revision)
@@ -95,7 +98,6 @@ def router(desk: Desk) -> APIRouter:
             tags=["events"],
             name=kind,
             description=summary,
-            operation_id=kind,
             responses=documented(404, 409),
         )
 
@@ -160,6 +162,9 @@ def _size(text: str | None) -> int | tuple[int, int] | None:
     if text is None:
         return None
     sides = [int(side) for side in text.split("x")]
-    if min(sides) < 1:
-        raise OptionError(f"expected a size in pixels from 1, got {text}")
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def _links(*operations: str) -> dict[str, Any]:
+    """What can be asked of a session that was just created, as OpenAPI says it."""
+    return {name: {"operationId": name, "parameters": {"id": "$response.body#/id"}} for name in operations}

@@ -69,6 +69,7 @@ def create_app(service: Service, settings: Settings | None = None, routers: Sequ
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
         lifespan=lifespan,
     )
     app.state.desk = desk

@@ -40,6 +40,8 @@ class SessionOptions(Message):
 class At(Message):
     """A request that may name the revision it is meant for."""
 
+    model_config = ConfigDict(strict=True)  # false is no 0, and "1" no 1
+
     revision: Annotated[
         int | None,
         Field(description="refuse with 409 unless the session is at this revision; null: whatever it is at"),

@@ -9,9 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..engine.errors import ServeError
 from . import logs
-from .answers import response
+from .answers import response, route_path
 from .desk import Desk
-from .settings import API
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")  # others share a label: clients invent them
 HEADERS = {
@@ -89,10 +88,8 @@ def client(scope: Scope) -> str:
 
 def _route(scope: Scope) -> str:
     """The pattern of the path."""
-    route = getattr(scope.get("route"), "path", None)
-    if isinstance(route, str):
-        return route if not scope["path"].startswith(API) or route.startswith(API) else API + route
-    return "/static" if scope["path"].startswith("/static/") else "other"
+    static = "/static" if scope["path"].startswith("/static/") else "other"
+    return route_path(scope) or static
 
 
 def _path(path: str) -> str:

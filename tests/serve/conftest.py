@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -65,28 +65,36 @@ def client(open_client):
 
 
 class ServerProcess:
-    """`mfp serve` in a process of its own, with ``lite0``."""
+    """`mfp serve` in a process of its own, with ``lite0`` unless the flags name another network."""
 
-    def __init__(self, store, *flags, env=None):
+    def __init__(self, folder, number, *flags):
+        store, self._log = folder / "sessions.sqlite", folder / f"server{number}.log"
         command = [sys.executable, "-m", "mfp.engine.cli", "serve", "--port", "0", "--store", f"sqlite:///{store}"]
-        self.process = subprocess.Popen(
-            [*command, "--log-format", "json", "--threads", "1", *flags],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **(env or {})},
-        )
-        self.head = []  # of its log
-        for line in self.process.stderr:
-            self.head.append(line)
-            if '"event": "serving"' in line:
-                self.url = json.loads(line)["url"]
-                return
-        raise RuntimeError(f"the server did not start: {''.join(self.head)}")
+        with self._log.open("w") as log:  # not a pipe, which fills up where nobody reads
+            self.process = subprocess.Popen([*command, "--log-format", "json", "--threads", "1", *flags], stderr=log)
+        while True:
+            for line in self.lines():
+                if line["event"] == "serving":
+                    self.url = line["url"]
+                    return
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the server did not start: {self._log.read_text()}")
+            time.sleep(0.02)
 
-    def wait(self):
-        """Its exit code and the rest of its log, when it has ended."""
-        rest = self.process.stderr.read()
-        return self.process.wait(), rest
+    @property
+    def log(self):
+        """What it has written so far."""
+        return self._log.read_text()
+
+    def lines(self):
+        """Its log's whole lines, as they are read; not those that are written before it."""
+        lines = self.log.splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
+
+    def end(self):
+        """SIGTERM; returns its exit code."""
+        self.process.terminate()
+        return self.process.wait()
 
 
 @pytest.fixture
@@ -94,14 +102,13 @@ def start_server(tmp_path):
     """``start_server(*flags)``: a :class:`ServerProcess` on a store that the servers of a test share."""
     started = []
 
-    def start(*flags, **options):
-        started.append(ServerProcess(tmp_path / "sessions.sqlite", *flags, **options))
+    def start(*flags):
+        started.append(ServerProcess(tmp_path, len(started), *flags))
         return started[-1]
 
     yield start
     for server in started:
         server.process.kill()
-        server.process.stderr.close()
         server.process.wait()
 
 

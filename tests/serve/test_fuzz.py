@@ -1,0 +1,35 @@
+"""Schemathesis on the OpenAPI description: whatever it sends, answers are as described, and none is a 5xx."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCHEMATHESIS = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
+# A request may fit the description and still be refused: a click outside the image, a network that is not loaded.
+LEFT_OUT = "positive_data_acceptance"
+pytestmark = pytest.mark.skipif(SCHEMATHESIS is None, reason="needs schemathesis: pip install 'mfp-engine[dev]'")
+
+
+def fuzz(server, tmp_path, examples, seed):
+    command = [SCHEMATHESIS, "run", f"{server.url}/openapi.json", "--checks", "all", "--exclude-checks", LEFT_OUT]
+    command += ["--max-examples", str(examples), "--seed", str(seed), "--request-timeout", "30", "--no-color"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert server.end() == 0
+    assert "Traceback" not in server.log
+    assert not [line for line in server.lines() if line.get("status", 0) >= 500]
+
+
+def test_a_few_requests_of_each_kind(start_server, tmp_path, golden):
+    server = start_server("--network", str(golden("toy.onnx")), "--rate", "0")
+    fuzz(server, tmp_path, 5, 1)
+    assert {line["status"] for line in server.lines() if line["event"] == "request"} >= {200, 201, 404, 405, 422}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2, 3])
+def test_many_requests_of_each_kind(start_server, tmp_path, golden, seed):
+    fuzz(start_server("--network", str(golden("toy.onnx")), "--rate", "0"), tmp_path, 200, seed)
