@@ -101,7 +101,7 @@ setup(
             *RTX,
             *SERVE,
             "axe-playwright-python>=0.1.4",  # says what on the page is not accessible
-            "httpx>=0.27",
+            "httpx2>=2",
             "hypothesis>=6.100",
             "mypy>=1.13",
             "nuclio-sdk>=0.5",  # calls deploy/cvat as nuclio does

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import threading
 import time
@@ -35,6 +34,7 @@ from .sources import photograph
 from .statistics import summary
 
 KIND, SCHEMA = "batching", 1
+PHOTOGRAPH = (480, 640)
 OBJECT = 5  # clicks on an object; then the next, so that first clicks have their share
 
 
@@ -93,6 +93,7 @@ def measure(args: argparse.Namespace, told: Callable[[str], None]) -> dict[str, 
         },
         "ways": [],
     }
+    people = {name: [_User(network, number) for number in range(max(args.users))] for name, network in ways.items()}
     for users in args.users:
         found: dict[str, dict[str, Any]] = {
             name: {"way": name, "users": users, "ms": [], "seconds": 0.0, "passes_a_batch": None} for name in ways
@@ -100,64 +101,63 @@ def measure(args: argparse.Namespace, told: Callable[[str], None]) -> dict[str, 
         for number_of_round in range(args.rounds):
             told(f"{users} user(s), round {number_of_round + 1} of {args.rounds}")
             for name, network in ways.items():
-                _round(found[name], network, args)
+                counts = network if isinstance(network, BatchedNetwork) else None
+                before = (counts.passes, counts.batches) if counts else (0, 0)
+                milliseconds, seconds = _together(people[name][:users], args.seconds, args.pause)
+                found[name]["ms"] += milliseconds
+                found[name]["seconds"] += seconds
+                if counts:
+                    ratio = (counts.passes - before[0]) / (counts.batches - before[1])
+                    found[name]["passes_a_batch"] = [*(found[name]["passes_a_batch"] or []), ratio]
         record["ways"] += found.values()
     return record
 
 
-def _round(found: dict[str, Any], network: Network, args: argparse.Namespace) -> None:
-    """Adds the clicks of some seconds on one way."""
-    counted = isinstance(network, BatchedNetwork)
-    before = (network.passes, network.batches) if isinstance(network, BatchedNetwork) else (0, 0)
-    milliseconds, seconds = _clicks(network, found["users"], args.seconds, args.pause)
-    found["ms"] += milliseconds
-    found["seconds"] += seconds
-    if counted and isinstance(network, BatchedNetwork):
-        passes, batches = network.passes - before[0], network.batches - before[1]
-        found["passes_a_batch"] = [*(found["passes_a_batch"] or []), passes / batches]
+class _User:
+    """Clicks on one object after the other."""
+
+    def __init__(self, network: Network, number: int) -> None:
+        image = photograph(PHOTOGRAPH)
+        self._script = seeded_clicks(f"user {number}", *image.shape[:2], OBJECT)
+        self._session = Session(network, image)
+        self._next = 0
+        self.click()  # prepares what is prepared once
+
+    def click(self) -> float:
+        """Milliseconds."""
+        if self._next == OBJECT:
+            self._session.reset()
+            self._next = 0
+        click = self._script[self._next]
+        start = time.perf_counter()
+        self._session.click(click.x, click.y, click.positive)
+        self._next += 1
+        return (time.perf_counter() - start) * 1e3
 
 
-def _clicks(network: Network, users: int, seconds: float, pause: float) -> tuple[list[float], float]:
-    """Milliseconds of every click, and seconds from the first to the end of the last."""
-    image = photograph((480, 640))
-    height, width = image.shape[:2]
-    barrier = threading.Barrier(users + 1)
-    milliseconds: list[list[float]] = [[] for _ in range(users)]
+def _together(users: Sequence[_User], seconds: float, pause: float) -> tuple[list[float], float]:
+    """Milliseconds of every click that all of them make meanwhile, and seconds until the last of these was done."""
+    milliseconds: list[list[float]] = [[] for _ in users]
     failures: list[BaseException] = []
-    end = math.inf
+    begun = time.perf_counter()
 
-    def work(user: int) -> None:
-        script = seeded_clicks(f"user {user}", height, width, OBJECT)
+    def work(number: int) -> None:
         try:
-            with Session(network, image) as session:
-                session.click(script[0].x, script[0].y)  # prepares what is prepared once
-                barrier.wait()
-                time.sleep(pause * user / users)  # people do not click in step
-                while time.perf_counter() < end:
-                    session.reset()
-                    for click in script:
-                        start = time.perf_counter()
-                        session.click(click.x, click.y, click.positive)
-                        milliseconds[user].append((time.perf_counter() - start) * 1e3)
-                        time.sleep(pause)
+            time.sleep(pause * number / len(users))  # people do not click in step
+            while time.perf_counter() < begun + seconds:
+                milliseconds[number].append(users[number].click())
+                time.sleep(pause)
         except BaseException as error:
             failures.append(error)
-            barrier.abort()
 
-    threads = [threading.Thread(target=work, args=(user,), daemon=True) for user in range(users)]
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(len(users))]
     for thread in threads:
         thread.start()
-    try:
-        barrier.wait()
-    except threading.BrokenBarrierError:
-        raise failures[0] from None
-    start = time.perf_counter()
-    end = start + seconds
     for thread in threads:
         thread.join()
     if failures:
         raise failures[0]
-    return [ms for row in milliseconds for ms in row], time.perf_counter() - start
+    return [ms for row in milliseconds for ms in row], time.perf_counter() - begun
 
 
 def report(record: dict[str, Any]) -> list[str]:

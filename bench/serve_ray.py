@@ -156,7 +156,7 @@ def check(settings: ClusterSettings, people: Sequence[Client]) -> dict[str, int]
     """
     from ..serve.networks import load_networks
 
-    networks = load_networks(settings.networks, settings.runtime, device=settings.device, threads=settings.threads)
+    networks = load_networks(settings.networks, settings.runtime, settings.threads, device=settings.device)
     store = open_store(settings.store)
     sessions = Sessions(networks, store)
     masks = 0

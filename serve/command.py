@@ -20,9 +20,8 @@ from ..engine.packaged import DEFAULT
 from .adapters.options import add_tool_options, source_of
 from .logs import FORMATS
 from .ray_command import add_ray_options
-from .settings import Limits, Settings
+from .settings import LOOPBACK, WORKERS, Limits, Settings
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 BATCHING = {"auto": None, "on": True, "off": False}
 TOKEN = re.compile(r"[A-Za-z0-9._~+-]{8,}")  # what a header and a WebSocket's subprotocol can both carry
 
@@ -42,7 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network_options(parser)
     add_tool_options(parser)
     parser.add_argument(
-        "--workers", type=_whole, help="clicks worked on side by side; default: one for two cores, at least 2"
+        "--workers",
+        type=_whole,
+        default=WORKERS,
+        help="clicks worked on side by side; the cores are divided among them unless --threads says otherwise. "
+        "More serve more people, each a little later; default: %(default)s",
     )
     parser.add_argument(
         "--batching",
@@ -93,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-host",
         action="append",
         default=[],
-        metavar="NAME",
+        metavar="NAME[:PORT]",
         help="a name that requests may give for this server, beside localhost; repeat for more. For use behind a proxy",
     )
     add_ray_options(parser)
@@ -128,7 +131,9 @@ def run(args: argparse.Namespace) -> int:
         from .ray_command import run_on_ray
 
         return run_on_ray(args, settings, limits, sources, BATCHING[args.batching])
-    networks = load_networks(sources, args.runtime, device=args.device, threads=args.threads, precision=args.precision)
+    networks = load_networks(
+        sources, args.runtime, args.threads, args.workers, device=args.device, precision=args.precision
+    )
     networks = {name: batched(network, BATCHING[args.batching]) for name, network in networks.items()}
     store = open_store(args.store or default_store())
     tools = mounting.routers(networks, limits, source_of(args))

@@ -42,8 +42,13 @@ class Ingress:
         return create_app(service, self._settings.http_settings())
 
 
-def application(settings: ClusterSettings) -> Any:
-    """The application, for ``ray.serve.run``."""
+def application(settings: ClusterSettings | dict[str, Any]) -> Any:
+    """The application, for ``ray.serve.run``.
+
+    Args:
+        settings: or its fields, as a configuration file has them.
+    """
+    settings = ClusterSettings.model_validate(settings)
     common: dict[str, Any] = {
         "max_ongoing_requests": CALLS,
         "health_check_period_s": HEALTH_PERIOD,

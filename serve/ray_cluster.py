@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..engine.errors import OptionError, RuntimeMissingError
@@ -47,20 +48,19 @@ def connected(address: str = "", cpus: float | None = None) -> Iterator[Cluster]
     if ray.is_initialized():  # by the application
         yield Cluster(ray, False)
         return
-    if address != "local":
-        _check_reachable(address or os.environ.get("RAY_ADDRESS", ""))
+    address = address or os.environ.get("RAY_ADDRESS", "")
+    ours = address == "local"
+    if address in ("", "auto"):
+        here = _noted_head()
+        ours = address == "" and not (here and _reachable(here))
+    elif not ours and not _reachable(address):  # Ray itself would try for minutes
+        raise _no_cluster(address, "nothing answers")
     quiet = {"logging_level": "ERROR", "log_to_driver": False}
     try:
-        ours = address == "local"
-        if not ours:
-            try:
-                ray.init(address or "auto", **quiet)
-            except ConnectionError:
-                if address or os.environ.get("RAY_ADDRESS"):
-                    raise
-                ours = True
         if ours:
             ray.init("local", num_cpus=cpus, include_dashboard=False, **quiet)
+        else:
+            ray.init(address or "auto", **quiet)
     except (OSError, RuntimeError, ValueError) as error:
         raise _no_cluster(address, one_line(error)) from error
     try:
@@ -69,20 +69,27 @@ def connected(address: str = "", cpus: float | None = None) -> Iterator[Cluster]
         ray.shutdown()
 
 
-def _check_reachable(address: str) -> None:
-    """Ray itself would try for minutes."""
-    if address in ("", "auto", "local"):
-        return
+def _noted_head() -> str:
+    """The cluster that was begun on this machine last, by Ray's own note; it may have ended without taking it back."""
+    try:
+        return (Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _reachable(address: str) -> bool:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or "/" in host:
         raise OptionError(f"expected the address of a Ray cluster's head like 10.0.0.1:6379, got {address!r}")
     try:
         socket.create_connection((host.strip("[]"), int(port)), REACH).close()
-    except (OSError, OverflowError) as error:
-        raise _no_cluster(address, one_line(error)) from None
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def _no_cluster(address: str, why: str) -> RuntimeMissingError:
     return RuntimeMissingError(
-        f"no Ray cluster to be had at {address or 'this machine'}: {why}. Start one with: ray start --head"
+        f"no Ray cluster to be had at {address or 'this machine'}: {why}. Start one with: ray start --head. "
+        "One that asks for a token takes it from RAY_AUTH_TOKEN, with RAY_AUTH_MODE=token"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import signal
 import sys
@@ -87,6 +88,7 @@ def run_on_ray(
             )
         except ValidationError as error:
             raise OptionError(f"expected other options: {one_line(error)}") from None
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         serve.start(http_options={"host": args.host, "port": args.port}, logging_config={"log_level": "WARNING"})
         try:
             serve.run(application(wanted), name=NAME, route_prefix="/")

@@ -31,8 +31,9 @@ class SessionReplica:
         networks = load_networks(
             settings.networks,
             settings.runtime,
+            settings.threads,
+            settings.workers,
             device=settings.device,
-            threads=settings.threads,
             precision=settings.precision,
         )
         networks = {name: batched(network, settings.batching) for name, network in networks.items()}

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..engine.packaged import DEFAULT
-from .settings import Limits, Settings
+from .settings import WORKERS, Limits, Settings
 
 
 class ClusterSettings(BaseModel):
@@ -20,13 +20,13 @@ class ClusterSettings(BaseModel):
     runtime: str = "auto"
     device: str = "auto"
     precision: str | None = None
-    threads: int | None = Field(default=None, description="CPU threads of one pass; default: the replica's CPUs")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads of one pass; null: a worker's CPUs")
     min_replicas: int = Field(default=1, ge=1)
     max_replicas: int = Field(default=0, ge=0, description="0: no more than min_replicas")
     cpus: float = Field(default=1.0, ge=0, description="of one replica; fractions are allowed")
     gpus: float = Field(default=0.0, ge=0, description="of one replica; 0.25: four replicas share one")
     busy: float = Field(default=2.0, gt=0, description="clicks at work or waiting that one replica is to have")
-    workers: int | None = Field(default=None, ge=1, description="clicks that one replica works on side by side")
+    workers: int = Field(default=WORKERS, ge=1, description="clicks that one replica works on side by side")
     batching: bool | None = Field(default=None, description="null: on a GPU")
     limits: dict[str, int] = Field(default={}, description="see mfp.serve.settings.Limits")
     http: dict[str, Any] = Field(default={}, description="see mfp.serve.settings.Settings")
@@ -34,9 +34,7 @@ class ClusterSettings(BaseModel):
     @model_validator(mode="after")
     def _complete(self) -> ClusterSettings:
         self.max_replicas = max(self.max_replicas, self.min_replicas)
-        self.threads = self.threads or max(round(self.cpus), 1)
-        # Host work of one click runs beside the network pass of another.
-        self.workers = self.workers or max(round(self.cpus), 2)
+        self.threads = self.threads or max(int(self.cpus) // self.workers, 1)
         self.session_limits(), self.http_settings()
         return self
 

@@ -137,8 +137,8 @@ class TestCommand:
 
 
 def test_settings_are_completed_and_checked(tmp_path):
-    found = ClusterSettings(store="redis://x", min_replicas=3, cpus=3.6)
-    assert (found.max_replicas, found.threads, found.workers) == (3, 4, 4)
+    found = ClusterSettings(store="redis://x", min_replicas=3, cpus=4.5, workers=2)
+    assert (found.max_replicas, found.threads) == (3, 2)
     assert ClusterSettings(store="redis://x", cpus=0.25).threads == 1
     for wrong in ({"min_replicas": 0}, {"networks": []}, {"unknown": 1}, {"gpus": -1}, {"limits": {"unknown": 1}}):
         with pytest.raises((ValueError, TypeError)):
