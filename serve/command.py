@@ -19,9 +19,8 @@ from ..engine.errors import OptionError, RuntimeMissingError, StoreError
 from ..engine.packaged import DEFAULT
 from .adapters.options import add_tool_options, source_of
 from .logs import FORMATS
-from .settings import Limits, Settings
+from .settings import LOOPBACK, WORKERS, Limits, Settings
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN = re.compile(r"[A-Za-z0-9._~+-]{8,}")  # what a header and a WebSocket's subprotocol can both carry
 
 
@@ -40,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network_options(parser)
     add_tool_options(parser)
     parser.add_argument(
-        "--workers", type=_whole, help="clicks worked on side by side; default: one for two cores, at least 2"
+        "--workers",
+        type=_whole,
+        default=WORKERS,
+        help="clicks worked on side by side; the cores are divided among them unless --threads says otherwise. "
+        "More serve more people, each a little later; default: %(default)s",
     )
     keeping = parser.add_argument_group("sessions")
     keeping.add_argument(
@@ -84,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-host",
         action="append",
         default=[],
-        metavar="NAME",
+        metavar="NAME[:PORT]",
         help="a name that requests may give for this server, beside localhost; repeat for more. For use behind a proxy",
     )
     parser.add_argument("--log-format", choices=FORMATS, default="text", help="of the lines on stderr; default: text")
@@ -112,7 +115,9 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     sources = args.network or [DEFAULT]
-    networks = load_networks(sources, args.runtime, device=args.device, threads=args.threads, precision=args.precision)
+    networks = load_networks(
+        sources, args.runtime, args.threads, args.workers, device=args.device, precision=args.precision
+    )
     limits = Limits(image_pixels=args.max_image_pixels, sessions=args.max_sessions, memory=int(args.memory * 1e9))
     store = open_store(args.store or default_store())
     tools = mounting.routers(networks, limits, source_of(args))
