@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ..engine.errors import OptionError
 from ..engine.image import U8, decode_image
 from ..engine.mask import Mask
 from ..engine.network import Network
@@ -23,6 +24,7 @@ ClickAt: TypeAlias = tuple[float, float, bool]  # x, y in image pixels; whether 
 MAX_PIXELS = 64_000_000  # of all images kept; one costs about 10 bytes a pixel, and 4 more for each click
 
 RECENT = 64  # lists of clicks remembered of an image
+MAX_CLICKS = 200  # of one object: far above any use, and each is a network pass
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,12 @@ class ReplayImage:
 
         Raises:
             ClickError: a click outside the image.
+            OptionError: more clicks than :data:`MAX_CLICKS`.
         """
         import numpy as np
+
+        if len(clicks) > MAX_CLICKS:
+            raise OptionError(f"expected at most {MAX_CLICKS} clicks on an object, got {len(clicks)}")
 
         if not clicks:
             return Answer(Mask(np.zeros((self.height, self.width), np.bool_)), 0.0)

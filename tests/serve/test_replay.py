@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mfp import Session
-from mfp.engine.errors import ClickError, ImageError
+from mfp.engine.errors import ClickError, ImageError, OptionError
 from mfp.engine.image import decode_image
 from mfp.serve.replay import Replay
 
@@ -88,6 +88,8 @@ def test_what_fails_leaves_nothing(toy, photos):
     good = png(photos[0])
     with pytest.raises(ClickError):
         answer(replay, good, [*CLICKS[:1], (1e4, 0.0, True)])
+    with pytest.raises(OptionError, match="at most 200"):
+        answer(replay, good, CLICKS * 51)
     assert answer(replay, good, CLICKS).mask == expected(toy, photos[0], CLICKS, size=64)
 
 
