@@ -21,8 +21,8 @@ from ..engine.predictor import Predictor
 
 ClickAt: TypeAlias = tuple[float, float, bool]  # x, y in image pixels; whether it adds to the object
 
-MAX_PIXELS = 64_000_000  # of all images kept; one costs about 10 bytes a pixel, and 4 more for each click
-
+MAX_PIXELS = 64_000_000  # of all images kept; each takes about 10 bytes a pixel
+MAX_IMAGES = 64  # kept; each click has left a map of the network's size, half a megabyte or so
 RECENT = 64  # lists of clicks remembered of an image
 MAX_CLICKS = 200  # of one object: far above any use, and each is a network pass
 
@@ -143,13 +143,13 @@ class Replay:
             yield entry.image
 
     def _keep(self, newest: _Entry) -> None:
-        """Count the newest image in, and let go of those used least recently while there are too many pixels."""
+        """Count the newest image in, and let go of those used least recently while there are too many."""
         assert newest.image is not None
         with self._lock:
             newest.pixels = newest.image.height * newest.image.width
             total = sum(entry.pixels for entry in self._entries.values())
             for key, entry in list(self._entries.items()):
-                if total <= self._max_pixels:
+                if total <= self._max_pixels and len(self._entries) <= MAX_IMAGES:
                     break
                 if entry is not newest and entry.pixels:
                     del self._entries[key]

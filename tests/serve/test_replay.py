@@ -9,7 +9,7 @@ import pytest
 from mfp import Session
 from mfp.engine.errors import ClickError, ImageError, OptionError
 from mfp.engine.image import decode_image
-from mfp.serve.replay import Replay
+from mfp.serve.replay import MAX_IMAGES, Replay
 
 
 def png(pixels):
@@ -70,6 +70,13 @@ def test_images_used_least_recently_are_let_go(toy, photos):
     found = answer(replay, second, CLICKS[:2])
     assert (len(replay), decoder.calls) == (2, 4)
     assert found.mask == expected(toy, photos[1], CLICKS[:2], size=64)
+
+
+def test_images_are_counted_too(toy):
+    replay = Replay(toy, size=64)
+    for shade in range(MAX_IMAGES + 3):
+        answer(replay, png(np.full((1, 1, 3), shade, np.uint8)), [])
+    assert len(replay) == MAX_IMAGES
 
 
 def test_an_image_larger_than_all_room_is_answered(toy, photos):
