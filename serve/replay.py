@@ -98,7 +98,7 @@ class Replay:
         network: from :func:`~mfp.engine.network.load_network`.
         decode: the bytes of an image file as H×W×3 uint8 RGB; it judges their size.
         max_pixels: of all images kept. The one in use is kept in any case.
-        workers: requests that are computed side by side; the others wait.
+        workers: requests that are decoded or computed side by side; the others wait.
         options: those of :class:`~mfp.engine.session.Session` (``flip``, ``threshold``, …).
     """
 
@@ -133,7 +133,9 @@ class Replay:
         with entry.lock:
             if entry.image is None:
                 try:
-                    entry.image = ReplayImage(self.network, self._decode(data), self._options, self._room)
+                    with self._room:
+                        pixels = self._decode(data)
+                    entry.image = ReplayImage(self.network, pixels, self._options, self._room)
                 except BaseException:
                     with self._lock:
                         if self._entries.get(key) is entry:
