@@ -97,7 +97,7 @@ setup(
             *PLOTS,
             *RTX,
             *SERVE,
-            "httpx>=0.27",
+            "httpx2>=2",
             "hypothesis>=6.100",
             "mypy>=1.13",
             "nuclio-sdk>=0.5",  # calls deploy/cvat as nuclio does
