@@ -136,7 +136,7 @@ def _click(region: dict[str, Any], image: ReplayImage) -> ClickAt:
     value = region.get("value")
     try:
         x, y = (float(value[axis]) / 100 for axis in ("x", "y"))  # type: ignore[index]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         raise ClickError(f"expected a keypoint with x and y in percent, got {value!r:.200}") from None
     # The far edges are 100 %, where a click ends before the width and the height.
     x, y = (1 - 1e-9 if share == 1 else share for share in (x, y))

@@ -21,7 +21,7 @@ CONFIG = (
     '<View><Image name="i" value="$image"/><BrushLabels name="b" toName="i"><Label value="Cat"/></BrushLabels>'
     '<KeyPointLabels name="k" toName="i" smart="true"><Label value="Cat"/></KeyPointLabels></View>'
 )
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+LEAVES = st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=20)
 ANYTHING = st.recursive(
     LEAVES,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
