@@ -12,7 +12,7 @@ CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake
 CTEST := $(BIN)/ctest --output-on-failure --test-dir
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-gpu browser cpp cpp-build cpp-sanitized lint types clean
+.PHONY: demo test test-slow test-gpu test-triton browser cpp cpp-build cpp-sanitized lint types clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p demo
@@ -45,6 +45,10 @@ test-gpu: $(VENV)/gpu.stamp
 	@if command -v compute-sanitizer >/dev/null; then set -ex; \
 		compute-sanitizer --tool memcheck $(SANITIZED); compute-sanitizer --tool racecheck $(SANITIZED); \
 	else echo "compute-sanitizer is not on PATH: it comes with the CUDA toolkit. The kernels ran without it."; fi
+
+# the click in NVIDIA Triton; its server comes in a package that needs NumPy 1, so in an environment of its own
+test-triton: build/triton.stamp
+	MFP_TRITON_PYTHON=$(CURDIR)/build/triton/bin/python $(BIN)/pytest -m slow tests/serve/triton
 
 # the engine in C++: configures, builds and tests it, with OpenVINO of the environment and the three real networks
 cpp: cpp-build build/cpp-networks.stamp
@@ -91,6 +95,12 @@ $(VENV)/dev.stamp: setup.py constraints.txt | $(VENV)/bin/python
 $(VENV)/gpu.stamp: $(VENV)/dev.stamp
 	@echo "installing CuPy into $(VENV): about 200 MB"
 	$(PIP) --editable '.[dev,rtx]'
+	@touch $@
+
+build/triton.stamp: $(VENV)/dev.stamp
+	$(PYTHON) -m venv build/triton
+	build/triton/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[cpu]' 'numpy<2' 'nvidia-pytriton>=0.7'
 	@touch $@
 
 # CMake and Ninja, into the environment: not every system has them, or has them new enough

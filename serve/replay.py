@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ..engine.errors import OptionError
 from ..engine.image import U8, decode_image
 from ..engine.mask import Mask
 from ..engine.network import Network
@@ -20,9 +21,10 @@ from ..engine.predictor import Predictor
 
 ClickAt: TypeAlias = tuple[float, float, bool]  # x, y in image pixels; whether it adds to the object
 
-MAX_PIXELS = 64_000_000  # of all images kept; one costs about 10 bytes a pixel, and 4 more for each click
-
+MAX_PIXELS = 64_000_000  # of all images kept; each takes about 10 bytes a pixel
+MAX_IMAGES = 64  # kept; each click has left a map of the network's size, half a megabyte or so
 RECENT = 64  # lists of clicks remembered of an image
+MAX_CLICKS = 200  # of one object: far above any use, and each is a network pass
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,12 @@ class ReplayImage:
 
         Raises:
             ClickError: a click outside the image.
+            OptionError: more clicks than :data:`MAX_CLICKS`.
         """
         import numpy as np
+
+        if len(clicks) > MAX_CLICKS:
+            raise OptionError(f"expected at most {MAX_CLICKS} clicks on an object, got {len(clicks)}")
 
         if not clicks:
             return Answer(Mask(np.zeros((self.height, self.width), np.bool_)), 0.0)
@@ -92,7 +98,7 @@ class Replay:
         network: from :func:`~mfp.engine.network.load_network`.
         decode: the bytes of an image file as H×W×3 uint8 RGB; it judges their size.
         max_pixels: of all images kept. The one in use is kept in any case.
-        workers: requests that are computed side by side; the others wait.
+        workers: requests that are decoded or computed side by side; the others wait.
         options: those of :class:`~mfp.engine.session.Session` (``flip``, ``threshold``, …).
     """
 
@@ -127,7 +133,9 @@ class Replay:
         with entry.lock:
             if entry.image is None:
                 try:
-                    entry.image = ReplayImage(self.network, self._decode(data), self._options, self._room)
+                    with self._room:
+                        pixels = self._decode(data)
+                    entry.image = ReplayImage(self.network, pixels, self._options, self._room)
                 except BaseException:
                     with self._lock:
                         if self._entries.get(key) is entry:
@@ -137,13 +145,13 @@ class Replay:
             yield entry.image
 
     def _keep(self, newest: _Entry) -> None:
-        """Count the newest image in, and let go of those used least recently while there are too many pixels."""
+        """Count the newest image in, and let go of those used least recently while there are too many."""
         assert newest.image is not None
         with self._lock:
             newest.pixels = newest.image.height * newest.image.width
             total = sum(entry.pixels for entry in self._entries.values())
             for key, entry in list(self._entries.items()):
-                if total <= self._max_pixels:
+                if total <= self._max_pixels and len(self._entries) <= MAX_IMAGES:
                     break
                 if entry is not newest and entry.pixels:
                     del self._entries[key]

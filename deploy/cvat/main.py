@@ -2,19 +2,20 @@
 
 import json
 import os
+from typing import Any
 
 from mfp import load_network
 from mfp.engine.errors import MfpError
 from mfp.serve.adapters.cvat import Interactor
 
 
-def init_context(context):
+def init_context(context: Any) -> None:
     network = load_network(os.environ.get("MFP_NETWORK", "lite0"))
     context.user_data.interactor = Interactor(network)
     context.logger.info(f"MFP is ready: {network!r}, {network.choice}")
 
 
-def handler(context, event):
+def handler(context: Any, event: Any) -> Any:
     try:
         status, body = 200, context.user_data.interactor(event.body)
     except MfpError as error:  # of the request; anything else is nuclio's to report

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from ...engine.errors import ImageError, MfpError, OptionError, TooLargeError
+from ...engine.errors import ClickError, ImageError, MfpError, OptionError, TooLargeError
 from ...engine.mask import Mask
 from ..replay import ClickAt, Replay
 from .base64_image import image_bytes
@@ -118,7 +118,7 @@ def _clicks(marks: Any) -> list[ClickAt]:
     for mark in marks if isinstance(marks, list) else [marks]:
         match mark:
             case {"type": "point", "data": [int() | float() as x, int() | float() as y], **rest}:
-                clicks.append((float(x), float(y), rest.get("label", 1) == 1))
+                clicks.append((_coordinate(x), _coordinate(y), rest.get("label", 1) == 1))
             case {"type": "rectangle"}:
                 raise OptionError("MFP takes points, not rectangles: add a point inside the object")
             case _:
@@ -126,6 +126,13 @@ def _clicks(marks: Any) -> list[ClickAt]:
                     f'expected marks of {{"type": "point", "data": [x, y], "label": 1 or 0}}, got {mark!r:.200}'
                 )
     return clicks
+
+
+def _coordinate(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ClickError("expected coordinates inside the image, got one of hundreds of digits") from None
 
 
 def polygons(mask: Mask, fineness: float) -> list[list[list[float]]]:

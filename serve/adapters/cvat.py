@@ -100,5 +100,5 @@ def rows(mask: Mask) -> str:
 def _points(value: Any, name: str) -> list[tuple[float, float]]:
     try:
         return [(float(x), float(y)) for x, y in value]
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ClickError(f"expected {name} as a list of [x, y], got {value!r:.200} ({error})") from None

@@ -102,9 +102,9 @@ def _predict(replay: Replay, images: Images, version: str, request: PredictReque
     if not isinstance(data, dict) or value not in data:
         raise ImageError(f"expected an image in the task's data under {value!r}")
     with replay.image(images.read(data[value])) as image:
-        answer = image.predict([_click(region, image) for region in context.result])
+        clicks, label = [_click(region, image) for region in context.result], _label(context.result[-1])
+        answer = image.predict(clicks)
         size = {"original_width": image.width, "original_height": image.height}
-    label = _label(context.result[-1])
     return [_prediction(answer, size, label, {"from_name": brush, "to_name": image_tag}, version)]
 
 
@@ -136,7 +136,7 @@ def _click(region: dict[str, Any], image: ReplayImage) -> ClickAt:
     value = region.get("value")
     try:
         x, y = (float(value[axis]) / 100 for axis in ("x", "y"))  # type: ignore[index]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         raise ClickError(f"expected a keypoint with x and y in percent, got {value!r:.200}") from None
     # The far edges are 100 %, where a click ends before the width and the height.
     x, y = (1 - 1e-9 if share == 1 else share for share in (x, y))
@@ -144,7 +144,8 @@ def _click(region: dict[str, Any], image: ReplayImage) -> ClickAt:
 
 
 def _label(region: dict[str, Any]) -> str:
-    labels = region["value"].get("keypointlabels")
+    value = region.get("value")
+    labels = value.get("keypointlabels") if isinstance(value, dict) else None
     if not isinstance(labels, list) or not labels:
         raise OptionError("expected a label at the keypoint: choose one before clicking")
     return str(labels[0])

@@ -87,7 +87,9 @@ class Images:
             return self._file(self._source.files, parse_qs(where.query).get("d", [""])[0])
         if not self._source.url:
             raise ImageError(f"cannot fetch {address[:200]!r}: start the server with --label-studio-url and a token")
-        return self._fetch(urljoin(self._source.url, address))
+        url = urljoin(self._source.url, address)
+        assert (urlsplit(url).scheme, urlsplit(url).netloc) == (own.scheme, own.netloc)
+        return self._fetch(url)
 
     def _file(self, root: Path, name: str) -> bytes:
         try:

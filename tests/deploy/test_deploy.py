@@ -105,12 +105,15 @@ def test_kuberay_names_what_there_is():
     assert cluster["rayVersion"] == constraint[1].strip()
 
 
-def test_kuberays_settings_are_those_of_the_application():
+def test_kuberays_settings_are_those_of_the_application(monkeypatch):
     pytest.importorskip("ray")
     from mfp.serve.ray_settings import ClusterSettings
 
     (application,) = yaml.safe_load(kubernetes()["RayService"]["spec"]["serveConfigV2"])["applications"]
-    assert ClusterSettings(**application["args"]).networks == ["lite0"]
+    monkeypatch.setenv("MFP_TOKEN", "a-token-of-ours")  # as the manifest has it, from a secret
+    settings = ClusterSettings(**application["args"])
+    assert settings.networks == ["lite0"]
+    assert settings.http_settings().token == "a-token-of-ours"
     module, name = application["import_path"].split(":")
     assert f"def {name}(" in Path(importlib.util.find_spec(module).origin).read_text()
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from mfp import Session
-from mfp.engine.errors import ClickError, ImageError
+from mfp.engine.errors import ClickError, ImageError, OptionError
 from mfp.engine.image import decode_image
-from mfp.serve.replay import Replay
+from mfp.serve.replay import MAX_IMAGES, Replay
 
 
 def png(pixels):
@@ -72,6 +72,13 @@ def test_images_used_least_recently_are_let_go(toy, photos):
     assert found.mask == expected(toy, photos[1], CLICKS[:2], size=64)
 
 
+def test_images_are_counted_too(toy):
+    replay = Replay(toy, size=64)
+    for shade in range(MAX_IMAGES + 3):
+        answer(replay, png(np.full((1, 1, 3), shade, np.uint8)), [])
+    assert len(replay) == MAX_IMAGES
+
+
 def test_an_image_larger_than_all_room_is_answered(toy, photos):
     replay = Replay(toy, max_pixels=1, size=64)
     for data in map(png, photos):
@@ -88,6 +95,8 @@ def test_what_fails_leaves_nothing(toy, photos):
     good = png(photos[0])
     with pytest.raises(ClickError):
         answer(replay, good, [*CLICKS[:1], (1e4, 0.0, True)])
+    with pytest.raises(OptionError, match="at most 200"):
+        answer(replay, good, CLICKS * 51)
     assert answer(replay, good, CLICKS).mask == expected(toy, photos[0], CLICKS, size=64)
 
 

@@ -115,6 +115,7 @@ def test_base64_without_its_type(predict, clicks, sample):
         ({"marks": [{"type": "rectangle", "data": [1, 2, 30, 40], "label": 1}]}, 400, "INFERENCE_ERROR", "points"),
         ({"marks": [{"type": "point", "data": [9000, 1], "label": 1}]}, 400, "INFERENCE_ERROR", "outside the image"),
         ({"marks": [{"type": "point", "data": ["1", "2"]}]}, 400, "INFERENCE_ERROR", "marks of"),
+        ({"marks": [{"type": "point", "data": [10**400, 1], "label": 1}]}, 400, "INFERENCE_ERROR", "digits"),
         ({"marks": "all"}, 400, "INFERENCE_ERROR", "marks of"),
         ({"epsilon_factor": "fine"}, 400, "INFERENCE_ERROR", "epsilon_factor"),
         ({"epsilon_factor": -1}, 400, "INFERENCE_ERROR", "epsilon_factor"),

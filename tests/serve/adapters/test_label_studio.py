@@ -256,6 +256,8 @@ def test_a_redirect_is_not_followed(server):
         "http://169.254.169.254/latest/meta-data",
         "https://{host}/data/upload/1/a.jpg",
         "//example.org/a.jpg",
+        "/\n/example.org/a.jpg",
+        " //example.org/a.jpg",
         "file:///etc/passwd",
         "ftp://{host}/a.jpg",
         "s3://bucket/a.jpg",
