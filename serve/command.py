@@ -18,7 +18,7 @@ from ..engine.commands.arguments import add_network_options
 from ..engine.errors import OptionError, RuntimeMissingError, StoreError
 from ..engine.packaged import DEFAULT
 from .logs import FORMATS
-from .settings import Limits, Settings
+from .settings import WORKERS, Limits, Settings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN = re.compile(r"[A-Za-z0-9._~+-]{8,}")  # what a header and a WebSocket's subprotocol can both carry
@@ -38,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_network_options(parser)
     parser.add_argument(
-        "--workers", type=_whole, help="clicks worked on side by side; default: one for two cores, at least 2"
+        "--workers",
+        type=_whole,
+        default=WORKERS,
+        help="clicks worked on side by side; the cores are divided among them unless --threads says otherwise. "
+        "More serve more people, each a little later; default: %(default)s",
     )
     keeping = parser.add_argument_group("sessions")
     keeping.add_argument(
@@ -109,7 +113,9 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     sources = args.network or [DEFAULT]
-    networks = load_networks(sources, args.runtime, device=args.device, threads=args.threads, precision=args.precision)
+    networks = load_networks(
+        sources, args.runtime, args.threads, args.workers, device=args.device, precision=args.precision
+    )
     limits = Limits(image_pixels=args.max_image_pixels, sessions=args.max_sessions, memory=int(args.memory * 1e9))
     store = open_store(args.store or default_store())
     server = Server(

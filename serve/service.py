@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from .downloads import Download
 from .events import Event
 from .messages import NetworkEntry, Reply, SessionOptions, SessionState
 from .sessions import Sessions
-from .settings import Limits
+from .settings import WORKERS, Limits
 from .stores import SessionStore
 from .turns import Turns
 
@@ -72,7 +71,7 @@ class LocalService(Service):
         networks: by name, the default one first.
         store: keeps what is acknowledged.
         limits: of images, sessions and memory.
-        workers: network passes side by side; None: one for each two cores, at least two.
+        workers: clicks worked on side by side.
     """
 
     def __init__(
@@ -80,11 +79,11 @@ class LocalService(Service):
         networks: Mapping[str, Network],
         store: SessionStore,
         limits: Limits | None = None,
-        workers: int | None = None,
+        workers: int = WORKERS,
     ) -> None:
         limits = limits or Limits()
         self.sessions = Sessions(networks, store, limits)
-        self._turns = Turns(workers or max((os.cpu_count() or 1) // 2, 2), limits.waiting)
+        self._turns = Turns(workers, limits.waiting)
         # Photographs are decoded and files read beside the clicks, not in front of them.
         self._files = ThreadPoolExecutor(2, "file")
 

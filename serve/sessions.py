@@ -20,6 +20,7 @@ from ..engine.session import Session
 from .downloads import Download, coco_file, mask_file, probability_file
 from .events import Event, SessionRecord, progress
 from .live import LiveSession
+from .memory import Trim
 from .messages import NetworkEntry, Reply, SessionOptions, SessionState
 from .settings import Limits
 from .stores import SessionStore
@@ -57,6 +58,7 @@ class Sessions:
         self._limits = limits or Limits()
         self._slots: OrderedDict[str, _Slot] = OrderedDict()  # least recently used first
         self._guard = threading.Lock()
+        self._trim = Trim()
 
     def networks(self) -> list[NetworkEntry]:
         """The networks that sessions can name."""
@@ -239,6 +241,7 @@ class Sessions:
         for slot in slots:
             with slot.lock:
                 _empty(slot)
+        self._trim.close()
         self._store.close()
 
     @contextmanager
@@ -291,6 +294,7 @@ class Sessions:
                     _empty(slot)
                     del self._slots[id]
                     slot.lock.release()
+                    self._trim.later()
 
     def _forget(self, id: str) -> None:
         with self._guard:
@@ -298,6 +302,7 @@ class Sessions:
         if slot is not None:
             with slot.lock:
                 _empty(slot)
+            self._trim.later()
 
     def _options(self, network: Network, options: SessionOptions) -> dict[str, Any]:
         """All of them with values, so that a later default changes no session."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 API = "/api/v1"
+WORKERS = 2  # clicks worked on side by side: one person's does not wait for another's
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,9 @@ class ServerProcess:
         return self._log.read_text()
 
     def lines(self):
-        """Its log's whole lines, as they are read."""
-        return [json.loads(line) for line in self.log.splitlines(keepends=True) if line.endswith("\n")]
+        """Its log's whole lines, as they are read; not those that are written before it."""
+        lines = self.log.splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
     def end(self):
         """SIGTERM; returns its exit code."""

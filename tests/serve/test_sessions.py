@@ -27,13 +27,16 @@ def open_sessions(tmp_path, toy):
         one.close()
 
 
+QUICK = SessionOptions(size=48, flip=False)
+
+
 def click(x, y=10, positive=True):
     return Event("click", x, y, positive)
 
 
 def test_what_is_evicted_is_rebuilt_with_the_same_bits(open_sessions, small):
     roomy, tight = open_sessions(), open_sessions(memory=0)
-    ids = [roomy.create(small()).id for _ in range(3)]
+    ids = [roomy.create(small(), options=QUICK).id for _ in range(3)]
     for event in (click(5), click(30), Event("finish"), click(40, 30), click(9, 9, False), Event("undo")):
         for id in ids:
             tight.act(id, event)
@@ -48,7 +51,7 @@ def test_what_is_evicted_is_rebuilt_with_the_same_bits(open_sessions, small):
 
 def test_a_replica_takes_over(open_sessions, small):
     first, second = open_sessions(), open_sessions()
-    id = first.create(small()).id
+    id = first.create(small(), options=QUICK).id
     for number, replica in enumerate((first, first, second, first, second)):
         reply = replica.act(id, click(5.0 + number), number)
         assert (reply.revision, len(reply.clicks)) == (number + 1, number + 1)
@@ -59,7 +62,7 @@ def test_a_replica_takes_over(open_sessions, small):
 
 def test_of_two_replicas_that_click_at_once_none_loses(open_sessions, small):
     replicas = [open_sessions() for _ in range(3)]
-    id = replicas[0].create(small(), options=SessionOptions(flip=False)).id
+    id = replicas[0].create(small(), options=QUICK).id
     replies, refused = [], []
 
     def work(replica, number):
@@ -83,7 +86,7 @@ def test_of_two_replicas_that_click_at_once_none_loses(open_sessions, small):
 
 def test_an_event_that_is_not_kept_did_not_happen(open_sessions, small, monkeypatch):
     sessions = open_sessions()
-    id = sessions.create(small()).id
+    id = sessions.create(small(), options=QUICK).id
     before = sessions.act(id, click(20))
 
     def fail(*_):
@@ -100,7 +103,7 @@ def test_an_event_that_is_not_kept_did_not_happen(open_sessions, small, monkeypa
 
 def test_a_failing_network_leaves_no_event(open_sessions, small, toy, monkeypatch):
     sessions = open_sessions()
-    id = sessions.create(small()).id
+    id = sessions.create(small(), options=QUICK).id
     before = sessions.act(id, click(20))
     with monkeypatch.context() as patch:
 
@@ -116,7 +119,7 @@ def test_a_failing_network_leaves_no_event(open_sessions, small, toy, monkeypatc
 
 
 def test_another_network_of_the_name_is_refused(open_sessions, small, toy, lite0):
-    id = open_sessions().create(small()).id
+    id = open_sessions().create(small(), options=QUICK).id
     for networks in ({"toy": lite0}, {"lite0": lite0}):
         with pytest.raises(UnavailableError, match="made with the network 'toy'"):
             open_sessions(networks).state(id)
@@ -124,7 +127,7 @@ def test_another_network_of_the_name_is_refused(open_sessions, small, toy, lite0
 
 def test_deleted_elsewhere(open_sessions, small):
     first, second = open_sessions(), open_sessions()
-    id = first.create(small()).id
+    id = first.create(small(), options=QUICK).id
     second.delete(id)
     for call in (first.state, first.mask, first.coco, first.image, first.delete):
         with pytest.raises(UnknownSessionError):
@@ -136,7 +139,7 @@ def test_deleted_elsewhere(open_sessions, small):
 
 def test_expired_sessions_leave_memory(open_sessions, small):
     sessions = open_sessions()
-    id = sessions.create(small()).id
+    id = sessions.create(small(), options=QUICK).id
     assert sessions.expire(1000) == 0
     assert sessions.expire(-1) == 1
     assert sessions.counts() == {"live": 0, "bytes": 0, "stored": 0}

@@ -1,0 +1,66 @@
+"""`mfp serve`: what it refuses, and what it warns of."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mfp.engine.cli import run_command
+from mfp.serve.command import default_store
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--token", "short"], "expected a token of 8 or more"),
+        (["--token", "not allowed here"], "expected a token of 8 or more"),
+        (["--store", "mysql://x"], "expected a store like"),
+        (["--network", "nothing.onnx"], "no such file: nothing.onnx"),
+        (["--network", "lite0", "--network", "lite0"], "lite0 twice"),
+    ],
+)
+def test_what_it_refuses(flags, message, capsys):
+    assert run_command("serve", flags) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--workers", "0"], ["--rate", "-1"], ["--keep", "nan"], ["--max-sessions", "1.5"]])
+def test_numbers_out_of_range(flags, capsys):
+    with pytest.raises(SystemExit):
+        run_command("serve", flags)
+    assert "expected a" in capsys.readouterr().err
+
+
+def test_a_missing_extra_is_named_with_its_remedy():
+    code = (
+        "import sys; sys.modules['fastapi'] = None\n"  # as if it were not installed
+        "from mfp.engine.cli import main; sys.exit(main(['serve']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "pip install 'mfp-engine[serve]'" in done.stderr
+
+
+def test_open_to_others_without_a_token_is_warned_of(start_server):
+    server = start_server("--host", "0.0.0.0")
+    assert "WARNING: whoever reaches 0.0.0.0 can use this server" in server.log
+    quiet = start_server("--host", "0.0.0.0", "--token", "a-long-enough-token")
+    assert "WARNING" not in quiet.log
+
+
+def test_a_port_that_is_taken(start_server, tmp_path):
+    server = start_server()
+    port = server.url.rpartition(":")[2]
+    command = [sys.executable, "-m", "mfp.engine.cli", "serve", "--port", port, "--store"]
+    done = subprocess.run([*command, f"sqlite:///{tmp_path}/other.sqlite"], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "address already in use" in done.stderr
+
+
+def test_where_sessions_are_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert default_store() == f"sqlite:///{tmp_path}/mfp-engine/sessions.sqlite"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_store() == f"sqlite:///{tmp_path}/.local/share/mfp-engine/sessions.sqlite"
