@@ -147,6 +147,12 @@ bindPointer(stage, {
   },
 });
 
+// A mouse that pressed a button leaves the keys to the photograph: the space bar shall move it, not press again.
+for (const tools of document.querySelectorAll(".tools, .zoom")) {
+  tools.addEventListener("click", (event) => {
+    if (event.detail) stage.element.focus({ preventScroll: true });
+  });
+}
 for (const id of ["undo", "redo", "reset", "finish", "help"]) $(id).onclick = hands[id];
 $("zoom-in").onclick = () => hands.zoom(1.25);
 $("zoom-out").onclick = () => hands.zoom(0.8);
