@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..engine.errors import AccessError, OriginError
-from .settings import Settings
+from .settings import LOOPBACK, Settings
 
 PUBLIC = ("/healthz", "/readyz")  # and the page's own files, which ask for the token themselves
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -33,7 +33,9 @@ class Access:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._token = settings.token.encode()
-        self._hosts = {host.lower() for host in settings.hosts}
+        # A name as it was given is an origin as well, which a proxy may pass on beside another host's name.
+        self._names = {host.lower() for host in settings.hosts} - set(LOOPBACK)
+        self._hosts = {_hostname(name) for name in settings.hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -62,11 +64,7 @@ class Access:
         if not self._hosts:
             return
         host = headers.get("host", "")
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            name = ""
-        if name not in self._hosts:
+        if _hostname(host) not in self._hosts:
             raise OriginError(
                 f"expected a request for {', '.join(sorted(self._hosts))}, got one for {host[:100]!r}; "
                 "start the server with --allow-host of that name"
@@ -76,7 +74,7 @@ class Access:
         origin = headers.get("origin")
         if origin is None:  # no browser
             return
-        if urlsplit_netloc(origin) != headers.get("host", "").lower():
+        if _netloc(origin) not in {headers.get("host", "").lower(), *self._names}:
             raise OriginError(f"expected a request of this server's own page, got one of {origin[:100]!r}")
 
     def _check_token(self, headers: Headers, subprotocols: Sequence[str]) -> None:
@@ -101,9 +99,19 @@ def chosen(subprotocols: Sequence[str]) -> str | None:
     return SUBPROTOCOL if SUBPROTOCOL in subprotocols else None
 
 
-def urlsplit_netloc(origin: str) -> str | None:
+def _netloc(origin: str) -> str | None:
     """Host and port of an origin, in lower case; None where it is none, as ``null`` is."""
     try:
         return urlsplit(origin).netloc.lower() or None
     except ValueError:
         return None
+
+
+def _hostname(host: str) -> str:
+    """The name alone of ``name:port`` or ``[address]:port``, in lower case; empty where it is neither."""
+    if host.count(":") > 1 and not host.startswith("["):
+        return host.lower()  # an IPv6 address as an operator writes it
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""

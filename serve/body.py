@@ -7,12 +7,13 @@ import asyncio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..engine.errors import TooLargeError, TooSlowError
+from ..engine.errors import TooLargeError, TooSlowError, UnavailableError
 from .answers import Refusal
 from .gate import Gate
 from .settings import API, Settings
 
 SMALL = 64 * 1024  # bytes of a request of the API that brings no photograph
+TOGETHER = 8  # requests of the largest size, whose bytes may be in memory at the same time
 PATIENCE = 30.0  # seconds for the next piece of a body
 
 
@@ -22,6 +23,7 @@ class Body:
     def __init__(self, app: ASGIApp, settings: Settings, gate: Gate) -> None:
         self._app, self._gate = app, gate
         self._limit = settings.request_bytes
+        self._left = settings.request_bytes * TOGETHER
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,13 +47,20 @@ class Body:
             except asyncio.TimeoutError:
                 raise Refusal(TooSlowError(f"expected the next piece of the body within {PATIENCE:g} s")) from None
             if message["type"] == "http.request":
-                left -= len(message.get("body", b""))
+                size = len(message.get("body", b""))
+                left -= size
+                self._left -= size
                 complete = not message.get("more_body", False)
                 if left < 0:
                     raise Refusal(_too_large(limit))
+                if self._left < 0:
+                    raise Refusal(UnavailableError("too many photographs are on their way: try again in a moment"))
             return message
 
-        await self._app(scope, counted, send)
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            self._left += limit - left
 
 
 def _too_large(limit: int) -> TooLargeError:

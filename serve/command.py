@@ -18,9 +18,8 @@ from ..engine.commands.arguments import add_network_options
 from ..engine.errors import OptionError, RuntimeMissingError, StoreError
 from ..engine.packaged import DEFAULT
 from .logs import FORMATS
-from .settings import WORKERS, Limits, Settings
+from .settings import LOOPBACK, WORKERS, Limits, Settings
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN = re.compile(r"[A-Za-z0-9._~+-]{8,}")  # what a header and a WebSocket's subprotocol can both carry
 
 
@@ -86,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-host",
         action="append",
         default=[],
-        metavar="NAME",
+        metavar="NAME[:PORT]",
         help="a name that requests may give for this server, beside localhost; repeat for more. For use behind a proxy",
     )
     parser.add_argument("--log-format", choices=FORMATS, default="text", help="of the lines on stderr; default: text")

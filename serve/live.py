@@ -35,6 +35,7 @@ class LiveSession:
         self.revision = revision
         self._limits = limits
         self._finished = list(progress.finished)
+        self._states: list[ObjectState] = []  # of the finished ones, as far as somebody has asked
         self._session = Session(network, pixels, **record.options)
         self._rle: Rle | None = None
         self._mask = self._session.mask
@@ -99,11 +100,6 @@ class LiveSession:
             self._rle = _message(self._mask.to_rle())
         return self._rle
 
-    @property
-    def objects(self) -> int:
-        """Number of objects, the present one included."""
-        return len(self._finished) + 1
-
     def mask(self, number: int | None) -> Mask:
         """The mask of an object, None for the present one.
 
@@ -142,11 +138,10 @@ class LiveSession:
 
     def state(self) -> SessionState:
         """All objects."""
-        objects = []
-        for number, done in enumerate(self._finished):
+        for number, done in enumerate(self._finished[len(self._states) :], len(self._states)):
             rle = self._finished_rle(done)
-            objects.append(_object(number, True, done.clicks, Mask.from_rle(rle), _message(rle)))
-        objects.append(_object(len(objects), False, self._clicks, self._mask, self.rle))
+            self._states.append(_object(number, True, done.clicks, Mask.from_rle(rle), _message(rle)))
+        present = _object(len(self._finished), False, self._clicks, self._mask, self.rle)
         record = self.record
         return SessionState(
             id=record.id,
@@ -157,7 +152,7 @@ class LiveSession:
             revision=self.revision,
             can_undo=self._session.can_undo,
             can_redo=self._session.can_redo,
-            objects=objects,
+            objects=[*self._states, present],
         )
 
     def _finished_rle(self, done: FinishedObject) -> RLE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 API = "/api/v1"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 WORKERS = 2  # clicks worked on side by side: one person's does not wait for another's
 
 
@@ -37,7 +38,7 @@ class Settings:
 
     Attributes:
         token: that every request must bring; empty: none is asked for.
-        hosts: names that requests may give for this server; empty: any.
+        hosts: names, or names with ports, that requests may give for this server; empty: any.
         request_bytes: of one request's body.
         rate: requests a second of one client; 0: as many as it likes.
         keep_days: that a session stays without use; 0: for ever.

@@ -69,6 +69,22 @@ def test_other_pages_cannot_act(open_client, small, origin):
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
 
 
+def test_behind_a_proxy(open_client):
+    hosts = ("localhost", "127.0.0.1", "::1", "mfp.example", "other.example:8443")
+    with open_client(settings=Settings(hosts=hosts, rate=0)) as client:
+        for host, origin, status in (
+            ("mfp.example", "https://mfp.example", 400),  # no image, but let in
+            ("localhost:8700", "https://mfp.example", 400),  # a proxy that names the host as it sees it
+            ("127.0.0.1", "https://other.example:8443", 400),
+            ("other.example", "https://other.example", 400),
+            ("localhost:8700", "https://other.example", 403),
+            ("localhost:8700", "http://localhost:3000", 403),
+            ("localhost:8700", "http://localhost", 403),
+        ):
+            answer = client.post(f"{API}/sessions", content=b"x", headers={"Host": host, "Origin": origin})
+            assert answer.status_code == status, (host, origin)
+
+
 def chunks(total, size=10_000):
     for start in range(0, total, size):
         yield b"x" * min(size, total - start)
@@ -103,6 +119,37 @@ def test_a_body_that_does_not_come(open_client, monkeypatch):
         asyncio.run(client.app(scope, silence, send))
     assert sent[0]["status"] == 408
     assert json.loads(sent[1]["body"])["error"] == "TooSlowError"
+
+
+def test_bodies_are_counted_together(open_client, monkeypatch):
+    monkeypatch.setattr(body, "TOGETHER", 1)
+    with open_client(settings=Settings(request_bytes=100_000, rate=0)) as client:
+        for _ in range(3):  # what has gone counts no more
+            assert client.post(f"{API}/sessions", content=b"x" * 60_000).status_code == 400
+        scope = {"type": "http", "method": "POST", "path": f"{API}/sessions", "query_string": b"", "client": ("a", 1)}
+        scope |= {"headers": [], "http_version": "1.1", "scheme": "http"}
+
+        async def main():
+            statuses, half = [], asyncio.Event()
+
+            async def slow():
+                if not half.is_set():
+                    half.set()
+                    return {"type": "http.request", "body": b"x" * 60_000, "more_body": True}
+                await asyncio.sleep(0.2)
+                return {"type": "http.request", "body": b""}
+
+            async def quick():
+                await half.wait()
+                return {"type": "http.request", "body": b"x" * 60_000}
+
+            async def send(message):
+                statuses.append(message.get("status"))
+
+            await asyncio.gather(client.app(dict(scope), slow, send), client.app(dict(scope), quick, send))
+            return [status for status in statuses if status]
+
+        assert asyncio.run(main()) == [503, 400]
 
 
 def test_rates():

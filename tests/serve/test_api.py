@@ -14,6 +14,8 @@ API = "/api/v1"
 
 
 def opened(client, image, **options):
+    """The state of a new session, on a small network unless another size is asked for."""
+    options = {"size": 48, "flip": False} | options
     answer = client.post(f"{API}/sessions", content=image, params=options)
     assert answer.status_code == 201, answer.text
     return answer.json()
@@ -28,7 +30,7 @@ def act(client, id, kind, status=200, **body):
 def test_a_session_gives_the_engines_masks(open_client, lite0, sample):
     image = decode_image(sample)
     with open_client({"lite0": lite0}) as client, Session(lite0, image, flip=False) as session:
-        state = opened(client, sample, flip=False)
+        state = opened(client, sample, size="384x384")
         id = state["id"]
         assert (state["width"], state["height"], state["revision"]) == (image.shape[1], image.shape[0], 0)
         assert state["options"] == {"size": [384, 384], "flip": False, "threshold": 0.5, "n_early": 7, "r_max": 100.0}
@@ -103,7 +105,7 @@ def test_networks_are_listed_and_chosen(open_client, toy, lite0, small):
             ("lite0", [384, 384], False),
         ]
         assert opened(client, small())["network"] == "toy"
-        assert opened(client, small(), network="lite0")["network"] == "lite0"
+        assert opened(client, small(), network="lite0", size="384x384")["network"] == "lite0"
         refused = client.post(f"{API}/sessions", content=small(), params={"network": "other"})
         assert refused.status_code == 400
         assert refused.json() == {

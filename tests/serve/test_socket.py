@@ -12,7 +12,7 @@ API = "/api/v1"
 @pytest.fixture
 def session(client, small):
     """The id of a new session."""
-    return client.post(f"{API}/sessions", content=small()).json()["id"]
+    return client.post(f"{API}/sessions?size=48", content=small()).json()["id"]
 
 
 def ask(socket, **message):
@@ -21,7 +21,7 @@ def ask(socket, **message):
 
 
 def test_it_does_what_the_routes_do(client, session, small):
-    other = client.post(f"{API}/sessions", content=small()).json()["id"]
+    other = client.post(f"{API}/sessions?size=48", content=small()).json()["id"]
     with client.websocket_connect(f"{API}/sessions/{session}/ws") as socket:
         state = socket.receive_json()
         assert (state.pop("type"), state.pop("ref")) == ("state", None)
