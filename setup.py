@@ -96,7 +96,7 @@ setup(
             *RTX,
             *SERVE,
             "axe-playwright-python>=0.1.4",  # says what on the page is not accessible
-            "httpx>=0.27",
+            "httpx2>=2",
             "hypothesis>=6.100",
             "mypy>=1.13",
             "nvidia-cuda-nvrtc>=13",  # compiles the kernels in tests, without a GPU
