@@ -213,9 +213,11 @@ function downloadMask(number) {
 $("download-masks").onclick = downloading(async () => {
   for (const { object, area } of session.state.objects) if (area) await downloadMask(object);
 });
-$("download-coco").onclick = downloading(async () =>
-  save(await api.coco(session.id), `${stem(session.name)}_coco.json`),
-);
+$("download-coco").onclick = downloading(async () => {
+  const coco = await api.coco(session.id);
+  coco.images[0].file_name = session.name; // which the server is not told
+  save(new Blob([JSON.stringify(coco)], { type: "application/json" }), `${stem(session.name)}_coco.json`);
+});
 $("delete").onclick = () => session.remove();
 
 // Networks ------------------------------------------------------------------------------------------------------------
