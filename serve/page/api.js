@@ -44,7 +44,7 @@ export class Api {
     return this.blob(this.path(id, `mask?object=${object}&format=png`));
   }
   coco(id) {
-    return this.blob(this.path(id, "coco"));
+    return this.json("GET", this.path(id, "coco"));
   }
   probability(id, signal) {
     return this.blob(this.path(id, "probability?format=png"), signal);

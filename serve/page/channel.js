@@ -9,9 +9,9 @@ const PATIENCE = 60000; // an answer that takes longer is taken for a dead line
 
 export class Channel {
   /**
-   * @param handlers onState(state), onSent(action), onReply(action, reply), onRefused(action, error),
-   *   onChangedElsewhere(lost actions), onGone(), onConnection("connecting" | "open" | "lost", seconds until the next attempt,
-   *   what the server said, if it did)
+   * @param handlers onState(state), onReply(action, reply), onRefused(action, error), onChangedElsewhere(actions not
+   *   done), onGone(error), onConnection("connecting" | "open" | "lost", seconds until the next attempt, what the server
+   *   said, if it did)
    */
   constructor(api, handlers) {
     this.api = api;
@@ -68,14 +68,19 @@ export class Channel {
     this.on.onConnection("connecting");
     const socket = this.api.socket(this.id);
     this.socket = socket;
-    socket.onmessage = (event) => this.receive(JSON.parse(event.data));
+    socket.onmessage = (event) => {
+      if (socket === this.socket && !this.closed) this.receive(JSON.parse(event.data));
+    };
     socket.onclose = () => {
       if (socket === this.socket) this.lost();
     };
   }
 
+  /** Give the socket up, without waiting for it to close: of a dead line that takes minutes. */
   lost(reason = "") {
+    const socket = this.socket;
     this.socket = null;
+    socket?.close();
     this.ready = false;
     this.after("answer", 0, null);
     if (this.closed) return;
@@ -143,17 +148,19 @@ export class Channel {
     const action = this.inFlight;
     const error = new ServerError(message.status, message.error, message.message, message.retry_after ?? 1);
     if (!this.ready || error.status === 404) {
-      this.socket.close(); // check() finds out
+      this.lost(error.message); // check() finds out
       return;
     }
     if (!action || action.ref !== message.ref) return;
     this.inFlight = null;
     this.after("answer", 0, null);
     if (error.status === 429 || error.status === 503) {
+      action.doubtful = error.status === 503; // a store that failed may have kept it
       this.queue.unshift(action);
       this.after("pump", 1000 * error.retryAfter, () => this.pump());
     } else if (error.kind === "RevisionError") {
-      this.queue.unshift(action); // adopt() drops it with the others
+      if (action.doubtful) this.inFlight = action;
+      else this.queue.unshift(action); // adopt() drops it with the others
       this.ready = false;
       this.socket.send(JSON.stringify({ type: "state" }));
     } else {
@@ -171,7 +178,7 @@ export class Channel {
     this.inFlight = action;
     const { type, x, y, positive, ref, revision } = action;
     this.socket.send(JSON.stringify({ type, x, y, positive, ref, revision }));
-    this.after("answer", PATIENCE, () => this.socket?.close());
+    this.after("answer", PATIENCE, () => this.lost());
   }
 
   /** Do it after a pause; in place of what was to be done under that name. */

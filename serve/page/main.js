@@ -147,6 +147,12 @@ bindPointer(stage, {
   },
 });
 
+// A mouse that pressed a button leaves the keys to the photograph: the space bar shall move it, not press again.
+for (const tools of document.querySelectorAll(".tools, .zoom")) {
+  tools.addEventListener("click", (event) => {
+    if (event.detail) stage.element.focus({ preventScroll: true });
+  });
+}
 for (const id of ["undo", "redo", "reset", "finish", "help"]) $(id).onclick = hands[id];
 $("zoom-in").onclick = () => hands.zoom(1.25);
 $("zoom-out").onclick = () => hands.zoom(0.8);
@@ -207,9 +213,11 @@ function downloadMask(number) {
 $("download-masks").onclick = downloading(async () => {
   for (const { object, area } of session.state.objects) if (area) await downloadMask(object);
 });
-$("download-coco").onclick = downloading(async () =>
-  save(await api.coco(session.id), `${stem(session.name)}_coco.json`),
-);
+$("download-coco").onclick = downloading(async () => {
+  const coco = await api.coco(session.id);
+  coco.images[0].file_name = session.name; // which the server is not told
+  save(new Blob([JSON.stringify(coco)], { type: "application/json" }), `${stem(session.name)}_coco.json`);
+});
 $("delete").onclick = () => session.remove();
 
 // Networks ------------------------------------------------------------------------------------------------------------

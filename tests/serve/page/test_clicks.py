@@ -115,7 +115,9 @@ def test_a_second_object_and_the_files(open_page, replay):
         assert np.array_equal(decoded(data), 255 * mask.array.astype(np.uint8))
     name, data = page.download("#download-coco")
     assert name == "sample_coco.json"
-    annotations = json.loads(data)["annotations"]
+    coco = json.loads(data)
+    assert coco["images"] == [{"id": 1, "width": 512, "height": 512, "file_name": "sample.jpg"}]
+    annotations = coco["annotations"]
     assert [Mask.from_rle(one["segmentation"]) == mask for one, mask in zip(annotations, masks, strict=True)]
     assert [one["area"] for one in annotations] == [mask.area for mask in masks]
 

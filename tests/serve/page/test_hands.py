@@ -84,6 +84,10 @@ def test_the_wheel_zooms_at_the_pointer_and_the_space_bar_drags(open_page):
     page.tab.mouse.up(button="middle")
     assert page.place(*FACE) == pytest.approx(at, abs=1)
     assert page.state()["revision"] == 0
+    page.tab.click("#zoom-in")
+    scale = page.run("stage.view.scale")
+    page.tab.keyboard.press(" ")  # moves, does not press the button again
+    assert page.run("stage.view.scale") == scale
     page.tab.keyboard.press("0")
     assert page.run("stage.view.fitted")
 
