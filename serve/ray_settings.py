@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -42,4 +43,5 @@ class ClusterSettings(BaseModel):
         return Limits(**self.limits)
 
     def http_settings(self) -> Settings:
-        return Settings(**self.http)
+        # A configuration file is for everybody to read: the token comes from the environment, as for one machine.
+        return Settings(**{"token": os.environ.get("MFP_TOKEN", ""), **self.http})
