@@ -13,14 +13,37 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from mfp import Click, load_network, read_image
 
 GOLDEN = Path(__file__).parent / "golden"
 
-# PyTorch's, also in processes that tests start: on a busy machine two threads wait for each other far longer than they
-# save, and `make test` runs two tests at a time. Read when PyTorch is imported.
+# PyTorch's, also in processes that tests start; read when it is imported. See one_thread().
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("timeless", deadline=None)  # no test asserts a time
+settings.load_profile("timeless")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """ONNX Runtime on one thread, unless it is told otherwise.
+
+    Its threads, as PyTorch's, are waited for in loops. `make test` runs two tests at a time, and on a busy machine two
+    threads wait for each other far longer than they save.
+    """
+    try:
+        import onnxruntime
+    except ImportError:  # tests that need it say so
+        return
+
+    class OneThread(onnxruntime.SessionOptions):
+        def __init__(self):
+            super().__init__()
+            self.intra_op_num_threads = 1
+
+    onnxruntime.SessionOptions = OneThread
 
 
 @pytest.fixture(scope="session")

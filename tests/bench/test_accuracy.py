@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -62,7 +62,6 @@ def test_clicks_of_the_release(case):
     assert [click.index for click in clicks] == [0, 1, 2]
 
 
-@settings(deadline=None)
 @given(truth_and_mask(), st.integers(0, 6))
 def test_click_is_the_deepest_wrong_pixel_not_yet_clicked(pair, rounds):
     truth, mask = pair
@@ -117,7 +116,6 @@ def test_earlier_click_outside_the_image_is_refused():
 # IoU
 
 
-@settings(deadline=None)
 @given(truth_and_mask())
 def test_iou_agrees_with_counting(pair):
     truth, mask = pair

@@ -276,7 +276,6 @@ def test_clicks_are_the_same_for_ever():
         assert clicks != [(c.x, c.y, c.positive, c.index) for c in seeded_clicks(name, 300, 400, 4, seed)]
 
 
-@settings(deadline=None)
 @given(name=st.text(), height=st.integers(1, 3000), width=st.integers(1, 3000), seed=st.integers())
 def test_clicks_lie_in_the_image_and_begin_in_its_middle(name, height, width, seed):
     clicks = seeded_clicks(name, height, width, 12, seed)
@@ -297,7 +296,6 @@ def test_later_clicks_are_spread_and_mixed():
 # Specs
 
 
-@settings(deadline=None)
 @given(
     file=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(lambda t: t.strip("./")),
     runtime=st.sampled_from(["auto", "torch", "onnxruntime-tensorrt-rtx", "openvino"]),
@@ -448,7 +446,7 @@ def test_misuse_is_one_line(mfp, golden, tmp_path, monkeypatch, arguments, words
 # The picture
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(row=st.integers(0, 1300), column=st.integers(0, 2000), data=st.data())
 def test_a_single_pixel_that_differs_is_seen_in_a_small_picture(row, column, data):
     shape = data.draw(st.sampled_from([(1301, 2001), (1301, 2400)]))

@@ -35,14 +35,14 @@ inline int report() {
     } while (0)
 
 // The expression throws exactly `Type` (or one below it), with a message that holds `words`.
-#define CHECK_THROWS(expression, Type, words)                                                            \
-    do {                                                                                                 \
-        try {                                                                                            \
-            expression;                                                                                  \
-            failed(__FILE__, __LINE__, #expression " did not throw");                                    \
-        } catch (const Type& error) {                                                                    \
-            if (std::string(error.what()).find(words) == std::string::npos) {                            \
+#define CHECK_THROWS(expression, Type, words)                                                              \
+    do {                                                                                                   \
+        try {                                                                                              \
+            expression;                                                                                    \
+            failed(__FILE__, __LINE__, #expression " did not throw");                                      \
+        } catch (const Type& error) {                                                                      \
+            if (std::string(error.what()).find(words) == std::string::npos) {                              \
                 failed(__FILE__, __LINE__, std::string("expected '") + (words) + "' in: " + error.what()); \
-            }                                                                                            \
-        }                                                                                                \
+            }                                                                                              \
+        }                                                                                                  \
     } while (0)

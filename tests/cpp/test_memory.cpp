@@ -114,7 +114,7 @@ void what_is_undone_is_given_up_too() {
     subject.session.undo();
     subject.session.undo();
     limit = used + height * width + Subject::map_bytes / 2;
-    subject.session.redo();  // pastes
+    subject.session.redo();   // pastes
     limit -= height * width;  // not even the mask has room
     subject.session.redo();
     CHECK(subject.shows(maps[2]));

@@ -7,7 +7,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
@@ -34,7 +34,7 @@ SHAPES = [EMPTY, FULL, PIXEL, PIXEL.T, RING, RING_WITH_CORE, DIAGONAL, DIAGONAL[
 def with_shapes(test):
     for array in SHAPES:
         test = example(array)(test)
-    return settings(deadline=None)(test)
+    return test
 
 
 def holes_filled(array: np.ndarray) -> np.ndarray:
@@ -174,7 +174,6 @@ def test_rle_round_trip(array):
     assert np.array_equal(coco.decode(rle), array)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_rle_of_long_runs(data):
     # Runs beyond 5 bits take several characters; differences to the run two before may be negative.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mfp.engine import cli
@@ -115,7 +115,6 @@ def test_every_part_of_the_key_counts():
         cache_key({"a": Path()})
 
 
-@settings(deadline=None)
 @given(words=st.dictionaries(st.sampled_from(["backbone", "precision"]), st.text() | st.integers()))
 def test_any_key_gives_a_name_that_is_found_again(words):
     name = EngineCache("folder").path(words).name

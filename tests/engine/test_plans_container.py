@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mfp.engine import cli
@@ -45,7 +45,6 @@ def file_of(metadata, plan=PLAN, length=None):
     return front + bytes(-len(front) % 64) + plan
 
 
-@settings(deadline=None)
 @given(metadata=st.dictionaries(any_text, values), plan=st.binary())
 def test_what_is_written_is_read_back(folder, metadata, plan):
     path = write_plan(folder / "a.plan", metadata, plan)
@@ -73,7 +72,6 @@ def test_any_buffer_is_a_plan_and_an_old_file_is_replaced(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@settings(deadline=None)
 @given(data=st.binary() | st.binary().map(lambda tail: MAGIC + tail))
 @example(MAGIC + b"\0\0\0\0")
 def test_other_bytes_raise_one_error(folder, data):
@@ -84,7 +82,6 @@ def test_other_bytes_raise_one_error(folder, data):
             read(path)
 
 
-@settings(deadline=None)
 @given(metadata=values, plan=st.binary(), length=st.none() | st.integers(0, 2**32 - 1))
 def test_other_metadata_raises_one_error(folder, metadata, plan, length):
     path = folder / "other.plan"
@@ -94,7 +91,6 @@ def test_other_metadata_raises_one_error(folder, metadata, plan, length):
             read(path)
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_a_changed_or_shortened_file_raises_one_error_or_is_read(folder, data):
     whole = file_of(facts(source="a.onnx"))

@@ -43,7 +43,7 @@ call = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(call, min_size=1, max_size=9), st.booleans())
 def test_the_click_list_determines_every_bit(toy, photograph, calls, with_initial_mask):
     image = photograph("coffee")  # large enough for regions that are not the whole image

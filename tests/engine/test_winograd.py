@@ -72,7 +72,7 @@ def test_the_transforms_filter():
 
 @pytest.mark.usefixtures("whatever_pays")
 class TestProperties:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.data())
     def test_any_geometry(self, data):
         """Sizes that tiles overhang, dilations that differ, padding that is not symmetric, any batch."""
@@ -89,7 +89,7 @@ class TestProperties:
         model = network(nodes, {"w": weights(0, k, c, 3, 3), "b": weights(1, k)}, (c, *source), outputs)
         assert "Conv" not in assert_same(model, weights(2, batch, c, *source))
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.data())
     def test_any_graph(self, data):
         """Chains, branches and sums of what can be rows and what cannot, read once, twice or by nobody."""

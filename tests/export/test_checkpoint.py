@@ -504,7 +504,7 @@ def load_or_refuse(path):
         checkpoint.load(path)
 
 
-fuzzing = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzzing = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @fuzzing

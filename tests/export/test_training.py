@@ -82,7 +82,7 @@ def batches(draw):
 
 
 @given(batches())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_batched_modulation_is_the_reference(batch):
     maps, points, positive, index = batch
     found = modulate(*(torch.from_numpy(np.ascontiguousarray(part)) for part in batch))
@@ -106,7 +106,7 @@ def test_modulation_in_float32_is_finite_at_the_ends():
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.3, 0.99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_depth_is_the_distance_transform(seed, density):
     region = np.random.default_rng(seed).random((2, 3, 24, 31)) < density
     found = depth(torch.from_numpy(region))
@@ -116,7 +116,7 @@ def test_depth_is_the_distance_transform(seed, density):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1.0, 0.5, 0.2]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_clicks_lie_in_errors_of_their_sign(seed, spread):
     generator = torch.Generator().manual_seed(seed)
     noise = torch.nn.functional.interpolate(torch.rand(6, 2, 9, 9, generator=generator), size=(64, 64))

@@ -62,7 +62,7 @@ def test_crop_of_any_layout(workbench, name, batch):
         np.testing.assert_array_equal(prev[1], prev[0, :, :, ::-1])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_crop_and_paste_resample_as_on_the_host(workbench, data):
     """Any image, region and map, each from one pixel on; what lies outside the region stays as it was."""

@@ -65,7 +65,7 @@ def test_disks_are_the_releases(workbench, golden, clicks_of):
         np.testing.assert_array_equal(bench.get("clicks")[0], expected)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(click_lists, st.sampled_from([0.5, 2.25, 5.0]), st.sampled_from([(40, 37), (1, 65), (33, 2)]))
 def test_disks_are_the_specifications(workbench, mirrored, clicks, radius, size):
     clicks = [*clicks, Click(-1, -1, True, -1), Click(-0.5, 3, False, -1)]
@@ -93,7 +93,7 @@ def test_modulation_is_the_releases(workbench, golden, clicks_of):
     assert worst < 1e-5
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(0, 2**32 - 1),
     kinds,
@@ -137,7 +137,7 @@ def test_modulation_does_not_depend_on_the_grid(workbench, grid, kind):
     assert (expected[0] != prev[0]).sum() > 200
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1), kinds, st.sampled_from([2.0, 8.0, 60.0]))
 def test_the_median_is_exact(workbench, seed, kind, radius):
     """Lower median of an even or odd number of keys, with ties, denormals, keys that differ in their last bits."""

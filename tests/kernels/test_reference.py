@@ -50,7 +50,7 @@ def test_modulation_is_the_releases(golden, clicks_of):
     assert worst < 1e-5
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(maps, click_lists, st.integers(0, 7), st.sampled_from(["probability", "rgb"]))
 def test_modulation_stays_a_probability_and_acts_in_the_right_direction(map_, clicks, n_early, distance):
     probability = make_map(*map_)
@@ -67,7 +67,7 @@ def test_modulation_stays_a_probability_and_acts_in_the_right_direction(map_, cl
         assert (found >= probability - 1e-6).all() if newest.positive else (found <= probability + 1e-6).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(maps, click_lists)
 def test_modulation_leaves_what_lies_outside_the_window(map_, clicks):
     probability, newest = make_map(*map_), clicks[-1]
@@ -119,7 +119,7 @@ def test_without_a_newest_click_on_the_map_nothing_moves(clicks):
     np.testing.assert_array_equal(modulate(probability, clicks), probability)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(click_lists, st.floats(0.5, 9))
 def test_disks_hold_the_pixels_within_the_radius(clicks, radius):
     found = encode_clicks(clicks, 40, 40, radius)

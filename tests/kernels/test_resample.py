@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 side = st.integers(1, 130)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(side, side, side, side, st.sampled_from([np.uint8, np.float32]), st.booleans())
 def test_equals_pytorch_with_aligned_corners(height, width, to_height, to_width, dtype, into):
     plane = np.random.default_rng(height * width).integers(0, 256, (height, width)).astype(dtype)

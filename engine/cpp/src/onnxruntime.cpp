@@ -44,16 +44,17 @@ private:
 
 void check_precision(const std::string& path, const NetworkInfo& info, const NetworkOptions& options) {
     if (info.precision == "bf16") {
-        throw OptionError(path +
-                          " is bf16, of which ONNX Runtime has no convolutions on a CPU. Load the fp32 file that it was "
-                          "made from");
+        throw OptionError(
+            path +
+            " is bf16, of which ONNX Runtime has no convolutions on a CPU. Load the fp32 file that it was "
+            "made from");
     }
     if (options.precision.empty() || options.precision == info.precision) return;
-    throw OptionError(text(path, " is ", info.precision, ", which onnxruntime does not change; asked for ",
-                           options.precision, ". ",
-                           options.precision == "fp32"
-                               ? std::string("Load the fp32 file that it was made from")
-                               : text("Make such a file with: mfp convert ", path, " --precision ", options.precision)));
+    throw OptionError(
+        text(path, " is ", info.precision, ", which onnxruntime does not change; asked for ", options.precision, ". ",
+             options.precision == "fp32"
+                 ? std::string("Load the fp32 file that it was made from")
+                 : text("Make such a file with: mfp convert ", path, " --precision ", options.precision)));
 }
 
 }  // namespace
@@ -61,9 +62,9 @@ void check_precision(const std::string& path, const NetworkInfo& info, const Net
 std::unique_ptr<const Backend> open_onnxruntime(const std::string& path, const OnnxFile& file,
                                                 const NetworkOptions& options) {
     if (!OrtGetApiBase()->GetApi(ORT_API_VERSION)) {
-        throw RuntimeMissingError(text("the ONNX Runtime library here is ", OrtGetApiBase()->GetVersionString(),
-                                       ", older than the headers of 1.", ORT_API_VERSION,
-                                       " that this library was built with: put the library of those headers in its place"));
+        throw RuntimeMissingError(text(
+            "the ONNX Runtime library here is ", OrtGetApiBase()->GetVersionString(), ", older than the headers of 1.",
+            ORT_API_VERSION, " that this library was built with: put the library of those headers in its place"));
     }
     NetworkInfo info = check_contract(path, file);
     check_precision(path, info, options);
