@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SANITIZED := --report-api-errors no --error-exitcode 1 $(BIN)/python -m pytest -m gpu tests/kernels
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal
 CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake
-CTEST := $(BIN)/ctest --output-on-failure --test-dir
+CTEST := $(BIN)/ctest --output-on-failure --parallel 2 --test-dir
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-slow test-gpu test-triton browser cpp cpp-build cpp-sanitized lint types clean

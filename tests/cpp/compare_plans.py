@@ -1,7 +1,8 @@
 """Python and C++ treat plan files alike: ``python compare_plans.py TOOL FOLDER [NETWORK.onnx …]``.
 
-TOOL is ``plan_tool``. Damaged and foreign files, plans for elsewhere and networks with other tensors get the same messages;
-what either side writes the other reads. Of each NETWORK, C++ builds a plan, which says the same of itself as Python's.
+TOOL is ``plan_tool``. Damaged and foreign files, plans for elsewhere and networks with other tensors get the same
+messages; what either side writes the other reads. Of each NETWORK, C++ builds a plan, which says the same of itself as
+Python's.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def files() -> list[bytes]:
     found += [MAGIC + (5 << 20).to_bytes(4, "little") + bytes(6 << 20), file_of(facts()) + b"x", whole[:-1], whole]
     changes: list[dict[str, Any]] = [{"schema": value} for value in (None, 0, 2, 10**40, True, 1.0, "1", -1)]
     changes += [{"plan_bytes": value} for value in (True, -3, 5, 1.5, 10**30, None)] + [{"plan_sha256": "no"}]
-    changes += [{"source": value} for value in ("a.onnx", "Zoë's.onnx", "\x1b.onnx", "x" * 201, "", 5, "\u202ea", "\ud83d")]
+    sources = "a.onnx", "Zoë's.onnx", "\x1b.onnx", "x" * 201, "", 5, "\u202ea", "\ud83d"
+    changes += [{"source": value} for value in sources]
     found += [file_of(facts(**{"plan_sha256": "0" * 64, **change})) for change in changes]
     found += [file_of(facts()).replace(b"}\0", b"}\1")]
     generator = random.Random(7)
@@ -78,16 +80,16 @@ def files() -> list[bytes]:
     return found
 
 
-def outcome(call: Any, *arguments: Any) -> tuple[str, str]:
+def outcome(call: Any, *arguments: Any) -> tuple[str, Any]:
     try:
         return "answer", call(*arguments)
     except MfpError as error:
         return "error", str(error)
 
 
-def compare(what: Any, here: tuple[str, str], there: tuple[str, str]) -> None:
+def compare(what: Any, here: tuple[str, Any], there: tuple[str, str]) -> None:
     # what a JSON parser says of its syntax is its own
-    ours, theirs = (re.sub(r"no JSON object \(.*\)\.", "no JSON object.", said[1]) for said in (here, there))
+    ours, theirs = (re.sub(r"no JSON object \(.*\)\.", "no JSON object.", str(said[1])) for said in (here, there))
     if (here[0], ours) != (there[0], theirs):
         sys.exit(f"{what}\nPython: {here}\nC++:    {there}")
 
@@ -98,8 +100,9 @@ def compare_files(tool: Tool, folder: Path) -> None:
         path.write_bytes(data)
         here = outcome(lambda: read_plan(path)[0])
         there = tool(do="read", path=str(path))
-        compare(data[:300], here if here[0] == "error" else ("answer", ""), there if there[0] == "error" else ("answer", ""))
-        if here[0] == "answer" and json.loads(there[1]) != here[1]:
+        if here[0] == "error" or there[0] == "error":
+            compare(data[:300], here, there)
+        elif json.loads(there[1]) != here[1]:
             sys.exit(f"Python read {here[1]}, C++ {there[1]}")
     for missing in (folder / "absent.plan", folder):
         compare(missing, outcome(read_plan, missing), tool(do="read", path=str(missing)))
@@ -107,7 +110,7 @@ def compare_files(tool: Tool, folder: Path) -> None:
         write_plan(path, {"flavour": flavour, "source": "a.onnx"}, PLAN)
         compare(flavour, outcome(opened.OpenedPlan, path, 0), tool(do="load", path=str(path)))
 
-    metadata = {"a": ["Zoë", "\U0001f600\x07\"\\", 1.5, -0.1, 10**20, None, True, {}], "source": "b.onnx"}
+    metadata = {"a": ["Zoë", '\U0001f600\x07"\\', 1.5, -0.1, 10**20, None, True, {}], "source": "b.onnx"}
     compare("write", ("answer", ""), tool(do="write", path=str(path), metadata=metadata, plan="plan"))
     if read_plan(path) != ({**metadata, **facts(b"plan")}, b"plan"):
         sys.exit(f"C++ wrote {read_plan(path)}")
@@ -149,11 +152,16 @@ def compare_tensors(tool: Tool) -> None:
 
     def ask(inputs: list[Any], outputs: list[Any]) -> None:
         tables = [{name: Tensor(shape, is_float) for name, shape, is_float in side} for side in (inputs, outputs)]
-        lists = [[dict(zip(("name", "shape", "float32"), tensor, strict=True)) for tensor in s] for s in (inputs, outputs)]
-        here = outcome(lambda: check_signature("x.plan", *tables) and "" or "")
-        compare((inputs, outputs), here, tool(do="contract", path="x.plan", inputs=lists[0], outputs=lists[1]))
+        names = "name", "shape", "float32"
+        lists = [[dict(zip(names, tensor, strict=True)) for tensor in side] for side in (inputs, outputs)]
+        here = outcome(lambda: check_signature("x.plan", *tables))
+        there = tool(do="contract", path="x.plan", inputs=lists[0], outputs=lists[1])
+        if here[0] == "error" or there[0] == "error":
+            compare((inputs, outputs), here, there)
 
-    def tensors(names: list[Any] = GOOD, height: Any = 48, width: Any = 64, batch: Any = None, float32: bool = True) -> Any:
+    def tensors(
+        names: list[Any] = GOOD, height: Any = 48, width: Any = 64, batch: Any = None, float32: bool = True
+    ) -> Any:
         return [(name, [batch, channels, height, width], float32) for name, channels in names]
 
     logits = tensors([("logits", 1)])

@@ -1,7 +1,7 @@
 """Networks on TensorRT in C++, on a GPU: golden trajectories, and the time of clicks beside Python's.
 
-Builds a plan of each network with C++, replays the release's trajectories on it, and times clicks through C++ and through
-Python on the same plan. Ends with 77, which CTest takes for skipped, where there is no GPU.
+Builds a plan of each network with C++, replays the release's trajectories on it, and times clicks through C++ and
+through Python on the same plan. Ends with 77, which CTest takes for skipped, where there is no GPU.
 """
 
 from __future__ import annotations
