@@ -1,6 +1,7 @@
 // The JSON in front of a plan: read with the limits and the words of engine/plans/container.py, and written.
 #pragma once
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -43,6 +44,9 @@ Json parse_json_object(const std::string& bytes);
 
 // On one line, in ASCII, as Python writes it.
 std::string to_text(const Json& value);
+
+// The number that a text is, whatever the locale; none where it is infinite.
+std::optional<double> read_number(const std::string& text);
 
 // A number as Python prints it: the shortest text that is read back as the same, 100 as 100.0.
 std::string number_text(double value);
