@@ -7,18 +7,18 @@ from mfp.bench.batching import main, report
 
 def test_a_run_from_end_to_end(golden, tmp_path, capsys):
     file = tmp_path / "batching.json"
-    arguments = ["--network", golden("toy.onnx"), "--device", "cpu", "--users", 1, 3, "--rounds", 2, "--seconds", 0.2]
+    arguments = ["--network", golden("toy.onnx"), "--device", "cpu", "--users", 1, 2, "--rounds", 1, "--seconds", 0.1]
     assert main([str(word) for word in (*arguments, "--output", file)]) == 0
     record = json.loads(file.read_text())
     assert [(found["way"], found["users"]) for found in record["ways"]] == [
-        (way, users) for users in (1, 3) for way in ("plain", "batched", "plain, 1 thread a pass")
+        (way, users) for users in (1, 2) for way in ("plain", "batched", "plain, 1 thread a pass")
     ]
     for found in record["ways"]:
-        assert len(found["ms"]) >= 2 * found["users"]
+        assert len(found["ms"]) >= found["users"]
         assert min(found["ms"]) > 0
-        assert found["seconds"] >= 0.4
+        assert found["seconds"] >= 0.1
     alone = record["ways"][1]["passes_a_batch"]
-    assert alone == [1.0, 1.0]
+    assert alone == [1.0]
     assert capsys.readouterr().out.strip() == "\n".join(report(record))
 
 
