@@ -42,11 +42,12 @@ class Access:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        self._check_host(headers)
+        path: str = scope["path"]
+        if path not in PUBLIC:  # what watches over the server asks by its address
+            self._check_host(headers)
         socket = scope["type"] == "websocket"
         if socket or scope["method"] not in SAFE:
             self._check_origin(headers)
-        path: str = scope["path"]
         if self._token and path != "/" and path not in PUBLIC and not path.startswith("/static/"):
             try:
                 self._check_token(headers, scope.get("subprotocols", ()))

@@ -105,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
     settings = _settings(args)
     # What OpenCV refuses by itself, behind our own look at an image's header.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(args.max_image_pixels))
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # it has a word for every damaged file; so has our log
     limits = Limits(image_pixels=args.max_image_pixels, sessions=args.max_sessions, memory=int(args.memory * 1e9))
     try:
         from .app import create_app

@@ -67,7 +67,9 @@ class TextFormatter(logging.Formatter):
 
 
 def _short(value: Any) -> str:
-    return json.dumps(value, default=str) if isinstance(value, (dict, str)) and " " in str(value) else str(value)
+    """On one line and without anything that a terminal obeys: paths come from strangers."""
+    text = str(value)
+    return text if text.isprintable() and " " not in text else json.dumps(value, default=str)
 
 
 def configuration(form: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from . import logs
 log = logging.getLogger("mfp.serve")
 PATIENCE = 30.0  # seconds that running work gets
 REST = 3  # seconds for what is then still on its way: answers that are being sent, bodies that do not come
+CONNECTIONS = 1000
 MESSAGE = 64 * 1024  # bytes of a WebSocket's message
 
 
@@ -29,6 +30,7 @@ class Server(uvicorn.Server):
                 log_config=logs.configuration(log_format),
                 ws_max_size=MESSAGE,
                 server_header=False,
+                limit_concurrency=CONNECTIONS,
                 timeout_graceful_shutdown=REST,
             )
         )

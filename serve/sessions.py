@@ -11,12 +11,9 @@ from dataclasses import dataclass, field
 from secrets import token_urlsafe
 from typing import Any
 
-import numpy as np
-
 from ..engine.contract import DEFAULT_LONGER_SIDE
 from ..engine.errors import MfpError, OptionError, RevisionError, UnavailableError, UnknownSessionError
 from ..engine.network import Network
-from ..engine.session import Session
 from .downloads import Download, coco_file, mask_file, probability_file
 from .events import Event, SessionRecord, progress
 from .live import LiveSession
@@ -317,15 +314,13 @@ class Sessions:
         size = options.size if options.size is not None else info.size or DEFAULT_LONGER_SIDE
         if options.size is not None and max(size if isinstance(size, tuple) else (size,)) > self._limits.side:
             raise OptionError(f"expected a size of at most {self._limits.side} pixels a side, got {options.size}")
-        values: dict[str, Any] = {
+        return {
             "size": size,
             "flip": options.flip,
             "threshold": options.threshold,
             "n_early": info.n_early if options.n_early is None else options.n_early,
             "r_max": info.r_max if options.r_max is None else options.r_max,
         }
-        Session(network, np.zeros((1, 1, 3), np.uint8), **values).close()  # judges them
-        return values
 
 
 def _empty(slot: _Slot) -> None:

@@ -51,6 +51,7 @@ def router(desk: Desk) -> APIRouter:
             while True:
                 text = await socket.receive_text()
                 with logs.line("message", session=id[: logs.SESSION]):
+                    # Nothing else runs between the end of the work and the sending: the gate closes behind the answer.
                     await _send(socket, await _answer(desk, socket, id, text))
         except UnknownSessionError as error:
             await _send(socket, _refusal(desk, error, None))

@@ -16,6 +16,8 @@ MEDIA_TYPES = {
     "TIFF": "image/tiff",
     "BMP": "image/bmp",
 }
+SCAN = b"\xff\xda"  # begins a scan of a JPEG file; its compressed data never has these two bytes
+SCANS = 100  # each goes over all pixels, and takes a few bytes to ask for; photographs have 1, progressive ones some 10
 
 
 def check_header(data: bytes, max_pixels: int) -> str:
@@ -47,7 +49,19 @@ def check_header(data: bytes, max_pixels: int) -> str:
         )
     if width < 1 or height < 1:
         raise ImageError(f"expected an image with pixels, got {width}×{height}")
+    if (kind == "PNG" and not _png_is_whole(data)) or (kind == "JPEG" and data.count(SCAN) > SCANS):
+        raise ImageError(f"expected a sound {kind} file, got a damaged one; save it again")
     return MEDIA_TYPES[str(kind)]
+
+
+def _png_is_whole(data: bytes) -> bool:
+    """Whether each chunk lies within the file. OpenCV first reserves what a chunk says it has, up to 4 GB."""
+    place = len(b"\x89PNG\r\n\x1a\n")
+    while place + 12 <= len(data):
+        place += 12 + int.from_bytes(data[place : place + 4], "big")  # length, name and check sum, and the chunk itself
+        if place <= len(data) and data[place - 8 : place - 4] == b"IEND":
+            return True
+    return False
 
 
 def decode_upload(data: bytes, max_pixels: int) -> tuple[U8, str]:

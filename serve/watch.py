@@ -75,7 +75,8 @@ class Watch:
             with self._desk.gate.running():
                 pass
             await self._app(scope, receive, send)
-        except ServeError:
+        except ServeError as error:
+            self._desk.metrics.error(type(error).__name__)
             await receive()
             await send({"type": "websocket.close", "code": 1008})  # before accept: the handshake is answered with 403
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mfp import read_image
 from mfp.engine.errors import ImageError
-from mfp.engine.image import as_rgb, write_png
+from mfp.engine.image import as_rgb, decode_image, write_png
 
 torch = pytest.importorskip("torch")
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -69,6 +69,7 @@ def test_gpu_arrays_are_named():
 def test_png_round_trip(tmp_path, name):
     assert write_png(tmp_path / name, RGB) == tmp_path / name
     np.testing.assert_array_equal(read_image(tmp_path / name), RGB)
+    np.testing.assert_array_equal(decode_image((tmp_path / name).read_bytes()), RGB)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -96,6 +97,8 @@ def test_files_that_are_no_images(tmp_path, data):
     path.write_bytes(data)
     with pytest.raises(ImageError, match=r"file\.png"):
         read_image(path)
+    with pytest.raises(ImageError, match="the image is no image that can be read"):
+        decode_image(data)
 
 
 def test_files_that_are_not_there(tmp_path):

@@ -46,6 +46,7 @@ def test_requests_for_other_hosts_are_refused(open_client, host):
     with open_client(settings=Settings(hosts=("localhost", "127.0.0.1", "::1"), rate=0)) as client:
         answer = client.get(f"{API}/networks", headers={"Host": host})
         assert (answer.status_code, answer.json()["error"]) == (403, "OriginError")
+        assert client.get("/healthz", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:8700", "127.0.0.1:1", "[::1]:8700", "LOCALHOST"])

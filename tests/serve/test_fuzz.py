@@ -25,7 +25,7 @@ def fuzz(server, tmp_path, examples, seed):
 
 def test_a_few_requests_of_each_kind(start_server, tmp_path, golden):
     server = start_server("--network", str(golden("toy.onnx")), "--rate", "0")
-    fuzz(server, tmp_path, 5, 1)
+    fuzz(server, tmp_path, 3, 1)
     assert {line["status"] for line in server.lines() if line["event"] == "request"} >= {200, 201, 404, 405, 422}
 
 

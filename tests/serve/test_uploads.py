@@ -65,6 +65,25 @@ def test_bombs_are_refused_before_they_are_decoded(width, height):
         decode_upload(bomb(width, height), LIMIT)
 
 
+@pytest.mark.parametrize("length", [2**32 - 1, 2**31, 10_000])
+def test_a_chunk_that_is_longer_than_its_file(files, length):
+    png = files["PNG"]
+    assert png[37:41] == b"IDAT"
+    with pytest.raises(ImageError, match="damaged"):  # and not after gigabytes were reserved for it
+        decode_upload(png[:33] + struct.pack(">I", length) + png[37:], LIMIT)
+    for missing in (1, 11, 12, 13, 100):
+        with pytest.raises(ImageError):
+            decode_upload(png[:-missing], LIMIT)
+
+
+def test_a_jpeg_of_too_many_scans(sample):
+    progressive = encoded(Image.open(io.BytesIO(sample)), "JPEG", progressive=True)
+    decode_upload(progressive, LIMIT)
+    scan = progressive[progressive.rindex(b"\xff\xda") : -2]
+    with pytest.raises(ImageError, match="damaged"):
+        decode_upload(progressive[:-2] + scan * 100 + progressive[-2:], LIMIT)
+
+
 @pytest.mark.parametrize("kind", ["GIF", "ICO", "PPM", "TGA", "JPEG2000", "AVIF"])
 def test_other_formats_are_refused(sample, kind):
     try:
