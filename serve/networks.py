@@ -8,15 +8,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..engine.errors import OptionError
 from ..engine.network import RUNTIMES, Network, load_network
 from ..engine.packaged import find
+from ..engine.session import Session
 
 
 def load_networks(
     sources: Sequence[str], runtime: str = "auto", threads: int | None = None, workers: int = 1, **options: Any
 ) -> dict[str, Network]:
-    """Open networks.
+    """Open networks, and let each compute once.
 
     Args:
         sources: ``lite0``, a file, or either followed by ``@`` and a runtime: ``hrnet18.onnx@openvino``. The name is
@@ -43,7 +46,14 @@ def load_networks(
         if own is None and (chosen or runtime) in ("auto", "onnxruntime") and _is_for_onnxruntime(path):
             own = max(_cores() // workers, 1)
         networks[name] = load_network(path, chosen or runtime, threads=own, **options)
+        _warm_up(networks[name])
     return networks
+
+
+def _warm_up(network: Network) -> None:
+    """A click on nothing: what runtimes do at their first pass is not the first user's to wait for."""
+    with Session(network, np.zeros((32, 32, 3), np.uint8)) as session:
+        session.click(16, 16)
 
 
 def _is_for_onnxruntime(path: str) -> bool:
