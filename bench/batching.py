@@ -117,9 +117,9 @@ class _User:
     """Clicks on one object after the other."""
 
     def __init__(self, network: Network, number: int) -> None:
-        image = photograph(PHOTOGRAPH)
-        self._script = seeded_clicks(f"user {number}", *image.shape[:2], OBJECT)
-        self._session = Session(network, image)
+        height, width = PHOTOGRAPH
+        self._script = seeded_clicks(f"user {number}", height, width, OBJECT)
+        self._session = Session(network, photograph(PHOTOGRAPH))
         self._next = 0
         self.click()  # prepares what is prepared once
 

@@ -177,15 +177,30 @@ def check(settings: ClusterSettings, people: Sequence[Client]) -> dict[str, int]
 
 
 def replicas() -> list[int]:
-    """The processes that hold sessions, by Linux's account."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    """The processes of this one's cluster that hold sessions, by Linux's account."""
+    return sorted(pid for pid, name in below(os.getpid()).items() if name.startswith(REPLICA))
+
+
+def below(ancestor: int) -> dict[int, bytes]:
+    """Command lines, by their numbers, of the processes that a process began, or that those began."""
+    parents: dict[int, int] = {}
+    names: dict[int, bytes] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if path.read_bytes().startswith(REPLICA):
-                found.append(int(path.parent.name))
+            pid = int(folder.name)
+            parents[pid] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            names[pid] = (folder / "cmdline").read_bytes()
         except OSError:  # it has ended meanwhile
             continue
-    return sorted(found)
+
+    def isbelow(pid: int) -> bool:
+        while pid in parents:
+            pid = parents[pid]
+            if pid == ancestor:
+                return True
+        return False
+
+    return {pid: name for pid, name in names.items() if isbelow(pid)}
 
 
 def report(record: dict[str, Any]) -> list[str]:

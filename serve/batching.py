@@ -12,7 +12,7 @@ from ..engine.errors import OptionError
 from ..engine.network import F32, Network, Worker
 
 WINDOW_MS = 2.0
-MAX_BATCH = 16  # eight sessions with flip; larger ones gained nothing more (bench/batching.py)
+MAX_BATCH = 16  # eight sessions with flip
 MAX_WINDOW_MS = 1000.0
 
 
@@ -173,8 +173,8 @@ def batched(network: Network, wanted: bool | None = None) -> Network:
 
     Args:
         network: to serve with.
-        wanted: None: on a GPU. On a CPU one pass keeps all cores busy, and a batch is no faster than its passes one
-            after another.
+        wanted: None: on a GPU. On a CPU one pass keeps its cores busy, and a batch is no faster than its passes one
+            after another (bench/batching.py).
     """
     if wanted is None:
         wanted = network.device != "cpu"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from secrets import token_urlsafe
 from typing import Any
 
@@ -28,6 +29,10 @@ class SessionReplica:
     """
 
     def __init__(self, settings: ClusterSettings) -> None:
+        limits = settings.session_limits()
+        # As the command does for one machine: before anything imports OpenCV.
+        os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(limits.image_pixels))
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
         networks = load_networks(
             settings.networks,
             settings.runtime,
@@ -38,7 +43,7 @@ class SessionReplica:
         )
         networks = {name: batched(network, settings.batching) for name, network in networks.items()}
         store = open_store(settings.store)
-        self._service = LocalService(networks, store, settings.session_limits(), settings.workers)
+        self._service = LocalService(networks, store, limits, settings.workers)
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """The answer of a :class:`~mfp.serve.service.LocalService`, or an error of ours as a value: that is no failure

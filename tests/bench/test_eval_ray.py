@@ -2,12 +2,13 @@
 
 import os
 import signal
+import sys
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import pytest
 
+from mfp.bench import serve_ray
 from mfp.bench.datasets import open_dataset
 from mfp.bench.eval_ray import evaluate_on_ray
 from mfp.bench.eval_record import Evaluation
@@ -18,7 +19,10 @@ from mfp.engine.packaged import find
 from mfp.engine.sample import sample_photograph
 
 ray = pytest.importorskip("ray")
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes in /proc"),
+]
 CONDITIONS = Conditions(size=(384, 384), max_clicks=3)
 
 
@@ -75,23 +79,11 @@ def test_a_worker_that_is_killed_is_no_loss(cluster, jobs, source, expected):
     results = {}
     for number, result in evaluate_on_ray(jobs * 2, source, workers=2):
         if not results:
-            os.kill(workers()[0], signal.SIGKILL)
+            workers = [pid for pid, name in serve_ray.below(os.getpid()).items() if name.startswith(b"ray::Worker")]
+            os.kill(workers[0], signal.SIGKILL)
         results[number] = result
     doubled = expected | {number + len(jobs): one for number, one in expected.items()}
     assert found(results.items()) == doubled
-
-
-def workers():
-    """Processes of the cluster's workers, as Linux names them."""
-    names = {int(p.parent.name): p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline") if is_ours(p)}
-    return [pid for pid, name in names.items() if name.startswith(b"ray::Worker")]
-
-
-def is_ours(path):
-    try:
-        return path.stat().st_uid == os.getuid() and path.read_bytes().startswith(b"ray::Worker")
-    except OSError:  # it has ended meanwhile
-        return False
 
 
 def test_what_fails_there_is_raised_here(cluster, jobs, source, tmp_path):

@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -104,6 +106,24 @@ class TestServer:
                 assert not set(before) & set(serve_ray.replicas())
             assert send({"type": "undo", "revision": 2})["status"] == 409
             assert send({"type": "undo", "revision": 3})["can_redo"]
+
+    def test_an_event_without_revision_is_not_done_twice(self, url, sample):
+        session = f"{url}/sessions/{call(f'{url}/sessions', 'POST', sample)[1]['id']}"
+        statuses = []
+        with ThreadPoolExecutor(1) as pool:
+            for number in range(10):
+                answer = pool.submit(call, f"{session}/clicks", "POST", {"x": 100 + number, "y": 330})
+                time.sleep(0.05)  # the click takes two passes of the network, with its rebuilding more
+                for pid in serve_ray.replicas():
+                    os.kill(pid, signal.SIGKILL)
+                status, message = answer.result()
+                assert (status, message.get("error")) in ((200, None), (503, "UnavailableError"))
+                statuses.append(status)
+                if 503 in statuses:
+                    break
+        assert 503 in statuses
+        kept = call(session)[1]["revision"]
+        assert statuses.count(200) <= kept <= len(statuses)
 
 
 class TestCommand:
