@@ -16,6 +16,7 @@ from mfp.serve.stores import open_store
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes in /proc"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # Ray's own
 ]
 CLIENTS = 20
 
