@@ -12,7 +12,7 @@ CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake
 CTEST := $(BIN)/ctest --output-on-failure --parallel 2 --test-dir
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-gpu test-triton browser cpp cpp-build cpp-sanitized lint types clean
+.PHONY: demo test test-slow test-gpu test-triton test-tools cpp cpp-build cpp-sanitized lint types clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p demo
@@ -32,12 +32,14 @@ test-slow: $(VENV)/dev.stamp
 	@if command -v $(CXX) >/dev/null; then set -x; \
 		$(MAKE) cpp-build build/cpp-networks.stamp && $(CTEST) build/cpp -L slow; fi
 
-# for the tests of the page of mfp serve, which are skipped where there is none
-browser:
-	@if command -v chromium >/dev/null || command -v google-chrome >/dev/null; then echo "a browser is here"; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium || echo "apt has no chromium here"; \
-	else echo "install Chromium or Chrome: without one the page of mfp serve is not tested"; fi
+# a browser for the page of mfp serve and a Redis for its sessions: tests of these are skipped where there is none
+test-tools:
+	@missing=""; command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="chromium"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	if [ -z "$$missing" ]; then echo "a browser and Redis are here"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends $$missing; then echo "installed: $$missing"; \
+	else echo "please install: $$missing. Without, tests of the page or of sessions in Redis are skipped"; fi
 
 # where a CUDA GPU is at hand; MFP_GRABCUT=FOLDER clicks on all of GrabCut's photographs too
 test-gpu: $(VENV)/gpu.stamp

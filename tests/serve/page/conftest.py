@@ -95,7 +95,7 @@ def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install '.[dev]'")
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
-        pytest.skip("needs a browser: make browser, or apt-get install chromium")
+        pytest.skip("needs a browser: make test-tools, or apt-get install chromium")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])  # root has no sandbox
         yield browser
