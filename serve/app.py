@@ -80,8 +80,10 @@ def create_app(service: Service, settings: Settings | None = None, routers: Sequ
     answers.install(app)
     app.include_router(api.router(desk), prefix=API)
     app.include_router(socket.router(desk), prefix=API)
+    # Tools have shapes of their own for what is refused; only its status is promised here.
+    refusals: dict[int | str, dict[str, Any]] = {status: {"description": when} for status, when in answers.WHEN.items()}
     for extra in routers:
-        app.include_router(extra)
+        app.include_router(extra, responses=refusals)
     _operation(app, desk)
     _page(app)
     return app

@@ -1,6 +1,10 @@
 """The WebSocket."""
 
+import json
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
@@ -59,6 +63,47 @@ def test_what_is_refused_leaves_the_socket_open(client, session):
             assert socket.receive_json()["type"] == "error"
         assert ask(socket, type="state")["revision"] == 0
         assert ask(socket, type="click", x=1, y=1)["revision"] == 1
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+MESSAGES = st.one_of(
+    st.text(),
+    JSON.map(json.dumps),
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["click", "undo", "redo", "reset", "finish", "state", "jump"]) | JSON},
+        optional={
+            "x": st.floats(0, 60) | JSON,
+            "y": st.floats(0, 45) | JSON,
+            "positive": st.booleans() | JSON,
+            "revision": st.none() | st.integers(0, 5) | JSON,
+            "ref": JSON,
+            "more": JSON,
+        },
+    ).map(json.dumps),
+)
+
+
+def test_anything_has_one_answer(client, session):
+    kinds = set()
+    with client.websocket_connect(f"{API}/sessions/{session}/ws") as socket:
+        socket.receive_json()
+
+        @settings(max_examples=150, deadline=None, database=None)
+        @given(MESSAGES)
+        def send(text):
+            socket.send_text(text)
+            answer = socket.receive_json()
+            kinds.add(answer["type"])
+            assert answer["type"] in ("reply", "state", "error")
+            if answer["type"] == "error":
+                assert answer["status"] in (400, 409, 422)
+
+        send()
+    assert kinds == {"reply", "state", "error"}
 
 
 def test_a_session_that_is_not_there(client, session):
