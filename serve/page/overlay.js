@@ -28,13 +28,18 @@ export class Overlay {
     const { stage, session } = this;
     const { state } = session;
     const present = state?.objects.at(-1);
-    const shown = this.heatWanted ? [present] : state?.objects;
-    stage.setMasks(state ? shown.map((object) => this.pictures.of(object)).filter(Boolean) : []);
+    const finished = this.heatWanted ? [] : (state?.objects.slice(0, -1) ?? []);
+    stage.setMasks("finished", this.picturesOf(finished));
+    stage.setMasks("overlay", this.picturesOf(present ? [present] : []));
     stage.setClicks([
       ...(present?.clicks ?? []),
       ...session.waitingClicks.map((click) => ({ ...click, waiting: true })),
     ]);
     if (this.heatWanted && state && this.heatOf !== state.revision) this.fetchHeat(state);
+  }
+
+  picturesOf(objects) {
+    return objects.map((object) => this.pictures.of(object)).filter(Boolean);
   }
 
   get opacity() {

@@ -1,10 +1,10 @@
-// The drawing, on three canvases: the photograph; masks or the probability map; clicks and cursor. Each is drawn anew, in
-// the next frame, only where something on it has changed.
+// The drawing, on four canvases: the photograph; masks of finished objects; the present mask or the probability map; clicks
+// and cursor. Each is drawn anew, in the next frame, only where something on it has changed.
 
 import { drawClick, drawCursor } from "./marks.js";
 import { View } from "./view.js";
 
-const LAYERS = ["photo", "overlay", "marks"];
+const LAYERS = ["photo", "finished", "overlay", "marks"];
 const OUTLINE = 1.4; // CSS pixels
 const OVER_HEAT = "#fff"; // colour of outlines there; elsewhere they have their object's
 const SIDES = [
@@ -22,7 +22,7 @@ export class Stage {
     this.layers = Object.fromEntries(LAYERS.map((id) => [id, element.querySelector(`#${id}`).getContext("2d")]));
     this.scratch = document.createElement("canvas").getContext("2d");
     this.photograph = null;
-    this.masks = []; // pictures of paintMask
+    this.masks = { finished: [], overlay: [] }; // by layer, pictures of paintMask
     this.heat = null; // canvas of the probability map, drawn in place of the masks' fill
     this.opacity = 0.45;
     this.clicks = []; // {x, y, positive, waiting}
@@ -37,7 +37,7 @@ export class Stage {
   show(photograph) {
     this.photograph?.close();
     this.photograph = photograph;
-    this.masks = [];
+    this.masks = { finished: [], overlay: [] };
     this.heat = null;
     this.clicks = [];
     this.cursor = null;
@@ -48,10 +48,11 @@ export class Stage {
     this.moved();
   }
 
-  setMasks(masks) {
-    const same = masks.length === this.masks.length && masks.every((mask, i) => mask === this.masks[i]);
-    this.masks = masks;
-    if (!same) this.redraw("overlay");
+  /** @param masks pictures of the layer, "finished" or "overlay" */
+  setMasks(layer, masks) {
+    const before = this.masks[layer];
+    this.masks[layer] = masks;
+    if (masks.length !== before.length || masks.some((mask, i) => mask !== before[i])) this.redraw(layer);
   }
 
   setHeat(heat) {
@@ -61,7 +62,7 @@ export class Stage {
 
   setOpacity(opacity) {
     this.opacity = opacity;
-    this.redraw("overlay");
+    this.redraw("finished", "overlay");
   }
 
   setClicks(clicks) {
@@ -126,17 +127,16 @@ export class Stage {
     this.drawWhole(context, this.photograph.at(this.view.scale * this.ratio));
   }
 
+  finished(context) {
+    for (const picture of this.masks.finished) this.drawObject(context, picture);
+  }
+
   overlay(context) {
     if (this.heat) {
       context.globalAlpha = this.opacity;
       this.drawWhole(context, this.heat);
     }
-    for (const picture of this.masks) {
-      context.globalAlpha = this.opacity;
-      if (!this.heat) this.drawMask(context, picture);
-      context.globalAlpha = 1;
-      this.drawOutline(context, picture);
-    }
+    for (const picture of this.masks.overlay) this.drawObject(context, picture);
   }
 
   marks(context) {
@@ -151,6 +151,13 @@ export class Stage {
     const scale = view.scale * ratio;
     const [width, height] = [photograph.width * scale, photograph.height * scale];
     context.drawImage(picture, view.x * ratio, view.y * ratio, width, height);
+  }
+
+  drawObject(context, picture) {
+    context.globalAlpha = this.opacity;
+    if (!this.heat) this.drawMask(context, picture);
+    context.globalAlpha = 1;
+    this.drawOutline(context, picture);
   }
 
   drawMask(context, picture, dx = 0, dy = 0) {

@@ -170,12 +170,15 @@ class Page:
         rows = self.run(
             """(() => {
                 const { width, height } = stage.photograph;
-                const canvas = stage.layers.overlay.canvas;
-                const seen = stage.layers.overlay.getImageData(0, 0, canvas.width, canvas.height).data;
+                const { finished, overlay } = stage.layers;
+                const canvas = overlay.canvas;
+                const pixels = (layer) => layer.getImageData(0, 0, canvas.width, canvas.height).data;
+                const [done, seen] = [pixels(finished), pixels(overlay)];
                 return Array.from({ length: height }, (_, y) => Array.from({ length: width }, (_, x) => {
                     const { px, py } = stage.view.fromClick({ x, y });
                     const [column, row] = [Math.floor(px * stage.ratio), Math.floor(py * stage.ratio)];
-                    return seen[4 * (row * canvas.width + column) + 3] ? "1" : "0";
+                    const alpha = 4 * (row * canvas.width + column) + 3;
+                    return seen[alpha] || done[alpha] ? "1" : "0";
                 }).join(""));
             })()"""
         )
