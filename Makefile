@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # errors that CUDA returns are what some tests are about
 SANITIZED := --report-api-errors no --error-exitcode 1 $(BIN)/python -m pytest -m gpu tests/kernels
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal --durations 15
 CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake
 CTEST := $(BIN)/ctest --output-on-failure --parallel 2 --test-dir
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt

@@ -61,10 +61,10 @@ class BatchedNetwork(Network):
         """See :meth:`~mfp.engine.network.Network.__call__`."""
         mine = _Pass((image, prev_mask, modulated_mask, clicks), threading.Condition(self._lock))
         with self._lock:
-            self._waiting.append(mine)
-            if self._leader is not None:
-                self._leader.changed.notify()  # it may be waiting for company
             try:
+                self._waiting.append(mine)
+                if self._leader is not None:
+                    self._leader.changed.notify()  # it may be waiting for company
                 while not mine.done and self._leader not in (None, mine):
                     mine.changed.wait()
                 if mine.done:

@@ -36,7 +36,7 @@ def test_the_lines_about_runtimes_run(exported, tmp_path, monkeypatch, capsys):
 
 
 def test_the_commands_it_names_exist():
-    named = set(re.findall(r"^mfp (\w+)", README, re.MULTILINE))
+    named = set(re.findall(r"^mfp ([\w-]+)", README, re.MULTILINE))
     assert named
     assert named <= set(cli.COMMANDS)
     makefile = (Path(__file__).parents[1] / "Makefile").read_text()

@@ -243,7 +243,7 @@ def test_a_click_that_fails_in_a_thread_is_not_lost(photograph):
         throughput.measure(Opened(lambda image: Failing(2)), photograph("coffee"), (2,), 1.0, 0, lambda: None)
 
 
-@pytest.mark.parametrize("backbone", ["hrnet18", "resnet34", "vit_b"])
+@pytest.mark.parametrize("backbone", ["hrnet18", "resnet34", pytest.param("vit_b", marks=pytest.mark.slow)])
 def test_floors_are_those_of_the_specification(exported, backbone):
     report = exported(backbone)
     name = {"hrnet18": "HRNet-18", "resnet34": "ResNet-34", "vit_b": "ViT-B"}[backbone]

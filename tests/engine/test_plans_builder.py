@@ -27,7 +27,7 @@ from mfp.engine.plans.opened import OpenedPlan
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed: pip install tensorrt-rtx")
 
-BACKBONES = ["resnet34", "hrnet18", pytest.param("vit_b", marks=pytest.mark.slow)]
+BACKBONES = [pytest.param("resnet34", marks=pytest.mark.slow), "hrnet18", pytest.param("vit_b", marks=pytest.mark.slow)]
 SECONDS = 300
 
 

@@ -71,7 +71,7 @@ def test_the_backbones(converted, backbone):
     )
 
 
-@pytest.mark.parametrize("backbone", ["resnet34", "hrnet18"])
+@pytest.mark.parametrize("backbone", [pytest.param("resnet34", marks=pytest.mark.slow), "hrnet18"])
 def test_trajectories_in_fp16_are_the_releases(converted, golden, photograph, backbone):
     """Recorded sessions of the release, four clicks each; every tensor rounded as on a GPU."""
     data = np.load(golden(f"trajectory_{backbone}.npz"))

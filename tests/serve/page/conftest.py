@@ -89,7 +89,7 @@ def server(launch_server):
     return launch_server("lite0", GOLDEN / "toy.onnx")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop would be in the way of tests of other modules
 def browser():
     """Debian's Chromium, without a window."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install '.[dev]'")
