@@ -20,7 +20,7 @@ from ..engine.packaged import DEFAULT
 from .adapters.options import add_tool_options, source_of
 from .logs import FORMATS
 from .ray_command import add_ray_options
-from .settings import LOOPBACK, WORKERS, Limits, Settings
+from .settings import CORES_PER_WORKER, LOOPBACK, Limits, Settings, cores
 
 BATCHING = {"auto": None, "on": True, "off": False}
 TOKEN = re.compile(r"[A-Za-z0-9._~+-]{8,}")  # what a header and a WebSocket's subprotocol can both carry
@@ -43,9 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=_whole,
-        default=WORKERS,
         help="clicks worked on side by side; the cores are divided among them unless --threads says otherwise. "
-        "More serve more people, each a little later; default: %(default)s",
+        f"Default: one for {CORES_PER_WORKER} cores, at least one",
     )
     parser.add_argument(
         "--batching",
@@ -132,13 +131,12 @@ def run(args: argparse.Namespace) -> int:
         from .ray_command import run_on_ray
 
         return run_on_ray(args, settings, limits, sources, BATCHING[args.batching])
-    networks = load_networks(
-        sources, args.runtime, args.threads, args.workers, device=args.device, precision=args.precision
-    )
+    workers = args.workers or max(cores() // CORES_PER_WORKER, 1)
+    networks = load_networks(sources, args.runtime, args.threads, workers, device=args.device, precision=args.precision)
     networks = {name: batched(network, BATCHING[args.batching]) for name, network in networks.items()}
     store = open_store(args.store or default_store())
     tools = mounting.routers(networks, limits, source_of(args))
-    app = create_app(LocalService(networks, store, limits, args.workers), settings, tools)
+    app = create_app(LocalService(networks, store, limits, workers), settings, tools)
     server = Server(app, args.host, args.port, args.log_format)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn raises it again when all is closed; that is an ordinary end

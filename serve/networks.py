@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..engine.errors import OptionError
 from ..engine.network import RUNTIMES, Network, load_network
 from ..engine.packaged import find
 from ..engine.session import Session
+from .settings import cores
 
 
 def load_networks(
@@ -44,7 +44,7 @@ def load_networks(
             raise OptionError(f"expected networks of different names, got {name} twice: rename one of the files")
         own = threads
         if own is None and (chosen or runtime) in ("auto", "onnxruntime") and _is_for_onnxruntime(path):
-            own = max(_cores() // workers, 1)
+            own = max(cores() // workers, 1)
         networks[name] = load_network(path, chosen or runtime, threads=own, **options)
         _warm_up(networks[name])
     return networks
@@ -60,7 +60,3 @@ def _is_for_onnxruntime(path: str) -> bool:
     # Its passes wait for one another's threads: on 2 cores two passes of one thread each take about half the processor
     # time of two passes of two.
     return find(path).suffix == ".onnx" and find_spec("onnxruntime") is not None
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -81,7 +81,7 @@ def run_on_ray(
                 max_replicas=args.replicas[1],
                 cpus=args.replica_cpus,
                 gpus=args.replica_gpus,
-                workers=args.workers,
+                workers=args.workers or 1,
                 batching=batching,
                 limits=asdict(limits),
                 http=asdict(settings),

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..engine.packaged import DEFAULT
-from .settings import WORKERS, Limits, Settings
+from .settings import Limits, Settings
 
 
 class ClusterSettings(BaseModel):
@@ -27,7 +27,7 @@ class ClusterSettings(BaseModel):
     cpus: float = Field(default=1.0, ge=0, description="of one replica; fractions are allowed")
     gpus: float = Field(default=0.0, ge=0, description="of one replica; 0.25: four replicas share one")
     busy: float = Field(default=2.0, gt=0, description="clicks at work or waiting that one replica is to have")
-    workers: int = Field(default=WORKERS, ge=1, description="clicks that one replica works on side by side")
+    workers: int = Field(default=1, ge=1, description="clicks that one replica works on side by side")
     batching: bool | None = Field(default=None, description="null: on a GPU")
     limits: dict[str, int] = Field(default={}, description="see mfp.serve.settings.Limits")
     http: dict[str, Any] = Field(default={}, description="see mfp.serve.settings.Settings")

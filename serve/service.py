@@ -14,7 +14,7 @@ from .downloads import Download
 from .events import Event
 from .messages import NetworkEntry, Reply, SessionOptions, SessionState
 from .sessions import Sessions
-from .settings import WORKERS, Limits
+from .settings import Limits
 from .stores import SessionStore
 from .turns import Turns
 
@@ -81,7 +81,7 @@ class LocalService(Service):
         networks: Mapping[str, Network],
         store: SessionStore,
         limits: Limits | None = None,
-        workers: int = WORKERS,
+        workers: int = 1,
     ) -> None:
         limits = limits or Limits()
         self.sessions = Sessions(networks, store, limits)

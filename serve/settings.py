@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 API = "/api/v1"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-WORKERS = 2  # clicks worked on side by side: one person's does not wait for another's
+# Of clicks worked on side by side. On 2 cores one pass after another on both serves about as many clicks a second as two at
+# a time on one each (13.0 and 13.7 with lite0), and answers a person who is alone in half the time.
+CORES_PER_WORKER = 4
 
 
 @dataclass(frozen=True)
@@ -49,3 +52,8 @@ class Settings:
     request_bytes: int = 64 * 1024 * 1024
     rate: float = 100.0
     keep_days: float = 30.0
+
+
+def cores() -> int:
+    """Of the processor, as far as this process may use them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
