@@ -128,7 +128,8 @@ class Annotator(threading.Thread):
                         socket, {"type": "click", "x": x, "y": y, "positive": first or self._random.random() < 0.7}
                     )
                     took = (time.perf_counter() - asked) * 1e3
-                    self.clicks.append({"ms": took, "first": first, "timing": reply["timing"]})
+                    stages = {stage: round(value, 3) for stage, value in reply["timing"].items()}
+                    self.clicks.append({"ms": round(took, 3), "first": first, "timing": stages})
                     due = max(sent + PACE, time.perf_counter())
         except Exception as error:  # whatever it is, it is counted
             self.errors.append(f"{type(error).__name__}: {error}")

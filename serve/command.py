@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
         raise RuntimeMissingError(
             f"serving needs {error.name}, which is not installed; install it with: pip install 'mfp-engine[serve]'"
         ) from None
-    from .batching import batched
+    from .batching import MAX_BATCH, BatchedNetwork, batched
     from .networks import load_networks
     from .service import LocalService
     from .stores import open_store
@@ -134,6 +134,8 @@ def run(args: argparse.Namespace) -> int:
     workers = args.workers or max(cores() // CORES_PER_WORKER, 1)
     networks = load_networks(sources, args.runtime, args.threads, workers, device=args.device, precision=args.precision)
     networks = {name: batched(network, BATCHING[args.batching]) for name, network in networks.items()}
+    if args.workers is None and any(isinstance(network, BatchedNetwork) for network in networks.values()):
+        workers = max(workers, MAX_BATCH // 2)  # who is to share a batch has to be at work at the same time
     store = open_store(args.store or default_store())
     tools = mounting.routers(networks, limits, source_of(args))
     app = create_app(LocalService(networks, store, limits, workers), settings, tools)

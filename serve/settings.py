@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 API = "/api/v1"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# Of clicks worked on side by side. On 2 cores one pass after another on both serves about as many clicks a second as two
-# at a time on one each (13.0 and 13.7 with lite0), and answers a person who is alone in half the time.
+# Of clicks worked on side by side. On 2 cores one pass after another on both serves about as many clicks a second as
+# two at a time on one each (13.0 and 13.7 with lite0), and answers a person who is alone in half the time.
 CORES_PER_WORKER = 4
 
 
