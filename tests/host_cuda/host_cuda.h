@@ -5,12 +5,16 @@
 // Kernels must use barriers alike in all threads of a block, as CUDA demands of them anyway.
 #pragma once
 
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <atomic>
-#include <barrier>
 #include <cmath>
 #include <cstddef>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -27,22 +31,32 @@ struct dim3 {
 
 namespace host_cuda {
 
-// A barrier at which threads also vote: each leaves with the OR of all votes.
+// A barrier at which threads also vote: each leaves with the OR of all votes. Not a std::barrier: that yields before it
+// sleeps, and a thousand threads that yield take the cores from whatever else runs on them.
 class Ballot {
-    struct Count {
-        Ballot* ballot;
-        void operator()() noexcept { ballot->result_ = ballot->votes_.exchange(0); }
-    };
-    std::atomic<unsigned> votes_ = 0;
+    const unsigned threads_;
+    std::atomic<unsigned> votes_ = 0, arrived_ = 0, round_ = 0;
     unsigned result_ = 0;
-    std::barrier<Count> barrier_;
+
+    void call(int operation, unsigned value) {
+        static_assert(sizeof(round_) == sizeof(unsigned));
+        syscall(SYS_futex, &round_, operation, value, nullptr, nullptr, 0);
+    }
 
 public:
-    explicit Ballot(int threads) : barrier_(threads, Count{this}) {}
+    explicit Ballot(int threads) : threads_(threads) {}
 
     unsigned vote(unsigned mine) {
         if (mine) votes_.fetch_or(mine, std::memory_order_relaxed);
-        barrier_.arrive_and_wait();
+        const unsigned round = round_.load(std::memory_order_relaxed);
+        if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
+            result_ = votes_.exchange(0, std::memory_order_relaxed);
+            arrived_.store(0, std::memory_order_relaxed);
+            round_.store(round + 1, std::memory_order_release);
+            call(FUTEX_WAKE_PRIVATE, std::numeric_limits<int>::max());
+        } else {
+            while (round_.load(std::memory_order_acquire) == round) call(FUTEX_WAIT_PRIVATE, round);
+        }
         return result_;
     }
 };

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
@@ -94,6 +94,9 @@ def test_anything_has_one_answer(client, session):
 
         @settings(max_examples=150, deadline=None, database=None)
         @given(MESSAGES)
+        @example('{"type": "click", "x": 3, "y": 4}')
+        @example('{"type": "state"}')
+        @example("{}")
         def send(text):
             socket.send_text(text)
             answer = socket.receive_json()
