@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.errors import DatasetError, OptionError, RuntimeMissingError
+from ...engine.label_map import Labels, read_label_map
 
 AUTO = "auto"
 KINDS = (AUTO, "trimap", "labels", "any")
 TRIMAP_IGNORE, VOID = 128, 255  # as GrabCut and as Pascal VOC have them
 MAX_OBJECTS = 64  # a mask with more values than that is rather a soft one; only "auto" asks
-
-Labels = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -110,62 +108,15 @@ def values_in(labels: Labels) -> list[int]:
 
 
 def read_labels(path: Path) -> Labels:
-    """A mask file's values, H×W, whole numbers from 0.
+    """A mask file's values, H×W, whole numbers from 0: see :func:`~mfp.engine.label_map.read_label_map`.
 
-    Images of one channel, or of equal ones, give their values. Colours stand for values: those of Pascal VOC's palette
-    (DAVIS 2017) for their index in it, else each colour but black for a number of its own, in the order of (R, G, B).
     ``.mat`` files are SBD's: their ``GTinst.Segmentation``.
 
     Raises:
         DatasetError: it cannot be read as such.
         RuntimeMissingError: a ``.mat`` file without scipy.
     """
-    if path.suffix.lower() == ".mat":
-        return _read_sbd(path)
-    import cv2
-
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from None
-    try:
-        pixels: NDArray[Any] | None = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
-    except cv2.error as error:
-        raise DatasetError(f"cannot decode {path}: too large or damaged ({error})") from None
-    if pixels is None or pixels.dtype.kind != "u":
-        raise DatasetError(f"{path} is no mask that can be read; expected PNG or BMP of whole numbers, or SBD's .mat")
-    if pixels.ndim == 2 or pixels.shape[2] < 3:
-        return np.ascontiguousarray(pixels if pixels.ndim == 2 else pixels[:, :, 0])
-    blue, green, red = (pixels[:, :, channel] for channel in range(3))  # a fourth is alpha
-    if np.array_equal(blue, green) and np.array_equal(green, red):
-        return np.ascontiguousarray(blue)
-    return _from_colours(red, green, blue)
-
-
-def _from_colours(red: Labels, green: Labels, blue: Labels) -> Labels:
-    codes = (red.astype(np.int64) << 32) | (green.astype(np.int64) << 16) | blue
-    colours, places = np.unique(codes, return_inverse=True)
-    palette = [(int(code) >> 32, int(code) >> 16 & 0xFFFF, int(code) & 0xFFFF) for code in colours]
-    indices = [_voc_index(*colour) for colour in palette]
-    if None in indices:  # black, where there is any, is first
-        indices = list(range(len(palette))) if colours[0] == 0 else list(range(1, len(palette) + 1))
-    labels: Labels = np.array(indices, np.int32)[places.reshape(codes.shape)]
-    return labels
-
-
-def _voc_index(red: int, green: int, blue: int) -> int | None:
-    """Index of a colour in Pascal VOC's palette, None for other colours.
-
-    The palette spreads an index' bits: the lowest three are the highest of R, G and B, the next three the second.
-    """
-    if max(red, green, blue) > 255:
-        return None
-    index = 0
-    for level in range(8):  # of a colour, from its highest bit on
-        for channel, value in enumerate((red, green, blue)):
-            if value >> (7 - level) & 1:
-                index |= 1 << (3 * level + channel)
-    return index if index < 256 else None
+    return _read_sbd(path) if path.suffix.lower() == ".mat" else read_label_map(path)
 
 
 def _read_sbd(path: Path) -> Labels:
