@@ -38,7 +38,7 @@ def as_rgb(image: Any) -> U8:
     Raises:
         ImageError: for other types and shapes, empty images and arrays in GPU memory.
     """
-    array = _from_pil(image) if _is_pil(image) else _as_array(image, "an image")
+    array = _from_pil(image) if is_pil(image) else _as_array(image, "an image")
     check_image(array.dtype.name, array.shape)
     if array.ndim == 2:
         array = array[:, :, None]
@@ -71,7 +71,7 @@ def check_image(dtype: str, shape: tuple[int, ...]) -> None:
         raise ImageError(f"expected an image with pixels, got an empty one of {shape[0]}×{shape[1]}")
 
 
-def _is_pil(value: Any) -> bool:
+def is_pil(value: Any) -> bool:
     """Whether it is a PIL image. Pillow is not imported: without it there is none."""
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(value, module.Image)
@@ -150,7 +150,7 @@ def as_initial_mask(mask: Any, height: int, width: int) -> NDArray[np.float32]:
     Raises:
         ImageError: for another size or other values.
     """
-    if _is_pil(mask):
+    if is_pil(mask):
         _check_pil_mask(mask)
     array = _as_array(mask, "an initial mask")
     if array.shape != (height, width):

@@ -83,7 +83,7 @@ def read_header(data: bytes) -> Header:
         if signature.match(data):
             try:
                 return read(data)
-            except (struct.error, IndexError, KeyError):
+            except (struct.error, IndexError, KeyError, ValueError):  # ImageError is a ValueError, too
                 raise ImageError(f"its header is damaged or cut short ({len(data):,} bytes)") from None
     found = next((name for start, name in _OTHERS.items() if data.startswith(start)), None)
     if data[4:8] == b"ftyp":
@@ -106,6 +106,8 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def _png(data: bytes) -> Header:
     width, height, bits, colours = struct.unpack_from(">IIBB", data, 16)
+    if data[12:16] != b"IHDR" or (colours == 3 and bits > 8):
+        raise IndexError
     header = Header("PNG", width, height, bits, whole=False, alpha="straight" if colours in (4, 6) else "")
     for name, start, length in png_chunks(data):
         if name == b"PLTE" and colours == 3:
@@ -249,12 +251,14 @@ def _tiff(data: bytes) -> Header:
         colours = f"TIFF's colour model {photometric}"
     elif base is not None and not 0 <= channels - base <= (photometric != 5):
         colours = f"{channels} channels"
+    elif photometric == 3 and bits > 8:
+        colours = f"a palette of {bits} bits"
     alpha = ""
     if base is not None and channels > base:
         alpha = "premultiplied" if value(338, 0) == 1 else "straight"
-    palette = (tags[320][0], len(tags[320][1]) // 3) if photometric == 3 else None
-    parts = [tags[a][1] + tags[b][1] for a, b in ((273, 279), (324, 325)) if a in tags and b in tags]
-    ends = [place + length for both in parts for place, length in zip(*_halves(both), strict=True)]
+    palette = (tags[320][0], len(tags[320][1]) // 3) if photometric == 3 and bits <= 8 else None
+    parts = [zip(tags[a][1], tags[b][1], strict=False) for a, b in ((273, 279), (324, 325)) if a in tags and b in tags]
+    ends = [place + length for part in parts for place, length in part]
     return Header(
         "TIFF", value(256, 0), value(257, 0), bits, _NUMBERS.get(value(339, 1), "unknown"),
         pages=_pages(reader, following), orientation=max(min(value(274, 1), 8), 1), alpha=alpha,
@@ -262,10 +266,6 @@ def _tiff(data: bytes) -> Header:
         inverted=photometric == 0, palette=palette, extra=tags[338][0] if 338 in tags else None,
         big_endian=reader.end == ">",
     )  # fmt: skip
-
-
-def _halves(both: list[int]) -> tuple[list[int], list[int]]:
-    return both[: len(both) // 2], both[len(both) // 2 :]
 
 
 def _pages(reader: _Tags, following: int) -> int:

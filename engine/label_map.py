@@ -49,11 +49,14 @@ def decode_label_map(data: bytes, name: str) -> Labels:
         header = checked_header(data, name)
         _check(header, name)
         if header.palette is not None:
-            indices = _one_channel(decoded(_with_grey_palette(data, header), cv2.IMREAD_UNCHANGED, name))
-            return _from_palette(indices, _palette(data, header), name)
+            try:
+                palette, grey = _palette(data, header), _with_grey_palette(data, header)
+            except (ValueError, IndexError):
+                raise ImageError(f"{name} has a damaged palette") from None
+            return _from_palette(_one_channel(decoded(grey, cv2.IMREAD_UNCHANGED, name)), palette, name)
         pixels = decoded(straight(data, header), cv2.IMREAD_UNCHANGED, name)
     except ImageError as error:
-        reason = str(error).removeprefix(f"{name} is no image that can be read: ")
+        reason = str(error).removeprefix(f"{name} is no image that can be read: ").replace(f"{name} has", "it has", 1)
         raise DatasetError(f"{name} is no mask that can be read: {reason}") from None
     if pixels.dtype.kind not in "ui" or (pixels.dtype.kind == "i" and pixels.min() < 0):
         found = f"{pixels.dtype} values" + (f" down to {pixels.min()}" if pixels.dtype.kind == "i" else "")

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..kernels.resample import resize_bilinear
 from .errors import OptionError, SessionError
-from .image import as_rgb
+from .image import as_rgb, is_pil
 from .network import F32, Network
 from .session import Session
 
@@ -44,15 +44,17 @@ class Predictor:
         """Choose the photograph.
 
         Args:
-            image: H×W×3 uint8.
+            image: as :func:`~mfp.engine.image.as_rgb` takes it: H×W×3 uint8, a PIL image, …
             image_format: ``"RGB"`` or ``"BGR"`` (OpenCV's order).
 
         Raises:
             ImageError: the image is not accepted.
-            OptionError: another format.
+            OptionError: another format, or BGR of a PIL image.
         """
         if image_format not in ("RGB", "BGR"):
             raise OptionError(f'expected image_format "RGB" or "BGR", got {image_format!r}')
+        if image_format == "BGR" and is_pil(image):
+            raise OptionError('a PIL image is RGB: leave image_format="BGR" out, it is for arrays')
         pixels = as_rgb(image)
         if image_format == "BGR":
             pixels = pixels[:, :, ::-1]
@@ -90,7 +92,7 @@ class Predictor:
 
         Raises:
             SessionError: no image was set.
-            OptionError: a box, no points, or points, labels and mask of other shapes.
+            OptionError: a box, no points, or points, labels and mask of other shapes or values.
             ClickError: a point outside the image.
         """
         if self._session is None:
@@ -148,13 +150,23 @@ def _points(coords: ArrayLike | None, labels: ArrayLike | None) -> tuple[NDArray
         raise OptionError(f"expected point_coords of shape (n, 2), n >= 1, got {points.shape}")
     signs = np.ones(len(points), np.int64) if labels is None else _numbers(labels, "point_labels")
     if signs.shape != (len(points),) or not np.isin(signs, (0, 1)).all():
-        raise OptionError(f"expected point_labels of shape ({len(points)},) of 0 and 1, got {labels!r}")
+        hint = "; -1 stands for padding: leave those points out" if (signs == -1).any() else ""
+        raise OptionError(f"expected point_labels of shape ({len(points)},) of 0 and 1, got {labels!r}{hint}")
     return points, signs.astype(np.int64)
 
 
 def _mask_from(logits: F32, height: int, width: int) -> NDArray[np.bool_]:
     if logits.shape != (1, LOGITS_SIZE, LOGITS_SIZE):
         raise OptionError(f"expected mask_input of shape (1, {LOGITS_SIZE}, {LOGITS_SIZE}), got {logits.shape}")
+    if not np.isfinite(logits).all():
+        raise OptionError("expected mask_input of finite logits, got NaN or infinity in it")
+    low, high = float(logits.min()), float(logits.max())
+    if 0 <= low < high <= 1 or (low == 0 and high == 255):
+        raise OptionError(
+            f"expected mask_input of logits, which are negative outside the object, got values from {low:g} to "
+            f"{high:g}: that is a mask or a probability map. Pass the logits that predict() returned, or for a mask of "
+            "0 and 1 (mask - 0.5) * 20"
+        )
     return resize_bilinear(logits[0], height, width) > 0
 
 

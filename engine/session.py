@@ -11,8 +11,9 @@ import numpy as np
 
 from ..kernels.clicks import Click
 from ..kernels.device import Device
+from .clicks import checked_click
 from .contract import DEFAULT_LONGER_SIDE, MAX_SIDE, NetworkInfo, Size
-from .errors import ClickError, NothingToUndoError, OptionError, RuntimeMissingError, SessionError
+from .errors import NothingToUndoError, OptionError, RuntimeMissingError, SessionError
 from .host import HostPipeline
 from .image import as_initial_mask, as_rgb
 from .mask import Mask
@@ -114,8 +115,8 @@ class Session:
             positive: True adds to the object, False removes from it.
 
         Raises:
-            ClickError: outside the image, or not finite. The session stays as it was, as it does where the
-                network fails.
+            ClickError: outside the image, not finite, or a sign that is neither a boolean nor 0 or 1. The session stays
+                as it was, as it does where the network fails.
         """
         self._check_open()
         click = self._checked(x, y, positive)
@@ -258,18 +259,7 @@ class Session:
         return bool(self._undone)
 
     def _checked(self, x: float, y: float, positive: bool) -> Click:
-        try:
-            x, y = float(x), float(y)
-        except (TypeError, ValueError, OverflowError):
-            raise ClickError(f"expected numbers for a click's x and y, got {x!r} and {y!r}") from None
-        if not (math.isfinite(x) and math.isfinite(y)):
-            raise ClickError(f"expected finite coordinates, got x={x}, y={y}")
-        if not (0 <= x < self.width and 0 <= y < self.height):
-            raise ClickError(
-                f"click outside the image: expected 0 <= x < {self.width} and 0 <= y < {self.height}, "
-                f"got x={x:g}, y={y:g}"
-            )
-        return Click(x, y, bool(positive), len(self._steps) + self._has_initial)
+        return checked_click(x, y, positive, len(self._steps) + self._has_initial, self.height, self.width)
 
     def _run(self, click: Click, roi: Roi, clicks: Sequence[Click], timing: ClickTiming) -> Step:
         try:

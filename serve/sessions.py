@@ -282,7 +282,7 @@ class Sessions:
                 f"this session was made with the network {record.network!r} of weights {record.weights}, "
                 "which this server does not have: start it with --network of that file"
             )
-        pixels, _ = decode_upload(self._store.image(id), record.width * record.height)
+        pixels, _ = decode_upload(self._store.image(id), record.width * record.height, known=True)
         events = self._store.events(id)
         return LiveSession(record, network, pixels, len(events), progress(events), self._limits)
 

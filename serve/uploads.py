@@ -64,15 +64,20 @@ def _png_is_whole(data: bytes) -> bool:
     return False
 
 
-def decode_upload(data: bytes, max_pixels: int) -> tuple[U8, str]:
+def decode_upload(data: bytes, max_pixels: int, known: bool = False) -> tuple[U8, str]:
     """A photograph as :func:`~mfp.engine.image.read_image` gives it, and its media type.
 
+    Args:
+        data: the file.
+        max_pixels: that are taken.
+        known: it was taken before: see :func:`~mfp.engine.image.decode_image`.
+
     Raises:
-        ImageError: it is no image, or damaged.
+        ImageError: it is no image, damaged, or would not be read rightly.
         TooLargeError: it has more pixels than ``max_pixels``.
     """
     media_type = check_header(data, max_pixels)
-    pixels = decode_image(data)
+    pixels = decode_image(data, known=known)
     if pixels.shape[0] * pixels.shape[1] > max_pixels:  # two readers of one file may disagree
         raise TooLargeError(
             f"expected an image of at most {max_pixels:,} pixels, got {pixels.shape[1]}×{pixels.shape[0]}"

@@ -118,7 +118,10 @@ def _clicks(marks: Any) -> list[ClickAt]:
     for mark in marks if isinstance(marks, list) else [marks]:
         match mark:
             case {"type": "point", "data": [int() | float() as x, int() | float() as y], **rest}:
-                clicks.append((_coordinate(x), _coordinate(y), rest.get("label", 1) == 1))
+                label = rest.get("label", 1)
+                if not isinstance(label, int) or label not in (0, 1):
+                    raise OptionError(f"expected the label 1 (object) or 0 (background) of a point, got {label!r:.200}")
+                clicks.append((_coordinate(x), _coordinate(y), label == 1))
             case {"type": "rectangle"}:
                 raise OptionError("MFP takes points, not rectangles: add a point inside the object")
             case _:

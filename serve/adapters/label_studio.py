@@ -140,7 +140,10 @@ def _click(region: dict[str, Any], image: ReplayImage) -> ClickAt:
         raise ClickError(f"expected a keypoint with x and y in percent, got {value!r:.200}") from None
     # The far edges are 100 %, where a click ends before the width and the height.
     x, y = (1 - 1e-9 if share == 1 else share for share in (x, y))
-    return x * image.width, y * image.height, bool(region.get("is_positive", True))
+    positive = region.get("is_positive", True)
+    if not isinstance(positive, int) or positive not in (0, 1):
+        raise ClickError(f"expected is_positive of a keypoint to be true or false, got {positive!r:.200}")
+    return x * image.width, y * image.height, bool(positive)
 
 
 def _label(region: dict[str, Any]) -> str:

@@ -113,6 +113,8 @@ def test_base64_without_its_type(predict, clicks, sample):
         ({"image": "%%%"}, 400, "INVALID_IMAGE", "base64"),
         ({"image": "http://example.org/a.png,"}, 400, "INVALID_IMAGE", "base64"),
         ({"marks": [{"type": "rectangle", "data": [1, 2, 30, 40], "label": 1}]}, 400, "INFERENCE_ERROR", "points"),
+        ({"marks": [{"type": "point", "data": [9, 1], "label": 2}]}, 400, "INFERENCE_ERROR", "label 1 (object) or 0"),
+        ({"marks": [{"type": "point", "data": [9, 1], "label": "0"}]}, 400, "INFERENCE_ERROR", "got '0'"),
         ({"marks": [{"type": "point", "data": [9000, 1], "label": 1}]}, 400, "INFERENCE_ERROR", "outside the image"),
         ({"marks": [{"type": "point", "data": ["1", "2"]}]}, 400, "INFERENCE_ERROR", "marks of"),
         ({"marks": [{"type": "point", "data": [10**400, 1], "label": 1}]}, 400, "INFERENCE_ERROR", "digits"),

@@ -133,6 +133,8 @@ def test_the_far_edge_belongs_to_the_image(predict):
         ([keypoint(9, 9, image_rotation=90)], {}, "turned"),
         ([keypoint(9, 9, value={"x": "left"})], {}, "percent"),
         ([keypoint(9, 9, value=None)], {}, "percent"),
+        ([keypoint(9, 9, positive="false")], {}, "true or false, got 'false'"),
+        ([keypoint(9, 9, positive=None)], {}, "true or false, got None"),
         ([keypoint(9, 9, value={"x": 1, "y": 1})], {}, "label"),
         ([keypoint(9, 9)], {"tasks": []}, "one task"),
         ([keypoint(9, 9)], {"tasks": [{"id": 1, "data": {"text": "a"}}]}, "'photo'"),

@@ -1,0 +1,47 @@
+"""Checks of a click's coordinates and sign."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from ..kernels.clicks import Click
+from .errors import ClickError
+
+
+def checked_click(x: Any, y: Any, positive: Any, index: int, height: int, width: int) -> Click:
+    """A click from the user, on an image of this size.
+
+    Raises:
+        ClickError: no finite coordinates in the image, or a sign that is neither a boolean nor 0 or 1.
+    """
+    try:
+        if isinstance(x, (str, bytes)) or isinstance(y, (str, bytes)):  # float() would read them
+            raise TypeError
+        x, y = float(x), float(y)
+    except (TypeError, ValueError, OverflowError):
+        raise ClickError(f"expected numbers for a click's x and y, got {x!r} and {y!r}") from None
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise ClickError(f"expected finite coordinates, got x={x}, y={y}")
+    if not (0 <= x < width and 0 <= y < height):
+        raise ClickError(
+            f"click outside the image: expected 0 <= x < {width} and 0 <= y < {height}, got x={x:g}, y={y:g}"
+        )
+    return Click(x, y, _sign(positive), index)
+
+
+def _sign(positive: Any) -> bool:
+    """A click's sign. What is merely true or false to Python ("negative", -1, 0.5) is none."""
+    try:
+        found = int(positive) if isinstance(positive, np.bool_) else operator.index(positive)
+    except TypeError:
+        found = -1
+    if found not in (0, 1):
+        raise ClickError(
+            f"expected True (1) or False (0) for a click's sign, got positive={positive!r}; True adds to the object, "
+            "False removes from it"
+        )
+    return found == 1
