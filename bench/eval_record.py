@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,8 @@ from .protocol import THRESHOLDS, NoC, area_under_curve, mean_iou_curve, noc
 
 JOURNAL, RECORD = "eval.jsonl", "eval.json"
 SCHEMA = 1
-LABELS = {("dataset", "name"), ("network", "file")}  # settings that are mere names: they may change
+# Settings that may change: mere names, and what each result's own fingerprint says better.
+LABELS = {("dataset", "name"), ("dataset", "photographs"), ("dataset", "fingerprint"), ("network", "file")}
 
 Settings = dict[str, dict[str, Any]]
 
@@ -68,17 +69,32 @@ class Journal:
         folder: made if missing.
         settings: from :func:`settings_of`.
         restart: throw away what is there.
+        fingerprints: name → fingerprint of the objects as they are now; results of files that have changed since are
+            left out of ``results``. None: all are taken.
+
+    Attributes:
+        results: name → result.
+        changed: names of the objects whose results are left out.
 
     Raises:
-        OptionError: what is there was made with other settings.
+        OptionError: what is there was made with other settings, or by an older version, which did not tell the files
+            apart, before some of them changed.
         DatasetError: it is damaged.
         ImageError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, settings: Settings, restart: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        restart: bool = False,
+        fingerprints: Mapping[str, str] | None = None,
+    ) -> None:
         self.path = folder / JOURNAL
         self.settings = settings
         self.results: dict[str, Result] = {}
+        self.changed: list[str] = []
+        self._fingerprints = fingerprints or {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             written = b"" if restart or not self.path.exists() else self.path.read_bytes()
@@ -103,13 +119,22 @@ class Journal:
 
     def _take(self, lines: list[bytes]) -> None:
         number = 1
+        changed_files: dict[str, None] = {}
         try:
             settings = json.loads(lines[0])["settings"]
             changed = differences(settings, self.settings)
+            same_files = settings["dataset"].get("fingerprint") == self.settings["dataset"]["fingerprint"]
             for line in lines[1:]:
                 number += 1
                 result = Result.from_json(json.loads(line))
-                self.results[result.name] = result
+                now = self._fingerprints.get(result.name)
+                if not result.fingerprint and not same_files:  # an older version: any of the files may have changed
+                    changed.append("dataset fingerprint of an older version, which did not tell the files apart")
+                    break
+                if now is not None and result.fingerprint and result.fingerprint != now:
+                    changed_files[result.name] = None
+                else:
+                    self.results[result.name] = result
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DatasetError(
                 f"line {number} of {self.path} is damaged ({error}); --restart throws all of it away"
@@ -119,6 +144,7 @@ class Journal:
                 f"{self.path} was begun with other settings ({'; '.join(changed)}). Go on with those, choose another "
                 "--output, or throw it away with --restart"
             )
+        self.changed = [name for name in changed_files if name not in self.results]
 
 
 def differences(old: Settings, new: Settings) -> list[str]:

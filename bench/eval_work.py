@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engine.commands.arguments import add_network_options, add_session_options
-from ..engine.errors import RuntimeMissingError
+from ..engine.errors import ImageError, OptionError, RuntimeMissingError
 from ..engine.packaged import find
 
 if TYPE_CHECKING:
@@ -68,6 +68,12 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--name", help="what to call the data set; default: its layout's or its folder's name")
     data.add_argument("--limit", type=int, metavar="N", help="take the first N objects alone")
     data.add_argument("--every", type=int, default=1, metavar="N", help="take every Nth photograph alone")
+    data.add_argument(
+        "--skip-unfit",
+        action="store_true",
+        help="go on without photographs and masks that do not fit: of different sizes, cut short, not readable; "
+        "without it all of them are named, and nothing is clicked on",
+    )
 
     network = parser.add_argument_group("network")
     network.add_argument("--network", type=Path, required=True, metavar="FILE", help=".onnx, .plan or .pth, or lite0")
@@ -104,7 +110,7 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare(args: argparse.Namespace, console: Console) -> Setting:
-    """Find the objects, load the network, and check the options, before anything is written."""
+    """Load the network, look over the data set, and check the options, before anything is written or clicked on."""
     import numpy as np
     from rich.markup import escape
 
@@ -112,30 +118,36 @@ def prepare(args: argparse.Namespace, console: Console) -> Setting:
     from .evaluation import Conditions, NetworkSource, open_session
     from .published import published_size
 
+    if args.workers is not None and args.workers < 1:
+        raise OptionError(f"expected at least 1 worker, got {args.workers}")
+    if args.output is not None and args.output.exists() and not args.output.is_dir():
+        raise ImageError(f"cannot write to {args.output}: Not a directory; expected a folder or a new name")
     dataset = open_dataset(args.dataset, args.images, args.masks, args.mask_values, args.ignore, args.split, args.name)
     with console.status("") as status:
 
         def progress(done: int, total: int) -> None:
-            status.update(f"{escape(dataset.name)}: mask {done} of {total}")
+            status.update(f"looking over {escape(dataset.name)}: mask {done} of {total}")
 
-        dataset, targets = dataset.targets(args.limit, args.every, progress)
         file = find(args.network, ".pth" if args.runtime.startswith("torch") else ".onnx", args.precision)
         source = NetworkSource(file, args.runtime, args.device, args.threads, args.precision)
         status.update(f"loading {escape(args.network.name)}")
         network = source.load()
+        size = args.size or network.info.size or published_size(dataset.name, network.info.backbone)
+        conditions = Conditions(
+            size,
+            args.flip,
+            args.threshold,
+            network.info.n_early,
+            network.info.r_max,
+            max_clicks=args.max_clicks,
+            stop_iou=args.stop_iou,
+        )
+        open_session(network, np.zeros((8, 8, 3), np.uint8), conditions).close()  # says what it does not take
+        dataset, targets = dataset.targets(args.limit, args.every, progress, args.skip_unfit)
     if network.choice:
         console.print(escape(network.choice), soft_wrap=True)
-    size = args.size or network.info.size or published_size(dataset.name, network.info.backbone)
-    conditions = Conditions(
-        size,
-        args.flip,
-        args.threshold,
-        network.info.n_early,
-        network.info.r_max,
-        max_clicks=args.max_clicks,
-        stop_iou=args.stop_iou,
-    )
-    open_session(network, np.zeros((8, 8, 3), np.uint8), conditions).close()  # says what it does not take
+    for note in dataset.notes:
+        console.print(escape(note), soft_wrap=True)
     notes = list(dataset.notes)
     if args.every > 1:
         notes.append(f"only one photograph in {args.every}")
@@ -149,7 +161,7 @@ def open_journal(folder: Path, setting: Setting, conditions: Conditions, restart
     from .eval_record import Journal, settings_of
 
     settings = settings_of(setting.dataset, setting.network, setting.source.file, conditions)
-    return Journal(folder, settings, restart)
+    return Journal(folder, settings, restart, {target.name: target.fingerprint for target in setting.targets})
 
 
 def default_folder(word: str, setting: Setting) -> Path:
@@ -190,6 +202,13 @@ def click_all(
     total = len(runs) * len(setting.targets)
     if len(missing) < total:
         console.print(f"{total - len(missing)} of {total} object(s) are there already, and are not clicked on again")
+    changed = list(dict.fromkeys(name for journal, _ in runs for name in journal.changed))
+    if changed:
+        console.print(
+            f"{len(changed)} object(s) are clicked on again, since their files have changed: "
+            + escape(", ".join(changed)),
+            soft_wrap=True,
+        )
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), "objects", TimeRemainingColumn()
     running = {id(journal): _Running(journal, setting.targets) for journal, _ in runs}
     try:

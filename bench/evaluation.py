@@ -62,6 +62,7 @@ class Result:
         clicks: x, y in image pixels, and whether positive.
         ms: milliseconds of each click in the session; the simulated user is not in it.
         workers: processes that clicked at the same time.
+        fingerprint: of the target's files; "" in records of older versions.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Result:
     clicks: tuple[tuple[int, int, bool], ...]
     ms: tuple[float, ...]
     workers: int = 1
+    fingerprint: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "ms": [round(value, 3) for value in self.ms]}
@@ -85,7 +87,8 @@ class Result:
         ious, ms = (tuple(float(value) for value in record[key]) for key in ("ious", "ms"))
         if not ious or not len(ious) == len(clicks) == len(ms):
             raise ValueError("an object has at least one click, and an IoU and a time for each")
-        return cls(str(record["name"]), str(record["image"]), ious, clicks, ms, int(record["workers"]))
+        fingerprint = str(record.get("fingerprint", ""))
+        return cls(str(record["name"]), str(record["image"]), ious, clicks, ms, int(record["workers"]), fingerprint)
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def evaluate_target(network: Network, target: Target, conditions: Conditions) ->
                 ms.append(session.timing.total)
         except NetworkError as error:
             raise NetworkError(f"{target.name}, click {len(clicks) + 1}: {error}") from error
-    return Result(target.name, target.image, tuple(ious), tuple(clicks), tuple(ms))
+    return Result(target.name, target.image, tuple(ious), tuple(clicks), tuple(ms), fingerprint=target.fingerprint)
 
 
 def evaluate(

@@ -17,16 +17,18 @@ A mask belongs to the photograph of its name, or of its name without a last ``_2
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...engine.errors import DatasetError, OptionError
-from .layouts import Pair, find_pairs, listed
-from .truth import AUTO, MaskRule, read_labels, settle_rule, truth_of, values_in
+from ...engine.image_files import size_problem
+from .layouts import MOST_NAMED, Pair, find_pairs, listed
+from .look import Look, Seen, digest_of
+from .truth import AUTO, MaskRule, read_labels, settle_rule, truth_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +47,8 @@ class Target:
         photograph, mask: files.
         label: value of the object in the mask's map; None where a mask holds one object.
         rule: how the mask is read.
+        fingerprint: a hash of the content of both files, label and rule: while it stays, results stay good. "" where
+            the files were not looked at.
     """
 
     name: str
@@ -53,22 +57,33 @@ class Target:
     mask: Path
     label: int | None
     rule: MaskRule
+    fingerprint: str = ""
 
     def read(self) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
         """The photograph, uint8 H×W×3 RGB, and the truth, int8 H×W of 1 object, 0 background, −1 ignore.
 
         Raises:
             ImageError: the photograph cannot be read.
-            DatasetError: the mask cannot, or it has another size.
+            DatasetError: the mask cannot, it has another size, or a file is not the one that was looked at.
         """
         from ...engine.image import read_image
 
         photograph = read_image(self.photograph)
         truth = truth_of(read_labels(self.mask), self.rule, self.label)
-        if truth.shape != photograph.shape[:2]:
-            sizes = " and ".join(f"{height}×{width}" for height, width in (truth.shape, photograph.shape[:2]))
-            raise DatasetError(f"{self.mask} and {self.photograph} have different sizes, {sizes}; expected the same")
+        if problem := size_problem(self.mask, truth.shape, self.photograph, photograph.shape[:2]):
+            raise DatasetError(problem)
+        if self.fingerprint and self.fingerprint != self.settled(digest_of(self.photograph), digest_of(self.mask)):
+            raise DatasetError(
+                f"{self.photograph} or {self.mask} is not the file that it was at first: start again, which keeps the "
+                "results of the others"
+            )
         return photograph, truth
+
+    def settled(self, photograph: str, mask: str) -> str:
+        """The fingerprint, from the hashes of both files."""
+        return sha256(f"{photograph} {mask} {self.label} {self.rule.kind} {self.rule.ignored}".encode()).hexdigest()[
+            :32
+        ]
 
 
 @dataclass(frozen=True)
@@ -92,72 +107,71 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """A hash of the names and sizes of all files, which tells data sets apart wherever they lie."""
-        digest = hashlib.sha256()
+        digest = sha256()
         for pair in self.pairs:
             files = [f"{file.name} {file.stat().st_size}" for file in (pair.photograph, *pair.masks)]
             digest.update("\t".join([pair.name, *files, ""]).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
     def targets(
-        self, limit: int | None = None, every: int = 1, progress: Callable[[int, int], None] | None = None
+        self,
+        limit: int | None = None,
+        every: int = 1,
+        progress: Callable[[int, int], None] | None = None,
+        skip_unfit: bool = False,
     ) -> tuple[Dataset, list[Target]]:
-        """The objects, in the order of the files; reads all masks that it needs.
+        """The objects, in the order of the files; reads all photographs and masks that it needs.
 
         Args:
             limit: take the first objects alone.
             every: take every n-th photograph alone, the first among them.
             progress: called with the number of masks read and of all there are.
+            skip_unfit: leave out photographs and masks that do not fit, and say so in the notes.
 
         Returns:
-            This data set, its rule settled and with notes on what the masks showed, and at least one object.
+            This data set, its rule settled and with notes on what the files showed, and at least one object.
 
         Raises:
             OptionError: an option is out of its range.
-            DatasetError: a mask cannot be read or is none by the rule, or there is no object at all.
+            DatasetError: photographs or masks do not fit (names all of them), or there is no object at all.
         """
         if limit is not None and limit < 1:
             raise OptionError(f"expected a limit of at least 1 object, got {limit}")
         if every < 1:
             raise OptionError(f"expected every n-th photograph with n from 1, got {every}")
-        pairs = self.pairs[::every]
-        total = sum(len(pair.masks) for pair in pairs)
-
-        def read() -> Iterator[tuple[Pair, Path, list[int]]]:
-            done = 0
-            for pair in pairs:
-                for mask in pair.masks:
-                    values = values_in(read_labels(mask))
-                    done += 1
-                    if progress:
-                        progress(done, total)
-                    yield pair, mask, values
-
-        found = read()
+        look = Look(self.pairs[::every], progress)
+        found: Iterator[Seen] = look.masks()
         rule = self.rule
         if rule.kind == AUTO:  # one rule for all: a mask alone may look like another kind
-            everything = list(found)
-            rule = settle_rule(rule, [(mask, values) for _, mask, values in everything])
-            found = iter(everything)
+            seen = list(found)
+            rule = settle_rule(rule, [mask.values for mask in seen])
+            found = look.without_soft(seen) if rule.kind == "labels" else iter(seen)
         empty: list[str] = []
-        targets = list(islice(self._targets(found, rule, empty), limit))
-        if not targets:
-            raise DatasetError(f"{self.name}: none of {total} mask(s) has a pixel of object, read as {rule}")
+        targets = list(islice(_targets(found, rule, empty), limit))
         notes = self.notes
         if empty:
-            notes += (f"{len(empty)} mask(s) without a pixel of object are left out: {listed(empty)}",)
+            notes += (f"{len(empty)} mask(s) without a pixel of object are left out: {listed(empty, MOST_NAMED)}",)
+        if look.unfit and not skip_unfit:
+            count = f"{len(look.unfit)} photograph(s) or mask(s) of {self.name} do not fit"
+            lines = "".join(f"\n  {problem}" for problem in look.unfit) + "".join(f"\n  {note}" for note in notes)
+            raise DatasetError(f"{count}: mend them, or go on without them with --skip-unfit{lines}")
+        if not targets:
+            raise DatasetError(f"{self.name}: none of {look.total} mask(s) has a pixel of object, read as {rule}")
+        if look.unfit:
+            notes += (f"left out: {len(look.unfit)} photograph(s) or mask(s) that do not fit: {'; '.join(look.unfit)}",)
         return replace(self, rule=rule, notes=notes), targets
 
-    def _targets(
-        self, found: Iterator[tuple[Pair, Path, list[int]]], rule: MaskRule, empty: list[str]
-    ) -> Iterator[Target]:
-        for pair, mask, values in found:
-            labels = rule.labels(values)
-            name = pair.name if len(pair.masks) == 1 else mask.stem
-            if not labels:
-                empty.append(name)
-            for label in labels:
-                own = name if label is None else f"{name}#{label}"
-                yield Target(own, pair.name, pair.photograph, mask, label, rule)
+
+def _targets(found: Iterable[Seen], rule: MaskRule, empty: list[str]) -> Iterator[Target]:
+    for seen in found:
+        pair, labels = seen.pair, rule.labels(seen.values)
+        name = pair.name if len(pair.masks) == 1 else seen.mask.stem
+        if not labels:
+            empty.append(name)
+        for label in labels:
+            own = name if label is None else f"{name}#{label}"
+            target = Target(own, pair.name, pair.photograph, seen.mask, label, rule)
+            yield replace(target, fingerprint=target.settled(*seen.digests))
 
 
 def open_dataset(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ...engine.errors import DatasetError, OptionError
-from ...engine.image_files import SUFFIXES
+from ...engine.image_files import SUFFIXES, by_name, is_image
 from .truth import MaskRule
 
+MOST_NAMED = 100  # files that a note names
 RESOLUTION = "480p"  # of the original DAVIS, as evaluations use it
 BELONGS = re.compile(r"(.+)[_#-](?:(\d+)|mask|gt)")  # a mask's name: the photograph's, and what is added to it
 
@@ -93,10 +94,10 @@ def _sbd(images: Path, masks: Path, split: str | None) -> Found:
     """SBD: the list of a split beside the folders, names without ending."""
     names = _lines(images.parent, split or "val")
     pairs = [Pair(name, images / f"{name}.jpg", (masks / f"{name}.mat",)) for name in dict.fromkeys(names)]
-    for pair in pairs:
-        for file in (pair.photograph, *pair.masks):
-            if not file.is_file():
-                raise DatasetError(f"no such file: {file}; {split or 'val'}.txt of SBD names it")
+    missing = [str(file) for pair in pairs for file in (pair.photograph, *pair.masks) if not file.is_file()]
+    if missing:
+        them = "it" if len(missing) == 1 else "them"
+        raise DatasetError(f"no such file: {', '.join(missing)}; {split or 'val'}.txt of SBD names {them}")
     return pairs, ()
 
 
@@ -177,17 +178,12 @@ def _recognised(root: Path) -> Layout:
 
 def _by_name(folder: Path) -> dict[str, Path]:
     """The image files of a folder under their names without ending."""
-    files: dict[str, Path] = {}
-    for file in _listing(folder):
-        if file.stem in files:
-            raise DatasetError(f"expected one file of a name in {folder}, got {files[file.stem].name} and {file.name}")
-        files[file.stem] = file
-    return files
+    return by_name(folder) if _listing(folder) else {}
 
 
 def _listing(folder: Path) -> list[Path]:
     """Image files of a folder, in order of name."""
-    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
+    files = sorted(f for f in folder.iterdir() if is_image(f))
     if not files:
         raise DatasetError(f"no image files in {folder}; expected names ending in {', '.join(sorted(SUFFIXES))}")
     return files
@@ -217,7 +213,7 @@ def listed(names: list[str], most: int = 5) -> str:
 
 
 def _note(what: str, names: list[str]) -> tuple[str, ...]:
-    return (f"left out: {len(names)} {what}: {listed(names)}",) if names else ()
+    return (f"left out: {len(names)} {what}: {listed(names, MOST_NAMED)}",) if names else ()
 
 
 def _own_name(root: Path) -> str:

@@ -64,24 +64,23 @@ class MaskRule:
         return f"{words.get(self.kind, self.kind)}, {ignored}"
 
 
-def settle_rule(rule: MaskRule, masks: Iterable[tuple[Path, Sequence[int]]]) -> MaskRule:
-    """The rule that "auto" stands for, from each mask's values.
-
-    Raises:
-        DatasetError: a mask is neither a trimap nor a map of labels.
-    """
-    masks = list(masks)
-    union = {value for _, values in masks for value in values}
+def settle_rule(rule: MaskRule, masks: Iterable[Sequence[int]]) -> MaskRule:
+    """The rule that "auto" stands for, from each mask's values."""
+    union = {value for values in masks for value in values}
     if VOID in union and union <= {0, TRIMAP_IGNORE, VOID}:
         return replace(rule, kind="trimap")
-    for path, values in masks:
-        if len(values) > MAX_OBJECTS:
-            raise DatasetError(
-                f"{path} holds {len(values)} values: expected a trimap (0, 128, 255) or a map of at most {MAX_OBJECTS} "
-                "objects. Say how to read it: --mask-values trimap (one object above 128), any (one object wherever "
-                "not 0) or labels"
-            )
     return replace(rule, kind="labels")
+
+
+def too_many(path: Path, values: Sequence[int]) -> str:
+    """Why a mask of these values is no map of labels, to the eye; "" where it can be one."""
+    if len(values) <= MAX_OBJECTS:
+        return ""
+    return (
+        f"{path} holds {len(values)} values: expected a trimap (0, 128, 255) or a map of at most {MAX_OBJECTS} "
+        "objects. Say how to read it: --mask-values trimap (one object above 128), any (one object wherever "
+        "not 0) or labels"
+    )
 
 
 def truth_of(labels: Labels, rule: MaskRule, label: int | None) -> NDArray[np.int8]:

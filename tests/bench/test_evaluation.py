@@ -188,8 +188,26 @@ def test_other_settings_are_refused_by_name(tmp_path, dataset, settings, toy):
     renamed = settings_of(replace(dataset, name="X"), toy, GOLDEN / "toy.onnx", CONDITIONS)
     assert Journal(tmp_path, renamed).results == {}
     fewer = settings_of(replace(dataset, pairs=dataset.pairs[1:]), toy, GOLDEN / "toy.onnx", CONDITIONS)
-    with pytest.raises(OptionError, match="dataset photographs 4 there, 3 now; dataset fingerprint"):
+    Journal(tmp_path, fewer).add(result("p1", fingerprint="as it was"))
+    assert Journal(tmp_path, settings, fingerprints={"p0": "a", "p1": "as it was"}).results.keys() == {"p1"}
+    Journal(tmp_path, settings).add(result("p2"))  # as an older version wrote it: good while all files are the same
+    assert Journal(tmp_path, settings).results.keys() == {"p1", "p2"}
+    with pytest.raises(OptionError, match=r"\(dataset fingerprint of an older version.*--restart"):
         Journal(tmp_path, fewer)
+
+
+def test_a_result_is_good_while_its_own_files_are(tmp_path, settings):
+    journal = Journal(tmp_path, settings)
+    for name in ("p0", "p1"):
+        journal.add(result(name, fingerprint=f"{name} once"))
+    again = Journal(tmp_path, settings, fingerprints={"p0": "p0 once", "p1": "p1 mended", "p2": "new"})
+    assert (list(again.results), again.changed) == (["p0"], ["p1"])
+    mended = result("p1", (0.7,), fingerprint="p1 mended")
+    again.add(mended)
+    later = Journal(tmp_path, settings, fingerprints={"p0": "p0 once", "p1": "p1 mended"})
+    assert (later.results["p1"], later.changed) == (mended, [])
+    back = Journal(tmp_path, settings, fingerprints={"p1": "p1 once"})
+    assert (back.results["p1"].fingerprint, back.changed) == ("p1 once", [])
 
 
 @pytest.mark.parametrize(
