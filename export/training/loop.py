@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from .layout import fastest_layout, laid_out
 from .loss import iou, loss
 from .options import Options, batch_at, lengths_at, rate_at, size_at
 from .rounds import MAX_CLICKS, Rounds
-from .saves import restore, save, write_checkpoint
+from .saves import check_outputs, log_file, restore, save, write_checkpoint
 from .validation import CLICKS, mean_iou
 from .views import on_device
 
@@ -52,10 +53,12 @@ def train(options: Options, report: Report = lambda facts: None) -> list[float]:
         Mean IoU of the held-out objects after the clicks of ``validation.CLICKS``; empty without any.
 
     Raises:
-        OptionError, DatasetError, CheckpointError, RuntimeMissingError: see ``options``, the data and the weights.
+        OptionError, DatasetError, CheckpointError, RuntimeMissingError: see ``options``, the data and the weights. What
+            cannot be written is said before the data are read.
         KeyboardInterrupt: after a save, where one arrives.
     """
     options.check()
+    check_outputs(options.output)
     torch.manual_seed(options.seed)
     # Trying cuDNN's algorithms took 26 s a size on an H100: too long for a short run, and what it chooses may differ
     # from run to run.
@@ -77,14 +80,12 @@ def train(options: Options, report: Report = lambda facts: None) -> list[float]:
         "validations": 0,
     }
     follower = _Follower(average, network)  # after restoring, which keeps the tensors and changes their values
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    log = options.output.with_suffix(".jsonl")
+    log = log_file(options.output)
     if not facts["step"]:
-        log.write_text("")
+        _write(log, "w")
 
     def tell(**line: Any) -> None:
-        with log.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        _write(log, "a", json.dumps(line) + "\n")
         report(line)
 
     def draw(count: int, rng: np.random.Generator) -> list[data.Target]:
@@ -178,6 +179,16 @@ def train(options: Options, report: Report = lambda facts: None) -> list[float]:
     scores = validate()
     keep()
     return scores
+
+
+def _write(log: Path, mode: str, text: str = "") -> None:
+    try:
+        with log.open(mode, encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise OptionError(
+            f"cannot write the log {log}: {error.strerror}; once it can be written, --resume goes on from the last save"
+        ) from None
 
 
 def _network(options: Options) -> Network:

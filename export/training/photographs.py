@@ -1,13 +1,14 @@
 """The training photographs and their label maps, decoded once, and the objects that a user might mean in them.
 
-A folder holds ``images/NAME.jpg`` and ``labels/NAME.png`` or any number of ``labels/NAME#K.png``: whole numbers for
-each pixel, 0 for what is no object. The part of NAME before its first "_" names the set it belongs to.
+A folder holds ``images/NAME.jpg`` (or .png, .tif, .webp, …) and ``labels/NAME.png`` or any number of
+``labels/NAME#K.png``: whole numbers for each pixel, 0 for what is no object. Both have the same size, the photograph
+turned upright by its EXIF orientation. The part of NAME before its first "_" names the set it belongs to.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...engine.errors import DatasetError
+from ...engine.errors import DatasetError, ImageError
+from ...engine.image import read_image
+from ...engine.image_files import by_name, size_problem
+from ...engine.label_map import read_label_map
 
 SIDE = 480  # pixels: the longer side at most; what is larger is reduced
 LABELS = 256
@@ -140,16 +144,35 @@ def load(folder: Path, device: str = "cpu", threads: int | None = None) -> Photo
         threads: that decode; None: PyTorch's number.
 
     Raises:
-        DatasetError: the folder holds no photographs with label maps, or one that cannot be read.
+        DatasetError: the folder holds no photographs with label maps, or some that cannot be read or are of different
+            sizes; names all of them.
     """
-    labels = sorted((folder / "labels").glob("*.png"))
-    stems = [path.stem.split("#")[0] for path in labels]
+    try:
+        labels, files = by_name(folder / "labels"), by_name(folder / "images")
+    except OSError:
+        labels, files = {}, {}
+    stems = [name.split("#")[0] for name in labels]
     names = sorted(set(stems))
     if not names:
         raise DatasetError(f"{folder}: expected images/NAME.jpg and labels/NAME.png or labels/NAME#K.png; found none")
+    problems: list[str] = []
     with ThreadPoolExecutor(threads or torch.get_num_threads()) as pool:
-        images = torch.from_numpy(np.stack(list(pool.map(lambda name: _image(folder / f"images/{name}.jpg"), names))))
-        maps, regions = zip(*pool.map(_labels, labels), strict=True)
+        pictures = dict(zip(names, pool.map(lambda name: _read(_image, files.get(name), problems), names), strict=True))
+        found = list(pool.map(lambda path: _read(_labels, path, problems), labels.values()))
+    for (name, path), stem, map_ in zip(labels.items(), stems, found, strict=True):
+        picture = pictures[stem]
+        if stem not in files:
+            problems.append(f"{path}: expected a photograph images/{stem}.jpg (or .png, .tif, …) for label map {name}")
+        elif picture and map_ and (problem := size_problem(path, map_.size, files[stem], picture.size)):
+            problems.append(problem)
+    if problems:
+        lines = "".join(f"\n  {problem}" for problem in sorted(problems))
+        raise DatasetError(
+            f"{folder}: {len(problems)} photograph(s) or label map(s) do not fit; mend them, or take them away:{lines}"
+        )
+    images = torch.from_numpy(np.stack([picture.pixels for picture in pictures.values() if picture]))
+    maps = [map_.pixels for map_ in found if map_]
+    regions = [map_.regions for map_ in found if map_ and map_.regions]
     if device != "cpu":
         images = images.to(device)
     numbers = {name: number for number, name in enumerate(names)}
@@ -162,30 +185,50 @@ def load(folder: Path, device: str = "cpu", threads: int | None = None) -> Photo
         images.permute(0, 3, 1, 2).contiguous(),
         torch.from_numpy(np.stack(maps)).to(device),
         np.array([numbers[stem] for stem in stems]),
-        list(regions),
+        regions,
         [stem.split("_")[0] for stem in stems],
         np.flatnonzero(usable & ~held),
         np.flatnonzero(usable & held),
     )
 
 
-def _image(path: Path) -> NDArray[np.uint8]:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.exists() else None
-    if image is None:
-        raise DatasetError(f"{path}: expected a photograph for its label map; it is missing or cannot be read")
-    placed: NDArray[np.uint8] = _placed(cv2.cvtColor(_reduced(image, cv2.INTER_AREA), cv2.COLOR_BGR2RGB))
-    return placed
+class _Read(NamedTuple):
+    """A file as it is kept.
+
+    Attributes:
+        pixels: placed in a square.
+        size: (H, W) of the file, upright.
+        regions: of a label map.
+    """
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, ...]
+    regions: Regions | None = None
 
 
-def _labels(path: Path) -> tuple[NDArray[np.uint8], Regions]:
-    found: Any = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if found is None or found.ndim != 2:
-        raise DatasetError(f"{path}: expected a PNG file of one channel; got {getattr(found, 'shape', 'no picture')}")
-    found = _reduced(found, cv2.INTER_NEAREST)
-    if found.max() >= LABELS:  # two regions then share a label now and then; 370 cells in one photograph do
-        found = np.where(found > 0, (found - 1) % (LABELS - 1) + 1, 0)
-    labels: NDArray[np.uint8] = found.astype(np.uint8)
-    return _placed(labels), _regions(labels)
+def _read(read: Callable[[Path], _Read], path: Path | None, problems: list[str]) -> _Read | None:
+    """The file, or None and a sentence in ``problems``."""
+    try:
+        return read(path) if path else None
+    except (DatasetError, ImageError) as error:
+        problems.append(str(error))
+        return None
+
+
+def _image(path: Path) -> _Read:
+    image = read_image(path)
+    return _Read(_placed(_reduced(image, cv2.INTER_AREA)), image.shape[:2])
+
+
+def _labels(path: Path) -> _Read:
+    found = read_label_map(path)
+    if found.max() >= LABELS:
+        # By rank: more than 255 regions share a label now and then; 370 cells in one photograph do.
+        _, ranks = np.unique(np.append(found.ravel(), 0), return_inverse=True)
+        ranks = np.where(ranks > 0, (ranks - 1) % (LABELS - 1) + 1, 0)
+        found = ranks[:-1].reshape(found.shape)
+    labels: NDArray[np.uint8] = _reduced(found.astype(np.uint8), cv2.INTER_NEAREST)
+    return _Read(_placed(labels), found.shape, _regions(labels))
 
 
 def _regions(labels: NDArray[np.uint8]) -> Regions:

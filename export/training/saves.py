@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...engine.errors import CheckpointError
+from ...engine.errors import CheckpointError, OptionError
 from ...engine.image import write_file
 from ..models.blocks import Network
 
@@ -25,6 +26,43 @@ def write_checkpoint(path: Path, network: Network) -> None:
 def save_folder(output: Path) -> Path:
     """Where the saves of a run with this checkpoint lie."""
     return output.with_suffix(".resume")
+
+
+def log_file(output: Path) -> Path:
+    """Where the log of a run with this checkpoint lies."""
+    return output.with_suffix(".jsonl")
+
+
+def check_outputs(output: Path) -> None:
+    """Refuse, before the work, a checkpoint's name beside which not all can be written; makes its folder.
+
+    Raises:
+        OptionError: says what cannot be written.
+    """
+    if output.is_dir():
+        raise OptionError(
+            f"expected a file's name for the checkpoint, got the folder {output}; for example {output}/a.pth"
+        )
+    log, folder = log_file(output), save_folder(output)
+    if output in (log, folder, folder.with_suffix(".new")):
+        raise OptionError(f"expected a checkpoint's name such as {output.with_suffix('.pth')}, got {output}")
+    for taken in (folder, folder.with_suffix(".new")):
+        if taken.exists() and not taken.is_dir():
+            raise OptionError(f"cannot save beside {output}: expected no file of the name {taken}; move it away")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+        existed = log.exists()
+        with log.open("a"):
+            pass
+        if not existed:
+            log.unlink()
+    except OSError as error:
+        raise OptionError(
+            f"cannot write {error.filename or output}: {error.strerror}; expected a file's name in a folder that is "
+            "writable"
+        ) from None
 
 
 def save(
@@ -44,7 +82,10 @@ def save(
             moments[key][name] = value
     folder, fresh = save_folder(output), save_folder(output).with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
+    try:
+        fresh.mkdir(parents=True)
+    except OSError as error:
+        raise OptionError(f"cannot save in {fresh}: {error.strerror}; the last save is still there") from None
     contents = (
         network.state_dict(),
         average.state_dict(),
