@@ -90,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.markup import escape
 
+    from ..engine.image import make_folder
     from ..engine.network import load_network
     from ..engine.sample import PATH as SAMPLE
     from .compare import check_comparable, compare_networks, figure
@@ -101,10 +102,7 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError(f"expected --limit from 1, got {args.limit}")
     files = image_files(args.images or [SAMPLE])
     if args.output:  # before the work, so that none of it is lost
-        try:
-            args.output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ImageError(f"cannot write to {args.output}: {error.strerror}; expected a folder") from None
+        make_folder(args.output)
 
     console = Console()
     a, b = networks = [load_network(s.file, s.runtime, args.device, args.threads, s.precision) for s in specs]

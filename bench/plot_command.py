@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine.errors import ImageError, OptionError
+from ..engine.errors import OptionError
 
 if TYPE_CHECKING:
     from .eval_record import Evaluation
@@ -32,17 +32,14 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.markup import escape
 
-    from ..engine.image import write_file
+    from ..engine.image import make_folder, write_file
     from . import eval_pictures
     from .eval_record import comparable
     from .eval_report import markdown, published_beside, terminal_tables
 
     eval_pictures.require_matplotlib()
     runs = read_runs(args.runs)
-    try:
-        args.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"cannot write to {args.output}: {error.strerror}; expected a folder or a new name") from None
+    make_folder(args.output)
     console = Console()
     written: list[str] = []
     for dataset in dict.fromkeys(evaluation.dataset for _, evaluation in runs):

@@ -29,7 +29,7 @@ _MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
 _CODES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # TIFF's types of whole numbers
 _NUMBERS = {1: "unsigned", 2: "signed", 3: "float", 4: "unsigned"}
 _BASE = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # colour channels by TIFF's photometric interpretation
-_TAGS = {254, 256, 257, 258, 259, 262, 273, 274, 277, 279, 320, 324, 325, 338, 339}
+_TAGS = {254, 256, 257, 258, 259, 262, 273, 274, 277, 279, 284, 320, 324, 325, 338, 339}
 _MOST = 1 << 16  # parts of a file that are looked at: a hostile file could have millions
 
 
@@ -82,7 +82,8 @@ def read_header(data: bytes) -> Header:
     for signature, read in _READERS:
         if signature.match(data):
             try:
-                return read(data)
+                header: Header = read(data)
+                return header
             except (struct.error, IndexError, KeyError, ValueError):  # ImageError is a ValueError, too
                 raise ImageError(f"its header is damaged or cut short ({len(data):,} bytes)") from None
     found = next((name for start, name in _OTHERS.items() if data.startswith(start)), None)
@@ -190,7 +191,8 @@ def _bmp(data: bytes) -> Header:
     if bits <= 8:
         room = (offset - 14 - size) // (3 if size == 12 else 4)
         palette = (14 + size, max(min(used or 1 << bits, 1 << bits, room), 0))
-    return Header("BMP", width, height, min(bits, 8), whole=len(data) >= needed, palette=palette)
+    colours = "5 bits a channel" if bits == 16 else ""
+    return Header("BMP", width, height, min(bits, 8), whole=len(data) >= needed, colours=colours, palette=palette)
 
 
 class _Tags:
@@ -251,6 +253,8 @@ def _tiff(data: bytes) -> Header:
         colours = f"TIFF's colour model {photometric}"
     elif base is not None and not 0 <= channels - base <= (photometric != 5):
         colours = f"{channels} channels"
+    elif value(284, 1) == 2 and channels > 1 and bits > 8:  # which OpenCV takes for pixels side by side
+        colours = f"planes of {bits} bits, one for each colour"
     elif photometric == 3 and bits > 8:
         colours = f"a palette of {bits} bits"
     alpha = ""

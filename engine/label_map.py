@@ -135,7 +135,8 @@ def _from_palette(indices: NDArray[Any], palette: NDArray[np.uint8], name: str) 
         return indices
     greys = [colour[0] for colour in colours.values() if len({*colour}) == 1 and colour[0] in _TRIMAP]
     if len(greys) == len({*greys}) == len(used):
-        return palette[:, 0][indices]
+        values: Labels = palette[:, 0][indices]
+        return values
     if palette[0].any() and (0, 0, 0) in colours.values():
         raise DatasetError(
             f"{name} is no mask that can be read: black is not index 0 of its palette, so that either its indices or "
