@@ -218,18 +218,24 @@ def decode_image(data: bytes, name: str = "the image", known: bool = False) -> U
     """
     import cv2
 
-    header = checked_header(data, name)
-    if not known:
+    try:
+        header = checked_header(data, name)
         check_photograph(header, name)
-    pixels = decoded(straight(data, header), cv2.IMREAD_COLOR | (0 if known else cv2.IMREAD_ANYDEPTH), name)
+        data = straight(data, header)
+    except ImageError:
+        if not known or not data:
+            raise
+    pixels = decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, name)
     if pixels.dtype == np.uint16:
         top = int(pixels.max())
-        if 0 < top < DIM:
+        if 0 < top < DIM and not known:
             raise ImageError(
                 f"{name} has 16 bits a channel, of which its values use {top.bit_length()} (up to {top:,} of 65,535): "
                 "what is white is not known. Scale it first: (image / white * 255).round().astype('uint8')"
             )
         pixels = (pixels >> 8).astype(np.uint8)
+    elif pixels.dtype != np.uint8:  # known: signed values
+        pixels = decoded(data, cv2.IMREAD_COLOR, name)
     return np.ascontiguousarray(pixels[:, :, ::-1])
 
 

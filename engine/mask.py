@@ -41,8 +41,9 @@ class Mask:
     """
 
     def __init__(self, array: NDArray[np.bool_]) -> None:
-        if not isinstance(array, np.ndarray) or array.dtype != np.bool_ or array.ndim != 2 or not array.size:
-            got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        is_array = isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)
+        if not is_array or array.dtype != np.bool_ or array.ndim != 2 or not array.size:
+            got = f"{array.dtype} {array.shape}" if is_array else type(array).__name__
             raise ImageError(
                 f"a mask is a NumPy array of bool, H×W, with at least one pixel; got {got}: "
                 "compare a probability map with a threshold first"

@@ -95,7 +95,7 @@ def _from_interface(image: Any, face: dict[str, Any]) -> DeviceImage:
     if face.get("mask") is not None:
         raise ImageError("expected an image without a mask in its __cuda_array_interface__")
     strides = face.get("strides")
-    dtype = str(np.dtype(face["typestr"]))
+    dtype = np.dtype(face["typestr"]).name
     return _described(image, face["data"][0], dtype, tuple(face["shape"]), None if strides is None else tuple(strides))
 
 

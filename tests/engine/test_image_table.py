@@ -244,9 +244,17 @@ def test_a_colour_profile_is_left_out_as_pillow_leaves_it_out():
     np.testing.assert_array_equal(decode_image(encoded(PHOTO, "PNG", icc_profile=profile)), RGB)
 
 
-def test_a_known_file_is_read_as_before():
-    data = animated("PNG")
-    np.testing.assert_array_equal(decode_image(data, known=True), RGB)
+def test_a_known_file_is_read_whatever_the_rules_say():
+    for name, data in FILES.items():
+        np.testing.assert_array_equal(decode_image(data, known=True), decode_image(data), err_msg=name)
+    for name in ("TIFF of pages", "APNG", "WebP animation"):
+        np.testing.assert_array_equal(decode_image(REFUSED[name][0](), known=True), RGB, err_msg=name)
+    for name in ("TIFF int16", "TIFF LAB", "TIFF premultiplied"):
+        assert decode_image(REFUSED[name][0](), known=True).shape == RGB.shape
+    assert decode_image(by_opencv(".png", DEEP >> 4), known=True).max() == 15
+    for data in (b"", b"no picture"):
+        with pytest.raises(ImageError, match="is no image that can be read"):
+            decode_image(data, known=True)
 
 
 def test_one_pixel():

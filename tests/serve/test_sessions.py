@@ -1,10 +1,12 @@
 """Live sessions over a store: rebuilt when evicted, fenced from replicas, thrown away when out of step."""
 
+import io
 import threading
+from dataclasses import replace
 
 import pytest
 
-from mfp.engine.errors import RevisionError, StoreError, UnavailableError, UnknownSessionError
+from mfp.engine.errors import ImageError, RevisionError, StoreError, UnavailableError, UnknownSessionError
 from mfp.serve.events import Event
 from mfp.serve.messages import SessionOptions
 from mfp.serve.sessions import Sessions
@@ -47,6 +49,22 @@ def test_what_is_evicted_is_rebuilt_with_the_same_bits(open_sessions, small):
         assert roomy.act(id, Event("redo")).timing["rebuild"] == 0
         assert tight.act(id, Event("undo")).timing["rebuild"] > 0
     assert roomy.counts()["live"] == 3
+
+
+def test_a_photograph_that_would_be_refused_today_keeps_its_session(open_sessions, small, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    page, data = image.open(io.BytesIO(small())), io.BytesIO()
+    page.save(data, "PNG", save_all=True, append_images=[page.rotate(180)])  # an animation: an older server took it
+    sessions = open_sessions()
+    with pytest.raises(ImageError, match="2 pages or frames"):
+        sessions.create(data.getvalue(), options=QUICK)
+    id = sessions.create(small(), options=QUICK).id
+    sessions.act(id, click(5))
+    store = SqliteStore(tmp_path / "sessions.sqlite")
+    store.create(replace(store.record(id), id="old"), data.getvalue())
+    store.close()
+    sessions.act("old", click(5))
+    assert sessions.probability("old", "npy") == sessions.probability(id, "npy")
 
 
 def test_a_replica_takes_over(open_sessions, small):
