@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..engine.commands.arguments import add_network_options, add_session_options
 from ..engine.errors import ImageError, OptionError, RuntimeMissingError
-from ..engine.packaged import find
+from ..engine.packaged import DEFAULT, find
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +76,13 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     )
 
     network = parser.add_argument_group("network")
-    network.add_argument("--network", type=Path, required=True, metavar="FILE", help=".onnx, .plan or .pth, or lite0")
+    network.add_argument(
+        "--network",
+        type=Path,
+        default=DEFAULT,
+        metavar="FILE",
+        help=f".onnx, .plan or .pth; default: {DEFAULT}, which ships with the package",
+    )
     add_network_options(network)
 
     clicks = parser.add_argument_group("clicks")

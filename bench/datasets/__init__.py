@@ -156,7 +156,8 @@ class Dataset:
             lines = "".join(f"\n  {problem}" for problem in look.unfit) + "".join(f"\n  {note}" for note in notes)
             raise DatasetError(f"{count}: mend them, or go on without them with --skip-unfit{lines}")
         if not targets:
-            raise DatasetError(f"{self.name}: none of {look.total} mask(s) has a pixel of object, read as {rule}")
+            rest = "".join(f"\n  {problem}" for problem in look.unfit)
+            raise DatasetError(f"{self.name}: none of {look.total} mask(s) has a pixel of object, read as {rule}{rest}")
         if look.unfit:
             notes += (f"left out: {len(look.unfit)} photograph(s) or mask(s) that do not fit: {'; '.join(look.unfit)}",)
         return replace(self, rule=rule, notes=notes), targets

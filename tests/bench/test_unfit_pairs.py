@@ -191,3 +191,9 @@ def test_options_are_checked_before_the_look(mfp, data, tmp_path):
         assert code == 2
         assert words in err
         assert not (tmp_path / "out").exists()
+
+
+def test_the_packaged_network_is_the_default(mfp, data, tmp_path):
+    code, _, err = mfp("eval", data, "--limit", 1, *OPTIONS[2:], tmp_path / "out")
+    assert code == 0, err
+    assert Evaluation.read(tmp_path / "out").settings["network"]["backbone"] == "lite0"
