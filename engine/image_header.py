@@ -25,7 +25,7 @@ _OTHERS = {  # kinds of which it is worth saying what the file is
 }
 _BOXES = {b"avif": "an AVIF", b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIC", b"crx ": "a raw camera"}
 # A marker within a JPEG file's compressed data: neither a stuffed byte nor a restart.
-_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
+_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 _CODES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # TIFF's types of whole numbers
 _NUMBERS = {1: "unsigned", 2: "signed", 3: "float", 4: "unsigned"}
 _BASE = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # colour channels by TIFF's photometric interpretation
