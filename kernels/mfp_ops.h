@@ -55,8 +55,13 @@ MFP_HD double mfp_into_crop(double coordinate, int start, int extent, int size) 
 // The same coordinate on the mirrored crop.
 MFP_HD double mfp_mirrored(double column, int width) { return width - column - 1; }
 
-MFP_HD float mfp_squared_length(float dy, float dx) { return mfp_add(mfp_mul(dy, dy), mfp_mul(dx, dx)); }
-MFP_HD double mfp_squared_length(double dy, double dx) { return mfp_add(mfp_mul(dy, dy), mfp_mul(dx, dx)); }
+// Distances (section 4): the three rules of reference.py, to the bit.
+MFP_HD double mfp_squared_distance(float a_y, float a_x, float b_y, float b_x) {
+    const double dy = a_y - b_y, dx = a_x - b_x;  // differences rounded to float32, so that their squares are exact
+    return dy * dy + dx * dx;                     // rounded once, fused or not
+}
+MFP_HD float mfp_root(double squared) { return (float)sqrt(squared); }
+MFP_HD bool mfp_is_within(double squared, double radius) { return squared <= radius * radius; }
 
 // First pixel that can lie within `radius` of `centre`, and the one after the last; never outside 0 … length.
 MFP_HD int mfp_span_start(float centre, double radius, int length) {
@@ -74,7 +79,8 @@ MFP_HD int mfp_span_stop(float centre, double radius, int length) {
 MFP_HD bool mfp_is_click(float y, float x) { return !(y < 0 && x < 0); }
 
 MFP_HD bool mfp_in_disk(int row, int column, float y, float x, float radius) {
-    return mfp_squared_length((float)row - y, (float)column - x) <= mfp_mul(radius, radius);
+    const float dy = (float)row - y, dx = (float)column - x;
+    return mfp_add(mfp_mul(dy, dy), mfp_mul(dx, dx)) <= mfp_mul(radius, radius);
 }
 
 // --- Bilinear sampling with aligned corners (section 1) --------------------------------------------------------------
