@@ -6,9 +6,22 @@
 #if defined(__CUDACC__)
 #define MFP_HD __host__ __device__ inline
 #else
+#include <cfloat>
 #include <cmath>
 #include <cstring>
 #define MFP_HD inline
+// Every operation is rounded to the precision of its type, and one after the other.
+#if defined(__FAST_MATH__) || defined(_M_FP_FAST)
+#error "mfp-engine gives other masks under -ffast-math, -Ofast or /fp:fast: compile it without"
+#endif
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
+#error "mfp-engine needs float and double in their own precision: on 32-bit x86 compile with -msse2 -mfpmath=sse"
+#endif
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(_MSC_VER)
+#pragma fp_contract(off)
+#endif
 #endif
 
 // Where a comparison decides about a pixel, a product and a sum must be rounded one after the other, as in the release.
