@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -42,7 +43,7 @@ FILES = (
 CONFIGURATIONS = {
     "avx2": (
         "avx2",
-        {"X86_V3", "AVX2", "FMA3", "AVX", "F16C"},
+        {"X86_V3", "AVX2", "FMA3", "F16C", "AVX", "SSE42", "SSE41", "POPCNT", "SSSE3"},  # names of all NumPy 2
         {"ONEDNN_MAX_CPU_ISA": "AVX2", "OPENBLAS_CORETYPE": "Haswell", "OPENCV_CPU_DISABLE": "AVX512-SKX"},
     ),
     "oldest": (
@@ -96,7 +97,7 @@ def main(arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def state(environment) -> tuple[str, list[str]]:
+def state(environment: Mapping[str, str]) -> tuple[str, list[str]]:
     """What PyTorch calls its instruction set, and the features that NumPy dispatches on and uses."""
     done = subprocess.run([sys.executable, "-c", STATE], env=environment, capture_output=True, text=True, check=True)
     capability, features = json.loads(done.stdout)
