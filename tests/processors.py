@@ -2,7 +2,7 @@
 
 Libraries choose their arithmetic by the processor: other vector units sum in another order, fuse other products or take
 another square root. What the engine decides must not depend on that. Each configuration is a run of pytest over
-:data:`FILES`; arguments are passed on to it. ONNX Runtime has no such switch.
+:data:`TESTS`; arguments are passed on to it. ONNX Runtime has no such switch.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
-#: Files whose tests compare numbers of NumPy, PyTorch, OpenCV, OpenVINO, C++, and of each other.
-FILES = (
+#: Tests that compare numbers of NumPy, PyTorch, OpenCV, OpenVINO, C++: files, or single tests of one.
+TESTS = (
     "kernels/test_reference.py",
     "kernels/test_ties.py",
     "kernels/test_resample.py",
@@ -26,11 +26,12 @@ FILES = (
     "kernels/test_cuda_maps.py",
     "engine/test_roi.py",
     "engine/test_session.py",
-    "engine/test_gpu_session.py",
-    "engine/test_runtimes.py",
+    "engine/test_gpu_session.py::test_equals_the_session_on_the_host",
+    "engine/test_gpu_session.py::test_toy_trajectories_are_the_releases",
+    "engine/test_runtimes.py::test_masks_of_the_toy_network",
+    "engine/test_runtimes.py::test_a_session_of_a_real_network",
     "engine/test_winograd.py",
     "export/test_models.py",
-    "export/test_half.py",
     "export/test_training.py",
     "bench/test_accuracy.py",
     "bench/test_authors_way.py",
@@ -90,7 +91,7 @@ def main(arguments: list[str]) -> int:
             print(f"processors: expected PyTorch at {wanted}, NumPy without {disabled}; got {found}")
             return 1
         sys.stdout.flush()
-        tests = [str(HERE / file) for file in FILES]
+        tests = [str(HERE / name) for name in TESTS]
         if subprocess.run([sys.executable, "-m", "pytest", *arguments, *tests], env=held).returncode:
             failed.append(name)
     print(f"\nprocessors: failed held to {', '.join(failed)}" if failed else "\nprocessors: all passed")
