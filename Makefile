@@ -12,7 +12,7 @@ CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake
 CTEST := $(BIN)/ctest --output-on-failure --parallel 2 --test-dir
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-gpu test-triton test-tools cpp cpp-build cpp-sanitized lint types clean
+.PHONY: demo test test-processors test-slow test-gpu test-triton test-tools cpp cpp-build cpp-sanitized lint types clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p demo
@@ -25,6 +25,10 @@ test: $(VENV)/dev.stamp
 	$(PYTEST)
 	@if command -v $(CXX) >/dev/null; then set -x; $(MAKE) cpp-build && $(CTEST) build/cpp -LE slow; \
 	else echo "the engine in C++ was left out: there is no $(CXX); install it, or say make test CXX=clang++"; fi
+
+# the numeric tests with PyTorch, NumPy and OpenVINO held to older instruction sets, as on older processors
+test-processors: $(VENV)/dev.stamp
+	$(BIN)/python tests/processors.py --numprocesses 2 --dist worksteal --durations 5
 
 # what `make test` leaves out
 test-slow: $(VENV)/dev.stamp

@@ -1,7 +1,9 @@
 """Disks and modulation the way the authors' release computes them: PyTorch operations on whole maps.
 
-Spec sections 3 and 4. Here to be timed, next to :mod:`mfp.kernels`; the results are the same (tests/golden). Points are
-float32, N×2S×3: row, column and index of S positive and S negative clicks of each item, filled up with (−1, −1, −1).
+Spec sections 3 and 4. Here to be timed, next to :mod:`mfp.kernels`; the results are the same (tests/golden). Only where
+the release's own result hangs on the processor, in the last place of a distance, are its rules those of
+:mod:`mfp.kernels.reference`. Points are float32, N×2S×3: row, column and index of S positive and S negative clicks of
+each item, filled up with (−1, −1, −1).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import math
 import torch
 from torch import Tensor
 
+from ..export.training.modulation import click_gaps
 from ..kernels.reference import DISK_RADIUS, MIN_RADIUS, SPREAD, TARGET_NEGATIVE, TARGET_POSITIVE
 
 FAR = 1e6  # squared distance of padding: from nowhere near
@@ -50,7 +53,7 @@ def modulate(prev: Tensor, points: Tensor, n_early: int, r_max: float) -> Tensor
     centres = points[torch.arange(len(points), device=points.device), newest]
     if torch.any(centres < 0):
         return prev
-    axes = (torch.arange(side, dtype=torch.float64, device=points.device) for side in prev.shape[2:])
+    axes = (torch.arange(side, dtype=torch.float32, device=points.device) for side in prev.shape[2:])
     rows, columns = torch.meshgrid(*axes, indexing="ij")
     result = prev.to(torch.float64)
     for item, (y, x, index) in enumerate(centres):
@@ -59,9 +62,10 @@ def modulate(prev: Tensor, points: Tensor, n_early: int, r_max: float) -> Tensor
         opposite = opposite[opposite[:, 2] != -1]
         map_, old = result[item, 0], prev[item, 0]
         p = old[y.long(), x.long()]
-        distance = torch.sqrt((rows - y) ** 2 + (columns - x) ** 2)
+        squared = _squared(rows - y, columns - x)
+        distance = torch.sqrt(squared)
         difference = (old - p) ** 2
-        window, radius = _window(distance, rows, columns, centres[item, :2], opposite[:, :2], r_max)
+        window, radius = _window(squared, rows, columns, centres[item, :2], opposite[:, :2], r_max)
         inside = distance[window]
         if p == (0 if positive else 1):
             falloff = inside / inside.max()
@@ -85,20 +89,24 @@ def modulate(prev: Tensor, points: Tensor, n_early: int, r_max: float) -> Tensor
 
 
 def _window(
-    distance: Tensor, rows: Tensor, columns: Tensor, centre: Tensor, opposite: Tensor, r_max: float
-) -> tuple[Tensor, Tensor | float]:
+    squared: Tensor, rows: Tensor, columns: Tensor, centre: Tensor, opposite: Tensor, r_max: float
+) -> tuple[Tensor, float]:
     """Where the newest click acts, bool H×W, and the window's radius."""
     if not len(opposite):
-        return distance <= r_max, r_max
-    gaps = torch.cdist(opposite, centre[None])[:, 0]
-    nearest = gaps.min()
-    radius: Tensor | float = nearest / 2
-    window = distance <= radius
+        return squared <= r_max * r_max, r_max
+    gaps = click_gaps(opposite, centre).double()
+    nearest = float(gaps.min())
+    radius = nearest / 2
+    window = squared <= radius * radius
     if radius < MIN_RADIUS:
         radius = MIN_RADIUS
-        window = distance <= radius
+        window = squared <= radius * radius
         if nearest < MIN_RADIUS:
-            for y, x in opposite[gaps < MIN_RADIUS]:
-                cut = torch.sqrt((centre[0] - y) ** 2 + (centre[1] - x) ** 2)
-                window[torch.sqrt((rows - y) ** 2 + (columns - x) ** 2) <= cut] = False
+            for (y, x), cut in zip(opposite[gaps < MIN_RADIUS], gaps[gaps < MIN_RADIUS], strict=True):
+                window[_squared(rows - y, columns - x) <= cut * cut] = False
     return window, radius
+
+
+def _squared(dy: Tensor, dx: Tensor) -> Tensor:
+    """Squared lengths of float32 offsets, float64."""
+    return dy.double() ** 2 + dx.double() ** 2

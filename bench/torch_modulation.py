@@ -10,12 +10,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..kernels.clicks import Click
-from ..kernels.reference import MIN_RADIUS, SPREAD, TARGET_NEGATIVE, TARGET_POSITIVE
+from ..kernels.reference import MIN_RADIUS, SPREAD, TARGET_NEGATIVE, TARGET_POSITIVE, click_gaps
 
 
 def modulate(probability: Any, clicks: Sequence[Click], n_early: int = 7, r_max: float = 100.0) -> Any:
-    """:func:`mfp.kernels.reference.modulate`, line by line in operators on the map's device, in float32.
+    """:func:`mfp.kernels.reference.modulate`, line by line in operators on the map's device, in float32 but for the
+    squared distances that decide which pixels lie in the window.
 
     Args:
         probability: float32 tensor (H, W) in [0, 1].
@@ -29,23 +32,24 @@ def modulate(probability: Any, clicks: Sequence[Click], n_early: int = 7, r_max:
 
     height, width = probability.shape
     newest = max(clicks, key=lambda click: click.index)
-    y, x = newest.y, newest.x
+    y, x = _float32(newest.y), _float32(newest.x)
     opposite = [click for click in clicks if click.positive != newest.positive]
-    gaps = [math.hypot(click.y - y, click.x - x) for click in opposite]
+    gaps = click_gaps(newest, opposite).tolist()
     radius = max(min(gaps) / 2, MIN_RADIUS) if gaps else r_max
     rows = slice(max(math.floor(y - radius), 0), min(math.ceil(y + radius) + 1, height))
     columns = slice(max(math.floor(x - radius), 0), min(math.ceil(x + radius) + 1, width))
     row = torch.arange(rows.start, rows.stop, dtype=torch.float32, device=probability.device)[:, None]
     column = torch.arange(columns.start, columns.stop, dtype=torch.float32, device=probability.device)
 
-    distance = torch.sqrt((row - y) ** 2 + (column - x) ** 2)
-    inside = distance <= radius
+    squared = (row - y).double() ** 2 + (column - x).double() ** 2
+    inside = squared <= radius * radius
     for click, gap in zip(opposite, gaps, strict=True):
         if gap < MIN_RADIUS:
-            inside &= torch.sqrt((row - click.y) ** 2 + (column - click.x) ** 2) > gap
+            offsets = row - _float32(click.y), column - _float32(click.x)
+            inside &= offsets[0].double() ** 2 + offsets[1].double() ** 2 > gap * gap
     result = probability.clone()
     values = probability[rows, columns][inside]
-    distance = distance[inside]
+    distance = torch.sqrt(squared[inside].float())
     p = float(probability[min(int(y), height - 1), min(int(x), width - 1)])
     if p == (0.0 if newest.positive else 1.0):
         falloff = distance / distance.max()
@@ -65,3 +69,7 @@ def modulate(probability: Any, clicks: Sequence[Click], n_early: int = 7, r_max:
     result[rows, columns][inside] = torch.pow(values, 1.0 / exponent if newest.positive else exponent)
     result[min(round(y), height - 1), min(round(x), width - 1)] = 1.0 if newest.positive else 0.0
     return result
+
+
+def _float32(coordinate: float) -> float:
+    return float(np.float32(coordinate))

@@ -46,7 +46,7 @@ class HostPipeline(Pipeline):
         return bounding_box(self._probability > OBJECT_THRESHOLD)
 
     def mask(self) -> Mask:
-        inside = self._probability > self._options.threshold
+        inside = self._probability > np.float32(self._options.threshold)  # as kernels and C++ compare
         inside.flags.writeable = False  # so that Mask takes it over without a copy
         return Mask(inside)
 

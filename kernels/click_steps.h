@@ -38,13 +38,18 @@ MFP_HD bool mfp_opposes(const MfpClick& click, const MfpPlaced& newest) {
 
 // Distance of an opposite click to the newest; notes the disk that it cuts out of the window.
 MFP_HD float mfp_gap(MfpPlaced* placed, const MfpPlaced& newest) {
-    float gap = sqrtf(mfp_squared_length(placed->y - newest.y, placed->x - newest.x));
+    const float gap = mfp_root(mfp_squared_distance(placed->y, placed->x, newest.y, newest.x));
     if (gap < MFP_MIN_RADIUS) placed->cut = gap;
     return gap;
 }
 
 // Radius of the window where the nearest opposite click is `nearest` pixels away.
 MFP_HD float mfp_bounded_radius(float nearest) { return fmaxf(nearest / 2, MFP_MIN_RADIUS); }
+
+// Squared distance of a pixel to the window's centre.
+MFP_HD double mfp_squared_to_centre(const MfpWindow* window, int row, int column) {
+    return mfp_squared_distance((float)row, (float)column, window->y, window->x);
+}
 
 // A window with nothing counted in it yet.
 MFP_HD void mfp_open_window(MfpWindow* window, const MfpPlaced& newest, double radius, bool acts, bool early,
@@ -83,11 +88,12 @@ MFP_HD bool mfp_wants_median(const MfpWindow* window, float p) {
 // Whether a pixel at this squared distance lies in the window. `placed`: the item's clicks.
 MFP_HD bool mfp_in_window(const MfpWindow* window, const MfpPlaced* placed, int n_clicks, int row, int column,
                           double squared) {
-    bool inside = sqrt(squared) <= window->radius;
+    bool inside = mfp_is_within(squared, window->radius);
     if (inside && window->radius == MFP_MIN_RADIUS) {  // only so small a window is cut
         for (int c = 0; inside && c < n_clicks; ++c) {
             const MfpPlaced cut = placed[c];
-            inside = !(cut.cut >= 0 && sqrt(mfp_squared_length((double)row - cut.y, (double)column - cut.x)) <= cut.cut);
+            inside = !(cut.cut >= 0 &&
+                       mfp_is_within(mfp_squared_distance((float)row, (float)column, cut.y, cut.x), cut.cut));
         }
     }
     return inside;
@@ -133,7 +139,7 @@ MFP_HD float mfp_modulated(const MfpWindow* window, const MfpModulation& all, in
     if (!all.acts) return value;
     if (!all.cone && row == all.set_row && column == all.set_column) return positive ? 1.0f : 0.0f;
     if (!inside) return value;
-    const double squared = mfp_squared_length(row - (double)window->y, column - (double)window->x);
+    const double squared = mfp_squared_to_centre(window, row, column);
     if (all.cone) return all.farthest > 0 ? mfp_cone(sqrt(squared), all.farthest, positive) : value;
     const float exponent = window->early ? mfp_early_exponent(mfp_float(key), all.median, (float)window->gamma)
                                          : mfp_late_exponent(sqrt(squared), window->radius, window->gamma);

@@ -6,9 +6,22 @@
 #if defined(__CUDACC__)
 #define MFP_HD __host__ __device__ inline
 #else
+#include <cfloat>
 #include <cmath>
 #include <cstring>
 #define MFP_HD inline
+// Every operation is rounded to the precision of its type, and one after the other.
+#if defined(__FAST_MATH__) || defined(_M_FP_FAST)
+#error "mfp-engine gives other masks under -ffast-math, -Ofast or /fp:fast: compile it without"
+#endif
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
+#error "mfp-engine needs float and double in their own precision: on 32-bit x86 compile with -msse2 -mfpmath=sse"
+#endif
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(_MSC_VER)
+#pragma fp_contract(off)
+#endif
 #endif
 
 // Where a comparison decides about a pixel, a product and a sum must be rounded one after the other, as in the release.
@@ -55,8 +68,13 @@ MFP_HD double mfp_into_crop(double coordinate, int start, int extent, int size) 
 // The same coordinate on the mirrored crop.
 MFP_HD double mfp_mirrored(double column, int width) { return width - column - 1; }
 
-MFP_HD float mfp_squared_length(float dy, float dx) { return mfp_add(mfp_mul(dy, dy), mfp_mul(dx, dx)); }
-MFP_HD double mfp_squared_length(double dy, double dx) { return mfp_add(mfp_mul(dy, dy), mfp_mul(dx, dx)); }
+// Distances (section 4): the three rules of reference.py, to the bit.
+MFP_HD double mfp_squared_distance(float a_y, float a_x, float b_y, float b_x) {
+    const double dy = a_y - b_y, dx = a_x - b_x;  // differences rounded to float32, so that their squares are exact
+    return dy * dy + dx * dx;                     // rounded once, fused or not
+}
+MFP_HD float mfp_root(double squared) { return (float)sqrt(squared); }
+MFP_HD bool mfp_is_within(double squared, double radius) { return squared <= radius * radius; }
 
 // First pixel that can lie within `radius` of `centre`, and the one after the last; never outside 0 … length.
 MFP_HD int mfp_span_start(float centre, double radius, int length) {
@@ -74,7 +92,8 @@ MFP_HD int mfp_span_stop(float centre, double radius, int length) {
 MFP_HD bool mfp_is_click(float y, float x) { return !(y < 0 && x < 0); }
 
 MFP_HD bool mfp_in_disk(int row, int column, float y, float x, float radius) {
-    return mfp_squared_length((float)row - y, (float)column - x) <= mfp_mul(radius, radius);
+    const float dy = (float)row - y, dx = (float)column - x;
+    return mfp_add(mfp_mul(dy, dy), mfp_mul(dx, dx)) <= mfp_mul(radius, radius);
 }
 
 // --- Bilinear sampling with aligned corners (section 1) --------------------------------------------------------------

@@ -66,13 +66,12 @@ extern "C" __global__ void mfp_window(MfpLane lane, const MfpClickBlock* block) 
     __syncthreads();
 
     const int rows = window->row_stop - window->row_start, columns = window->col_stop - window->col_start;
-    const double y = window->y, x = window->x;
     unsigned long long my_farthest = 0;
     int my_count = 0;
     for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < rows * columns; k += gridDim.x * blockDim.x) {
         const int row = window->row_start + k / columns, column = window->col_start + k % columns;
         const int i = row * lane.width + column;
-        const double squared = mfp_squared_length(row - y, column - x);
+        const double squared = mfp_squared_to_centre(window, row, column);
         unsigned key = MFP_OUTSIDE;
         if (mfp_in_window(window, placed, block->n_clicks, row, column, squared)) {
             key = mfp_bits(mfp_difference(prev, image, area, i, clicked, block->compare_rgb));

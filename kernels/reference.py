@@ -3,6 +3,16 @@
 Every faster implementation is tested against this file. Section numbers are those of the MFP paper's
 supplement and of ``docs/method.md``. Clicks are given in map coordinates, unrounded, as sequences of
 :class:`~mfp.kernels.clicks.Click`.
+
+Distances decide which pixels a click moves, so they are defined to the last bit (spec section 4, "Distances"); every
+implementation follows these three rules:
+
+1. The *squared distance* of two places with float32 coordinates is ``dy² + dx²``: the differences are rounded to
+   float32, the squares are float64 and exact (24 bits squared are 48), the sum is rounded to float64 once. Whether a
+   processor fuses a product with a sum therefore changes nothing.
+2. The *gap* of two clicks is the root of their squared distance, rounded to float64 and then to float32, by a square
+   root that is correctly rounded: hardware's is, those of some vector libraries are not.
+3. A pixel lies *within* a radius ``r`` where its squared distance is at most ``r²``, a float64; no root decides.
 """
 
 from __future__ import annotations
@@ -90,14 +100,14 @@ def modulate(
     opposite = [click for click in valid if click.positive != newest.positive]
     radius, cuts = _window_radius(newest, opposite, r_max)
     region = _span(y, radius, source.shape[0]), _span(x, radius, source.shape[1])
-    dist = _distance_to(y, x, region)
-    inside = dist <= radius
+    squared_to_pixels = _squared_to_pixels(y, x, region)
+    inside = squared_to_pixels <= radius * radius
     for cut_y, cut_x, cut_radius in cuts:
-        inside &= ~(_distance_to(cut_y, cut_x, region) <= cut_radius)
+        inside &= _squared_to_pixels(cut_y, cut_x, region) > cut_radius * cut_radius
     if not inside.any():
         return result
 
-    dist = dist[inside]
+    dist = np.sqrt(squared_to_pixels[inside])
     values = source[region][inside]
     clicked = _pixel(math.trunc(y), math.trunc(x), source.shape)
     p = float(source[clicked])
@@ -123,6 +133,19 @@ def modulate(
     return result
 
 
+def squared_distances(dy: NDArray[np.float32], dx: NDArray[np.float32]) -> F64:
+    """``dy² + dx²`` of differences in float32 (rule 1 above), of any shapes that broadcast."""
+    rows, columns = dy.astype(np.float64), dx.astype(np.float64)
+    return rows * rows + columns * columns
+
+
+def click_gaps(newest: Click, others: Sequence[Click]) -> NDArray[np.float32]:
+    """Distances of clicks to the newest one (rules 1 and 2 above): float32, one a click."""
+    places = np.array([(click.y, click.x) for click in others], np.float32).reshape(-1, 2)
+    offsets = places - np.array((newest.y, newest.x), np.float32)
+    return np.sqrt(squared_distances(offsets[:, 0], offsets[:, 1])).astype(np.float32)
+
+
 def check_distance(distance: str, shape: tuple[int, ...], image: tuple[int, ...] | None) -> None:
     """Hold :func:`modulate`'s ``distance`` and the shapes of its map and image against each other.
 
@@ -138,19 +161,16 @@ def check_distance(distance: str, shape: tuple[int, ...], image: tuple[int, ...]
 def _window_radius(
     newest: Click, opposite: Sequence[Click], r_max: float
 ) -> tuple[float, list[tuple[float, float, float]]]:
-    """Radius of the window, and the disks (y, x, radius) cut out of it. Float32, as the release computes it."""
+    """Radius of the window, and the disks (y, x, radius) cut out of it."""
     if not opposite:
         return float(r_max), []
-    positions = np.array([(click.y, click.x) for click in opposite], np.float32)
-    offsets = positions - np.array((newest.y, newest.x), np.float32)
-    gaps = np.sqrt((offsets * offsets).sum(axis=1, dtype=np.float32))
-    nearest = gaps.min()
-    radius = max(float(nearest / np.float32(2)), MIN_RADIUS)
-    cuts = []
-    if nearest < MIN_RADIUS:
-        cuts = [
-            (float(y), float(x), float(gap)) for (y, x), gap in zip(positions, gaps, strict=True) if gap < MIN_RADIUS
-        ]
+    gaps = [float(gap) for gap in click_gaps(newest, opposite)]
+    radius = max(min(gaps) / 2, MIN_RADIUS)
+    cuts = [
+        (float(np.float32(click.y)), float(np.float32(click.x)), gap)
+        for click, gap in zip(opposite, gaps, strict=True)
+        if gap < MIN_RADIUS
+    ]
     return radius, cuts
 
 
@@ -174,10 +194,11 @@ def _exponent_by_similarity(squared: F64, gamma: float) -> F64:
     return exponent
 
 
-def _distance_to(y: float, x: float, region: tuple[slice, slice]) -> F64:
-    dy = np.arange(region[0].start, region[0].stop, dtype=np.float64) - y
-    dx = np.arange(region[1].start, region[1].stop, dtype=np.float64) - x
-    return np.sqrt((dy * dy)[:, None] + (dx * dx)[None, :])
+def _squared_to_pixels(y: float, x: float, region: tuple[slice, slice]) -> F64:
+    """Squared distances of the pixels of ``region`` to (y, x), numbers of float32."""
+    rows = np.arange(region[0].start, region[0].stop, dtype=np.float32)
+    columns = np.arange(region[1].start, region[1].stop, dtype=np.float32)
+    return squared_distances(rows[:, None] - np.float32(y), columns[None, :] - np.float32(x))
 
 
 def _span(centre: float, radius: float, length: int) -> slice:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,23 +37,24 @@ def modulate(
     sign = positive.gather(1, newest)  # B×1
     centre = points.gather(1, newest[..., None].expand(-1, -1, 2))  # B×1×2
     last = index.gather(1, newest)
-    dist = _distances(centre, height, width, probability)[:, 0]
+    squared = squared_to_pixels(centre[:, 0], height, width)
 
-    # Window: float32 where the release's is (reference._window_radius).
     opposite = (positive != sign) & (index >= 0)
-    gaps = (points.float() - centre.float()).square().sum(2).sqrt()
+    gaps = click_gaps(points, centre).double()
     gaps = torch.where(opposite, gaps, torch.full_like(gaps, torch.inf))
     nearest = gaps.amin(1)
     radius = torch.where(torch.isinf(nearest), torch.full_like(nearest, r_max), (nearest / 2).clamp(min=MIN_RADIUS))
-    radius = radius.to(probability.dtype)[:, None, None]
-    inside = dist <= radius
+    radius = radius[:, None, None]
+    inside = squared <= radius * radius
+    # From here on nothing is decided, and the map's own precision does.
+    dist, radius = squared.to(probability.dtype).sqrt(), radius.to(probability.dtype)
     # The disks cut out are those of opposite clicks closer than 10 pixels. Four at most: looking at all of twenty
     # clicks took longer than everything else here, and five so close to one another do not occur.
     near, which = gaps.topk(min(MAX_CUTS, gaps.shape[1]), dim=1, largest=False)
-    cuts = torch.where(near < MIN_RADIUS, near, torch.full_like(near, -1.0)).to(probability.dtype)
+    cuts = torch.where(near < MIN_RADIUS, near * near, torch.full_like(near, -1.0))
     for k in range(which.shape[1]):
-        cut = points.gather(1, which[:, k, None, None].expand(-1, 1, 2))
-        inside &= _distances(cut, height, width, probability)[:, 0] > cuts[:, k, None, None]
+        cut = points.gather(1, which[:, k, None, None].expand(-1, 1, 2))[:, 0]
+        inside &= squared_to_pixels(cut, height, width) > cuts[:, k, None, None]
 
     pixel = _flat(centre[:, 0].trunc(), height, width)
     p = probability.flatten(1).gather(1, pixel[:, None])[..., None]  # B×1×1
@@ -101,11 +103,21 @@ def _by_similarity(difference: Tensor, inside: Tensor, gamma: Tensor) -> Tensor:
     return torch.where(median > 0, curve, flat)
 
 
-def _distances(centres: Tensor, height: int, width: int, like: Tensor) -> Tensor:
-    """Euclidean distance of each pixel to each of B×K centres (y, x): B×K×H×W."""
-    rows = torch.arange(height, dtype=like.dtype, device=like.device) - centres[..., :1].to(like.dtype)
-    columns = torch.arange(width, dtype=like.dtype, device=like.device) - centres[..., 1:].to(like.dtype)
-    return (rows.square()[..., :, None] + columns.square()[..., None, :]).sqrt()
+def squared_to_pixels(centre: Tensor, height: int, width: int) -> Tensor:
+    """Squared distances of each pixel to B centres (y, x), by the first rule of the reference: float64 B×H×W."""
+    rows = torch.arange(height, dtype=torch.float32, device=centre.device) - centre[:, :1].float()
+    columns = torch.arange(width, dtype=torch.float32, device=centre.device) - centre[:, 1:].float()
+    return rows.double().square()[:, :, None] + columns.double().square()[:, None, :]
+
+
+def click_gaps(points: Tensor, centre: Tensor) -> Tensor:
+    """Distances of places (…, 2) to a centre that broadcasts, by the first two rules of the reference: float32."""
+    offsets = (points.float() - centre.float()).double().square()
+    squared = offsets[..., 0] + offsets[..., 1]
+    if squared.device.type != "cpu":
+        return squared.sqrt().float()
+    # On a CPU, PyTorch's square root is that of Intel's vector library, which on some processors is one place off.
+    return torch.from_numpy(np.sqrt(squared.numpy())).float()
 
 
 def _flat(position: Tensor, height: int, width: int) -> Tensor:

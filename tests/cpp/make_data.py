@@ -1,12 +1,13 @@
 """What the C++ tests read: ``python tests/cpp/make_data.py FOLDER [networks]``.
 
-Writes photographs as PPM and the golden trajectories as text and float32 files. With ``networks`` also the ONNX files
-of the three real backbones, with the weights that the trajectories were recorded with, which takes a minute; those that
-are there already are left alone.
+Writes photographs as PPM, sizes of regions as text, and the golden trajectories as text and float32 files. With
+``networks`` also the ONNX files of the three real backbones, with the weights that the trajectories were recorded with,
+which takes a minute; those that are there already are left alone.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def main(folder: Path, with_networks: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("astronaut", "coffee"):
         write_photograph(folder, name)
+    sizes = json.loads((GOLDEN / "roi_sizes.json").read_text())
+    (folder / "roi_sizes.txt").write_text("".join(" ".join(map(str, row)) + "\n" for row in sizes))
     toy = np.load(GOLDEN / "trajectory_toy.npz")
     for i in range(int(toy["n"])):
         passes = toy[f"{i}_passes"] if f"{i}_passes" in toy else [2] + [1] * (len(toy[f"{i}_clicks"]) - 1)

@@ -1,10 +1,13 @@
 """The region of interest (spec section 5)."""
 
+import json
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfp.engine.roi import Roi, bounding_box, choose_roi, whole
+from mfp.engine.roi import Roi, bounding_box, choose_roi, network_size, whole
 from mfp.kernels.clicks import Click
 
 HEIGHT, WIDTH = 600, 800
@@ -59,3 +62,18 @@ def test_it_lies_in_the_image_and_holds_object_and_positive_clicks(sides, points
 
 def test_bounding_box_of_nothing():
     assert bounding_box(np.zeros((4, 5), bool)) is None
+
+
+def test_the_longer_side_becomes_a_number_as_in_the_release(golden):
+    rows = json.loads(golden("roi_sizes.json").read_text())
+    assert len(rows) == 44
+    for height, width, size, *expected in rows:
+        for top in (0, 7):
+            roi = Roi(top, top + height - 1, 3, 3 + width - 1)
+            assert network_size(size, roi) == tuple(expected), (height, width, size)
+            assert network_size((48, 64), roi) == (48, 64)
+
+
+@pytest.mark.parametrize(("region", "size"), [((1, 801), 400), ((8192, 2), 1)])
+def test_a_side_has_at_least_one_pixel(region, size):
+    assert min(network_size(size, whole(*region))) == 1

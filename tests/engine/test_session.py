@@ -218,6 +218,24 @@ def test_the_mask_is_where_the_probability_is_above_the_threshold(toy, small_pho
     assert sessions[0].mask.area > sessions[2].mask.area
 
 
+def test_a_probability_of_exactly_the_threshold_is_not_above_it(toy, small_photograph):
+    """Logits of zero: one half on every processor, whatever the last bit of its exponential."""
+
+    class Undecided(Network):
+        runtime, device, info = "onnxruntime", "cpu", toy.info
+
+        def __call__(self, *tensors):
+            return np.zeros_like(tensors[1])
+
+    session = Session(Undecided(), small_photograph, size=SMALL)
+    for point in ((70, 50), (10, 10), (149, 99)):
+        assert session.click(*point).area == 0
+        np.testing.assert_array_equal(session.probability, np.float32(0.5))
+        assert session.roi == (0, 99, 0, 149)
+    for threshold in (0.49, np.float64(0.49), np.nextafter(np.float32(0.5), np.float32(0))):
+        assert Session(Undecided(), small_photograph, size=SMALL, threshold=threshold).click(5, 5).area == 100 * 150
+
+
 def test_options_act(toy, small_photograph):
     def result(**options):
         session = Session(toy, small_photograph, size=SMALL, **options)

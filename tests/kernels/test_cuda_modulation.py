@@ -44,13 +44,13 @@ def make_map(seed, kind, shape):
 
 
 def members(click, opposite, r_max, shape):
-    """Boolean map of the window, by the specification; distances in float64."""
+    """Boolean map of the window, by the specification."""
     y, x = float(np.float32(click.y)), float(np.float32(click.x))
     radius, cuts = reference._window_radius(click, opposite, r_max)
     everything = slice(0, shape[0]), slice(0, shape[1])
-    inside = reference._distance_to(y, x, everything) <= radius
+    inside = reference._squared_to_pixels(y, x, everything) <= radius * radius
     for cut_y, cut_x, cut_radius in cuts:
-        inside &= ~(reference._distance_to(cut_y, cut_x, everything) <= cut_radius)
+        inside &= reference._squared_to_pixels(cut_y, cut_x, everything) > cut_radius * cut_radius
     return inside
 
 

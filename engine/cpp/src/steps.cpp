@@ -99,12 +99,11 @@ void modulate(const MfpLane& lane, const MfpClickBlock& block, std::vector<unsig
         if (!window->acts) continue;
 
         const int clicked = mfp_clicked(window, lane);
-        const double y = window->y, x = window->x;
         scratch.clear();
         for (int row = window->row_start; row < window->row_stop; ++row) {
             for (int column = window->col_start; column < window->col_stop; ++column) {
                 const int i = row * lane.width + column;
-                const double squared = mfp_squared_length(row - y, column - x);
+                const double squared = mfp_squared_to_centre(window, row, column);
                 keys[i] = MFP_OUTSIDE;
                 if (!mfp_in_window(window, lane.placed + item * lane.capacity, block.n_clicks, row, column, squared))
                     continue;
