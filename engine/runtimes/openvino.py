@@ -11,6 +11,7 @@ from ..contract import INPUT_CHANNELS, OUTPUT, NetworkInfo
 from ..errors import NetworkError, OptionError, RuntimeMissingError
 from ..network import F32, Network, Options
 from ..onnx_file import read_onnx
+from ..telemetry import import_silenced
 from . import INSTALL, one_line
 
 DEVICE = "CPU"
@@ -47,20 +48,19 @@ def open(source: Path, options: Options) -> OpenVinoNetwork:
     if options.device.startswith("cuda"):
         raise OptionError(f"OpenVINO runs on the CPU here, asked for {options.device}; on a GPU run onnxruntime")
     try:
-        import openvino
-        from openvino import properties
-        from openvino.properties import hint
+        openvino = import_silenced("openvino")
     except ImportError:
         raise RuntimeMissingError(f"OpenVINO is not installed; install it with: {INSTALL['openvino']}") from None
 
+    properties = openvino.properties
     _, info = read_onnx(source)
     info = replace(info, precision=_precision(source.name, info, options))
 
     # Compiled once for all sizes that the file leaves open: measured, a shape that is fixed is no faster.
     settings = {
-        hint.performance_mode(): hint.PerformanceMode.LATENCY,
+        properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY,
         # Never left to its default, which is BF16 where the processor has it.
-        hint.inference_precision(): openvino.Type.bf16 if info.precision == "bf16" else openvino.Type.f32,
+        properties.hint.inference_precision(): openvino.Type.bf16 if info.precision == "bf16" else openvino.Type.f32,
     }
     if options.threads is not None:
         settings[properties.inference_num_threads()] = options.threads
@@ -74,9 +74,7 @@ def open(source: Path, options: Options) -> OpenVinoNetwork:
 @cache
 def core() -> Any:
     """OpenVINO's own state, one a process: making it loads the plug-ins."""
-    import openvino
-
-    return openvino.Core()
+    return import_silenced("openvino").Core()
 
 
 def has_bf16() -> bool:
