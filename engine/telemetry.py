@@ -62,9 +62,8 @@ def _import_openvino() -> Any:
 def _user_wants_openvinos_reports() -> bool:
     """Whether the user has turned them on, with OpenVINO's command ``opt_in_out --opt_in``."""
     try:
-        from openvino_telemetry.utils.opt_in_checker import ConsentCheckResult, OptInChecker
-
-        checked = OptInChecker().check(enable_opt_in_dialog=False, disable_in_ci=True)
-        return bool(checked == ConsentCheckResult.ACCEPTED)
+        consent = import_module("openvino_telemetry.utils.opt_in_checker")
+        found = consent.OptInChecker().check(enable_opt_in_dialog=False, disable_in_ci=True)
+        return bool(found == consent.ConsentCheckResult.ACCEPTED)
     except Exception:  # not installed, a version that asks in another way, no home folder
         return False
