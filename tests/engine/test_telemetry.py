@@ -1,13 +1,16 @@
 """Telemetry: a home folder that was empty stays so, nothing is asked of the network, and the user's own wish counts."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+import mfp
 from mfp.engine import telemetry
 
 SETTINGS = ("CI", "TF_BUILD", "JENKINS_URL", "ORT_RUNNING_UNIT_TESTS", *telemetry.OFF)
@@ -98,6 +101,28 @@ def test_what_the_user_has_set_stays(monkeypatch):
         "ORT_DISABLE_TELEMETRY": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
     }
+
+
+@pytest.mark.parametrize(("setting", "calls"), [("1", 1), ("0", 0)])
+def test_onnxruntime_that_was_imported_before_is_told_to_stop(monkeypatch, setting, calls):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    called = []
+    monkeypatch.setattr(onnxruntime, "disable_telemetry_events", lambda: called.append(1))
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", setting)
+    assert telemetry.import_silenced("onnxruntime") is onnxruntime
+    assert len(called) == calls
+
+
+def test_openvino_is_imported_in_one_place():
+    root = Path(mfp.__file__).parent
+    rooms = ("bench", "engine", "export", "kernels", "serve")
+    found = [
+        str(file.relative_to(root))
+        for room in rooms
+        for file in (root / room).rglob("*.py")
+        if re.search(r"^\s*(import|from) openvino\b", file.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize(("consent", "wanted"), [("1", True), ("0", False), ("?", False), (None, False)])
