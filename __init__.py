@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import engine
+from .engine.telemetry import turn_off
 
 if TYPE_CHECKING:
     from .engine import Click, Mask, MfpError, Network, Predictor, Session, load_network, read_image
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = ["Click", "Mask", "MfpError", "Network", "Predictor", "Session", "load_network", "read_image"]
+
+turn_off()  # before any library that reports is imported
 
 
 def __getattr__(name: str) -> Any:

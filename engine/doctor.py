@@ -7,7 +7,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from .devices import cuda_driver
 from .errors import MfpError
 from .runtimes import INSTALL, REPAIR, one_line
+from .telemetry import import_silenced
 
 
 class Finding(NamedTuple):
@@ -194,6 +194,6 @@ def _import(name: str) -> tuple[Any, str]:
     if find_spec(name) is None:
         return None, "not installed"
     try:
-        return import_module(name), ""
+        return import_silenced(name), ""
     except Exception as error:  # a broken binary package can raise anything
         return None, f"installed, but does not load: {one_line(error)}"

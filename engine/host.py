@@ -13,8 +13,8 @@ from ..kernels.reference import encode_clicks, modulate
 from ..kernels.resample import resize_bilinear
 from .mask import Mask
 from .network import F32, Network
-from .pipeline import ClickOptions, ClickTiming, Pipeline, Step
-from .roi import OBJECT_THRESHOLD, Roi, bounding_box, network_size
+from .pipeline import Checkpoint, ClickOptions, ClickTiming, Pipeline, Step
+from .roi import OBJECT_THRESHOLD, Roi, bounding_box, network_size, whole
 
 
 class HostPipeline(Pipeline):
@@ -67,6 +67,22 @@ class HostPipeline(Pipeline):
         for step in steps:
             self._paste(step.map, step.roi)
 
+    def copy(self, region: Roi) -> F32:
+        copy: F32 = self._probability[region.slices].copy()
+        return copy
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.under is None:
+            self.start()
+        else:
+            self._paste(checkpoint.under, whole(*self._probability.shape))
+        self._probability[checkpoint.region.slices] = checkpoint.copy
+
+    @property
+    def nbytes(self) -> int:
+        held = [self._planes, self._probability, self._initial, None if self._crop is None else self._crop[1]]
+        return sum(array.nbytes for array in held if array is not None)
+
     def _predict(self, roi: Roi, clicks: Sequence[Click], timing: ClickTiming) -> F32:
         """From the crop to the network's probability map (h, w) of ``roi``; changes nothing here."""
         height, width = network_size(self._options.size, roi)
@@ -91,8 +107,12 @@ class HostPipeline(Pipeline):
             return sigmoid(0.5 * (logits[0] + logits[1, :, ::-1]) if self._options.flip else logits[0])
 
     def _paste(self, probability: F32, roi: Roi) -> None:
-        """Write a network's probability map (h, w) into the image's map."""
-        resize_bilinear(probability, roi.height, roi.width, out=self._probability[roi.slices])
+        """Write a network's probability map (h, w) into the image's map; where it raises, nothing is written."""
+        pasted = resize_bilinear(probability, roi.height, roi.width)
+        if roi == whole(*self._probability.shape):
+            self._probability = pasted
+        else:
+            self._probability[roi.slices] = pasted
 
     def _cropped_image(self, roi: Roi, height: int, width: int) -> F32:
         if self._crop is None or self._crop[0] != roi:

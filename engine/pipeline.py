@@ -61,17 +61,46 @@ class ClickOptions:
     distance: str
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The image's map after some step: a copy of one region of it, and what it is outside of that.
+
+    Attributes:
+        region: of the image.
+        copy: what :meth:`Pipeline.copy` gave.
+        under: the map of a step that covered the whole image; None: what :meth:`Pipeline.start` sets.
+    """
+
+    region: Roi
+    copy: Any
+    under: Any
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.copy.nbytes) + (0 if self.under is None else int(self.under.nbytes))
+
+
 @dataclass(slots=True)
 class Step:
     """What one click left behind: enough to build the map again without the network.
 
     ``map`` is the probability at network size, an array of the pipeline's own kind; None where memory did not allow to
-    keep it.
+    keep it. ``checkpoint`` is the image's map after this step, which few of the steps have.
     """
 
     click: Click
     roi: Roi
     map: Any
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def nbytes(self) -> int:
+        held = 0 if self.map is None else int(self.map.nbytes)
+        return held if self.checkpoint is None else held + self.checkpoint.nbytes
+
+    def drop(self) -> None:
+        """Give the memory back."""
+        self.map = self.checkpoint = None
 
 
 class Pipeline(ABC):
@@ -98,6 +127,14 @@ class Pipeline(ABC):
         """Write the maps of earlier clicks into the image's map, one after another."""
 
     @abstractmethod
+    def copy(self, region: Roi) -> Any:
+        """A copy of the image's map in a region, for :class:`Checkpoint`; it may hold more than the region."""
+
+    @abstractmethod
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Set the map to what it was when the checkpoint was made."""
+
+    @abstractmethod
     def object_box(self) -> Roi | None:
         """Bounding box of the pixels above :data:`~mfp.engine.roi.OBJECT_THRESHOLD`, or None."""
 
@@ -108,6 +145,11 @@ class Pipeline(ABC):
     @abstractmethod
     def probability(self) -> F32:
         """A copy of the image's map, float32 H×W, on the host."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """About what the image and its map take in memory, with all that is kept for the next click."""
 
     @abstractmethod
     def close(self) -> None:

@@ -43,6 +43,13 @@ def whole(height: int, width: int) -> Roi:
     return Roi(0, height - 1, 0, width - 1)
 
 
+def hull(a: Roi, b: Roi) -> Roi:
+    """The smallest box around two."""
+    return Roi(
+        min(a.row_min, b.row_min), max(a.row_max, b.row_max), min(a.col_min, b.col_min), max(a.col_max, b.col_max)
+    )
+
+
 def network_size(size: Size | int, roi: Roi) -> Size:
     """(H, W) that a region is resized to: ``size``, or where that is one number the region's longer side becomes it."""
     if not isinstance(size, int):

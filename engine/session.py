@@ -14,12 +14,13 @@ from ..kernels.device import Device
 from .clicks import checked_click
 from .contract import DEFAULT_LONGER_SIDE, MAX_SIDE, NetworkInfo, Size
 from .errors import NothingToUndoError, OptionError, RuntimeMissingError, SessionError
+from .history import History
 from .host import HostPipeline
 from .image import as_initial_mask, as_rgb
 from .mask import Mask
 from .network import F32, Network
 from .pipeline import ClickOptions, ClickTiming, Pipeline, Step
-from .roi import Roi, choose_roi, whole
+from .roi import Roi, choose_roi
 
 DISTANCES = ("probability", "rgb")
 PIPELINES = ("auto", "host", "device")
@@ -101,8 +102,7 @@ class Session:
             initial = None if initial_mask is None else as_initial_mask(initial_mask, self.height, self.width)
             self._pipeline = HostPipeline(network, pixels, initial, options)
         self._has_initial = initial_mask is not None
-        self._steps: list[Step] = []
-        self._undone: list[Step] = []
+        self._history = History(self._pipeline, self.height, self.width)
         self._finished: list[Mask] = []
         self._closed = False
         self.timing: ClickTiming | None = None  #: of the last call of :meth:`click`, in milliseconds
@@ -118,32 +118,29 @@ class Session:
             ClickError: outside the image, not finite, or a sign that is neither a boolean nor 0 or 1. The session stays
                 as it was, as it does where the network fails.
         """
-        self._check_open()
+        self._ready()
         click = self._checked(x, y, positive)
-        clicks = [*self.clicks, click]
         timing = ClickTiming()
         with timing.stage("crop"):
+            clicks = [*self.clicks, click]
             roi = choose_roi(self.roi, self._pipeline.object_box(), clicks, self.height, self.width)
-        step = self._run(click, roi, clicks, timing)
-        self._undone.clear()
-        self._steps.append(step)
-        with timing.stage("paste"):
-            mask = self.mask
+        mask = self._history.click(click, roi, timing)
         self.timing = timing
         return mask
 
     def undo(self) -> Mask:
         """Take the newest click back; without a network pass, unless memory did not allow to keep what it needs.
 
+        The time does not grow with the number of clicks. What undo and redo need is kept up to 256 MiB: for some
+        hundred clicks, on very large images for some dozen. Further back the network runs again.
+
         Raises:
             NothingToUndoError: there is no click.
         """
-        self._check_open()
+        self._ready()
         if not self._steps:
             raise NothingToUndoError("nothing to undo: this object has no clicks")
-        self._undone.append(self._steps.pop())
-        self._repaint()
-        return self.mask
+        return self._history.undo()
 
     def redo(self) -> Mask:
         """Bring the click back that was undone last; without a network pass, as :meth:`undo`.
@@ -151,24 +148,15 @@ class Session:
         Raises:
             NothingToUndoError: nothing was undone since the last click.
         """
-        self._check_open()
-        if not self._undone:
+        self._ready()
+        if not self._history.undone:
             raise NothingToUndoError("nothing to redo: no click was undone since the last one")
-        step = self._undone[-1]
-        if step.map is None:
-            step = self._run(step.click, step.roi, [*self.clicks, step.click], ClickTiming())
-        else:
-            self._pipeline.paste([step])
-        self._undone.pop()
-        self._steps.append(step)
-        return self.mask
+        return self._history.redo()
 
     def reset(self) -> None:
         """Drop all clicks of the present object, back to the initial mask. Finished objects stay."""
         self._check_open()
-        self._steps.clear()
-        self._undone.clear()
-        self._pipeline.start()
+        self._history.reset()
 
     def finish(self) -> Mask:
         """Keep the present mask in :attr:`finished` and start the next object on the same image, from nothing.
@@ -176,22 +164,22 @@ class Session:
         Raises:
             SessionError: the present object has neither clicks nor an initial mask.
         """
-        self._check_open()
+        self._ready()
         if not self._steps and not self._has_initial:
             raise SessionError("nothing to finish: click on the object first")
         mask = self.mask
         self._finished.append(mask)
         self._has_initial = False  # it belonged to the object that is done
         self._pipeline.forget_initial()
-        self.reset()
+        self._history.clear()
+        self._history.repaint()
         return mask
 
     def close(self) -> None:
         """Give the session's memory back. Masks that it returned stay; every later call but this one is an error."""
         if not self._closed:
             self._closed = True
-            self._steps.clear()
-            self._undone.clear()
+            self._history.clear()
             self._pipeline.close()
 
     def __enter__(self) -> Session:
@@ -203,13 +191,13 @@ class Session:
     @property
     def mask(self) -> Mask:
         """The present mask; empty before the first click."""
-        self._check_open()
+        self._ready()
         return self._pipeline.mask()
 
     @property
     def probability(self) -> F32:
         """The present probability map, float32 H×W in [0, 1]; a copy."""
-        self._check_open()
+        self._ready()
         return self._pipeline.probability()
 
     @property
@@ -222,7 +210,7 @@ class Session:
         Raises:
             SessionError: the array work of this session is done on the host.
         """
-        self._check_open()
+        self._ready()
         return self._pipeline.device_probability()
 
     @property
@@ -232,7 +220,7 @@ class Session:
         Raises:
             SessionError: the array work of this session is done on the host.
         """
-        self._check_open()
+        self._ready()
         return self._pipeline.device_mask()
 
     @property
@@ -251,45 +239,29 @@ class Session:
         return tuple(self._finished)
 
     @property
+    def nbytes(self) -> int:
+        """About what the session takes in memory; masks and the network apart. It grows with clicks up to a bound."""
+        self._check_open()
+        return self._pipeline.nbytes + self._history.nbytes
+
+    @property
     def can_undo(self) -> bool:
         return bool(self._steps)
 
     @property
     def can_redo(self) -> bool:
-        return bool(self._undone)
+        return bool(self._history.undone)
 
     def _checked(self, x: float, y: float, positive: bool) -> Click:
         return checked_click(x, y, positive, len(self._steps) + self._has_initial, self.height, self.width)
 
-    def _run(self, click: Click, roi: Roi, clicks: Sequence[Click], timing: ClickTiming) -> Step:
-        try:
-            return Step(click, roi, self._pipeline.click(roi, clicks, timing))
-        except MemoryError:
-            kept = [step for step in (*self._steps, *self._undone) if step.map is not None]
-            if not kept:
-                raise
-            for step in kept:  # what undo and redo would like to have; they can do without
-                step.map = None
-        return Step(click, roi, self._pipeline.click(roi, clicks, timing))
+    @property
+    def _steps(self) -> list[Step]:
+        return self._history.steps
 
-    def _repaint(self) -> None:
-        """Build the map again from the steps, from the last one on that covered the whole image."""
-        everything = whole(self.height, self.width)
-        first = max((i for i, step in enumerate(self._steps) if step.roi == everything), default=None)
-        needed = self._steps[first or 0 :]
-        if all(step.map is not None for step in needed):
-            if first is None:
-                self._pipeline.start()
-            self._pipeline.paste(needed)
-            return
-        self._pipeline.start()
-        done, self._steps = self._steps, []
-        try:
-            for step in done:
-                self._steps.append(self._run(step.click, step.roi, [*self.clicks, step.click], ClickTiming()))
-        except BaseException:
-            self._undone.extend(reversed(done[len(self._steps) :]))  # nothing is lost: redo() brings them back
-            raise
+    def _ready(self) -> None:
+        self._check_open()
+        self._history.repaint()
 
     def _check_open(self) -> None:
         if self._closed:

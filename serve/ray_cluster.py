@@ -39,8 +39,6 @@ def connected(address: str = "", cpus: float | None = None) -> Iterator[Cluster]
         RuntimeMissingError: Ray is not installed, or there is no cluster at the address.
         OptionError: the address is none.
     """
-    # Before the import, which reads it: nothing of what runs here is reported to anyone.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
     except ImportError:

@@ -17,8 +17,8 @@ from ..errors import NetworkError
 from ..image import as_initial_mask, as_rgb
 from ..mask import Mask
 from ..network import F32, Network
-from ..pipeline import ClickOptions, ClickTiming, Pipeline, Step
-from ..roi import Roi, network_size
+from ..pipeline import Checkpoint, ClickOptions, ClickTiming, Pipeline, Step
+from ..roi import Roi, network_size, whole
 from .arrays import DeviceImage, as_device_image, is_on_device, stream_handle
 from .lane import EVERYWHERE, Parameters, lanes_of
 
@@ -130,6 +130,29 @@ class DevicePipeline(Pipeline):
                 self._paste(step.map, step.roi)
             self._fetch()
 
+    def copy(self, region: Roi) -> Any:
+        rows = self._rows(region)
+        copy = self._device.empty(rows.shape, np.float32)
+        with self._device.current():
+            self._device.copy(copy, rows, self._stream)
+            self._device.synchronize(self._stream)
+        return copy
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.under is None:
+            self.start()
+        with self._device.current():
+            self._is_blank = False
+            if checkpoint.under is not None:
+                self._paste(checkpoint.under, whole(self.height, self.width))
+            self._device.copy(self._rows(checkpoint.region), checkpoint.copy, self._stream)
+            self._paste(None, NOWHERE)  # of the map as it is, mask and box
+            self._fetch()
+
+    def _rows(self, region: Roi) -> Any:
+        """The map's rows that a region lies in: unlike the region, they are one piece of memory."""
+        return self._probability[region.slices[0]]
+
     def object_box(self) -> Roi | None:
         return self._box
 
@@ -154,6 +177,11 @@ class DevicePipeline(Pipeline):
             self._device.launch("mfp_unpack", arguments, EVERYWHERE, self._stream)
             self._device.synchronize(self._stream)
         return mask
+
+    @property
+    def nbytes(self) -> int:
+        held = [self._probability, self._initial, self._result, *self._maps]
+        return self.height * self.width * 3 + sum(int(array.nbytes) for array in held if array is not None)
 
     def close(self) -> None:
         del self._image, self._initial, self._probability, self._result, self._parameters, self._maps
@@ -213,6 +241,8 @@ class DevicePipeline(Pipeline):
 
     def _new_map(self, height: int, width: int) -> Any:
         area = height * width
+        if isinstance(self._options.size, int):  # every region may have a size of its own
+            return self._device.empty((height, width), np.float32)
         if not self._maps or self._maps[-1].size < area:
             try:
                 self._maps = list(self._device.empty((MAPS, area), np.float32))

@@ -15,6 +15,7 @@ from ..contract import MATRIX_OPERATORS
 from ..devices import cuda_driver, cuda_index
 from ..errors import CacheError, RuntimeMissingError
 from ..plans.cache import EngineCache
+from ..telemetry import import_silenced
 from . import INSTALL, REPAIR, one_line
 
 CPU = "CPUExecutionProvider"
@@ -34,7 +35,7 @@ def library() -> Any:
         RuntimeMissingError: it is not installed, or damaged.
     """
     try:
-        import onnxruntime
+        onnxruntime = import_silenced("onnxruntime")
     except ImportError:
         raise RuntimeMissingError(f"ONNX Runtime is not installed; install it with: {INSTALL['onnxruntime']}") from None
     if not hasattr(onnxruntime, "InferenceSession"):  # what is left where one of two packages was removed

@@ -29,7 +29,7 @@ def test_one_that_is_missing_or_broken_leaves_the_others(monkeypatch, library, f
         return import_module(name)
 
     monkeypatch.setattr("mfp.engine.doctor.find_spec", find)
-    monkeypatch.setattr("mfp.engine.doctor.import_module", load)
+    monkeypatch.setattr("mfp.engine.doctor.import_silenced", load)
     own = {name for name, entry in RUNTIMES.items() if entry.library == library} or {array_work().runtime}
     findings = [*examine(), array_work()]
     words = "not installed" if fault == "missing" else "libnothing"

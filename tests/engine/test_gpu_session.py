@@ -160,6 +160,57 @@ def test_undo_and_redo_give_the_same_bits_without_a_pass(on_device, photograph):
     assert not session.probability.any()
 
 
+def test_undo_far_back_gives_the_same_bits(on_device, toy, photograph, monkeypatch):
+    monkeypatch.setattr("mfp.engine.history.SPACING", 2)
+
+    class Small:
+        info = toy.info
+
+        def __call__(self, image, prev_mask, modulated_mask, clicks):
+            return 6 * clicks[:, :1] - 9 * clicks[:, 1:] - 3 + image[:, :1] + 2 * prev_mask  # objects of a click's size
+
+    network, _ = on_device(Small(), blocks=1)
+    session = Session(network, photograph("coffee")[:220, :200], size=64, flip=False, n_early=0)
+    maps, masks, regions = [session.probability], [session.mask], set()
+    rng = np.random.default_rng(3)
+    for k in range(6):
+        masks.append(session.click(*rng.integers(200, size=2), k % 3 == 0))
+        maps.append(session.probability)
+        regions.add(session.roi)
+    assert len(regions) > 1
+    assert sum(step.checkpoint is not None for step in session._steps) > 1
+    passes, pastes = network.passes, []
+    paste = session._pipeline.paste
+    session._pipeline.paste = lambda steps: (pastes.append(len(steps)), paste(steps))
+    for before, expected in zip(reversed(maps[:-1]), reversed(masks[:-1]), strict=True):
+        assert session.undo() == expected
+        np.testing.assert_array_equal(session.probability, before)
+    assert max(pastes) <= 2
+    assert session.nbytes > session._history.nbytes > 0
+    for after, expected in zip(maps[1:], masks[1:], strict=True):
+        assert session.redo() == expected
+        np.testing.assert_array_equal(session.probability, after)
+    assert network.passes == passes
+
+
+def test_an_interrupted_undo_changes_nothing(on_device, small_photograph, monkeypatch):
+    network, _ = on_device()
+    session = Session(network, small_photograph, size=SMALL)
+    replay(session, POINTS[:3])
+    before, mask, passes = session.probability, session.mask, network.passes
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session._pipeline, "_fetch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            session.undo()
+    assert len(session.clicks) == 3
+    np.testing.assert_array_equal(session.probability, before)
+    assert (session.mask, network.passes) == (mask, passes)
+
+
 def test_undo_and_redo_without_memory_for_their_maps_run_the_network_again(on_device, small_photograph):
     network, device = on_device()
     session = Session(network, small_photograph, size=SMALL)
