@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from ..engine.commands.arguments import add_network_options, add_session_options
 from ..engine.errors import RuntimeMissingError
-from ..engine.packaged import find
+from ..engine.packaged import DEFAULT, find
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from ..engine.console import Output
     from ..engine.network import Network
     from .datasets import Dataset, Target
     from .eval_record import Evaluation, Journal
@@ -70,7 +69,9 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--every", type=int, default=1, metavar="N", help="take every Nth photograph alone")
 
     network = parser.add_argument_group("network")
-    network.add_argument("--network", type=Path, required=True, metavar="FILE", help=".onnx, .plan or .pth, or lite0")
+    network.add_argument(
+        "--network", type=Path, default=DEFAULT, metavar="FILE", help=f".onnx, .plan or .pth; default: {DEFAULT}"
+    )
     add_network_options(network)
 
     clicks = parser.add_argument_group("clicks")
@@ -103,28 +104,27 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--restart", action="store_true", help="throw away what the output folder has, and begin anew")
 
 
-def prepare(args: argparse.Namespace, console: Console) -> Setting:
+def prepare(args: argparse.Namespace, output: Output) -> Setting:
     """Find the objects, load the network, and check the options, before anything is written."""
     import numpy as np
-    from rich.markup import escape
 
     from .datasets import open_dataset
     from .evaluation import Conditions, NetworkSource, open_session
     from .published import published_size
 
     dataset = open_dataset(args.dataset, args.images, args.masks, args.mask_values, args.ignore, args.split, args.name)
-    with console.status("") as status:
+    with output.status("") as status:
 
         def progress(done: int, total: int) -> None:
-            status.update(f"{escape(dataset.name)}: mask {done} of {total}")
+            status.update(f"{dataset.name}: mask {done} of {total}")
 
         dataset, targets = dataset.targets(args.limit, args.every, progress)
         file = find(args.network, ".pth" if args.runtime.startswith("torch") else ".onnx", args.precision)
         source = NetworkSource(file, args.runtime, args.device, args.threads, args.precision)
-        status.update(f"loading {escape(args.network.name)}")
+        status.update(f"loading {args.network}")
         network = source.load()
     if network.choice:
-        console.print(escape(network.choice), soft_wrap=True)
+        output.say(network.choice)
     size = args.size or network.info.size or published_size(dataset.name, network.info.backbone)
     conditions = Conditions(
         size,
@@ -159,7 +159,7 @@ def default_folder(word: str, setting: Setting) -> Path:
 
 
 def click_all(
-    console: Console,
+    output: Output,
     setting: Setting,
     runs: Sequence[tuple[Journal, Conditions]],
     workers: int | None,
@@ -168,16 +168,16 @@ def click_all(
     """Click on all objects that the journals do not have yet, under the conditions of each; shows how it goes.
 
     Args:
-        console: where it is shown.
+        output: where it is shown.
         setting: what to click on, and the network.
         runs: a journal for each of the conditions.
         workers, cluster: ``--workers`` and ``--ray``.
 
     On Ctrl-C says what is kept, and raises it again.
     """
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
+    from ..engine.console import description
     from .eval_record import Evaluation
     from .machine import facts
 
@@ -189,12 +189,12 @@ def click_all(
     ]
     total = len(runs) * len(setting.targets)
     if len(missing) < total:
-        console.print(f"{total - len(missing)} of {total} object(s) are there already, and are not clicked on again")
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), "objects", TimeRemainingColumn()
+        output.say(f"{total - len(missing)} of {total} object(s) are there already, and are not clicked on again")
+    columns = description(), BarColumn(), MofNCompleteColumn(), "objects", TimeRemainingColumn()
     running = {id(journal): _Running(journal, setting.targets) for journal, _ in runs}
     try:
         with (
-            Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
+            output.progress(*columns) as bar,
             closing(_results([job for _, job in missing], setting, workers, cluster)) as results,
         ):
             task = bar.add_task(str(running[id(runs[0][0])]), total=total, completed=total - len(missing))
@@ -206,10 +206,7 @@ def click_all(
     except KeyboardInterrupt:
         kept = sum(target.name in journal.results for journal, _ in runs for target in setting.targets)
         folder = runs[0][0].path.parent if len(runs) == 1 else runs[0][0].path.parent.parent
-        console.print(
-            f"{kept} of {total} object(s) are kept in {escape(str(folder))}; the same command goes on from there",
-            soft_wrap=True,
-        )
+        output.say(f"{kept} of {total} object(s) are kept in {folder}; the same command goes on from there")
         raise
     machine = facts()
     return [
@@ -238,16 +235,14 @@ def _results(
     return evaluate_on_ray(jobs, source, workers, cluster)
 
 
-def pictures_or_hint(console: Console, draw: Callable[[], list[str]]) -> list[str]:
+def pictures_or_hint(output: Output, draw: Callable[[], list[str]]) -> list[str]:
     """The files that ``draw`` writes; none, and how to get them, where matplotlib is not installed."""
-    from rich.markup import escape
-
     from .eval_pictures import require_matplotlib
 
     try:
         require_matplotlib()
     except RuntimeMissingError as error:
-        console.print(escape(str(error)), soft_wrap=True)
+        output.say(str(error))
         return []
     return draw()
 

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine.errors import ImageError, OptionError
+from ..engine.commands.arguments import made_folder
+from ..engine.errors import OptionError
 
 if TYPE_CHECKING:
     from .eval_record import Evaluation
@@ -29,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.markup import escape
-
+    from ..engine.console import Output
     from ..engine.image import write_file
     from . import eval_pictures
     from .eval_record import comparable
@@ -39,26 +38,23 @@ def run(args: argparse.Namespace) -> int:
 
     eval_pictures.require_matplotlib()
     runs = read_runs(args.runs)
-    try:
-        args.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"cannot write to {args.output}: {error.strerror}; expected a folder or a new name") from None
-    console = Console()
+    made_folder(args.output)
+    output = Output()
     written: list[str] = []
     for dataset in dict.fromkeys(evaluation.dataset for _, evaluation in runs):
         mine = [(name, evaluation) for name, evaluation in runs if evaluation.dataset == dataset]
-        console.print(escape(dataset))
-        for table in terminal_tables(mine, published_beside(mine)):
-            console.print(table)
-        for sentence in comparable([evaluation for _, evaluation in mine]):
-            console.print(f"[yellow]compare with care:[/] {escape(sentence)}", soft_wrap=True)
         stem = re.sub(r"[^\w.+-]+", "_", dataset)
         figure = eval_pictures.draw_curves(mine, args.title or dataset)
         pictures = eval_pictures.save(figure, args.output / f"miou_{stem}")
         written += pictures
         page = markdown(mine, [Path(pictures[0]).name])
         written.append(str(write_file(args.output / f"{stem}.md", page.encode())))
-    console.print("wrote " + escape(", ".join(written)), soft_wrap=True)
+        output.say(dataset)
+        for table in terminal_tables(mine, published_beside(mine)):
+            output.print(table)
+        for sentence in comparable([evaluation for _, evaluation in mine]):
+            output.say(("compare with care:", "yellow"), f" {sentence}")
+    output.say("wrote " + ", ".join(written))
     return 0
 
 

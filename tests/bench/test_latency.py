@@ -13,7 +13,7 @@ from mfp import Session  # noqa: E402
 from mfp.bench import floors, latency_table, measure, record, throughput  # noqa: E402
 from mfp.bench.latency_run import LatencyRun  # noqa: E402
 from mfp.bench.runs import REFERENCE, Opened, all_runs, chosen_runs  # noqa: E402
-from mfp.bench.statistics import summary  # noqa: E402
+from mfp.bench.samples import summary  # noqa: E402
 from mfp.engine import cli  # noqa: E402
 from mfp.engine.errors import ImageError, MfpError, OptionError  # noqa: E402
 from mfp.engine.network import RUNTIMES  # noqa: E402
