@@ -20,6 +20,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..engine.commands.arguments import made_folder
 from ..engine.errors import OptionError
 from .eval_work import add_evaluation_options, click_all, default_folder, open_journal, pictures_or_hint, prepare
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         eval_pictures.require_matplotlib()
     output = Output()
     setting = prepare(args, output)
-    folder = args.output or default_folder("eval", setting)
+    folder = made_folder(args.output or default_folder("eval", setting))
     journal = open_journal(folder, setting, setting.conditions, args.restart)
     evaluation = click_all(output, setting, [(journal, setting.conditions)], args.workers, args.ray)[0]
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..engine.commands.arguments import made_folder
 from ..engine.errors import OptionError
 from .eval_work import add_evaluation_options, click_all, default_folder, open_journal, pictures_or_hint, prepare
 
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     output = Output()
     setting = prepare(args, output)
     panels = plan(setting.conditions, args.n_early, args.r_max, args.distance)
-    folder = args.output or default_folder("sweep", setting)
+    folder = made_folder(args.output or default_folder("sweep", setting))
     every = list(dict.fromkeys(conditions for panel in panels for _, conditions in panel.values))
     journals = [(open_journal(folder / folder_name(c), setting, c, args.restart), c) for c in every]
     evaluations = dict(zip(every, click_all(output, setting, journals, args.workers, args.ray), strict=True))
