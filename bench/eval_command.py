@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from . import eval_pictures
     from .eval_record import RECORD
     from .eval_report import described, markdown, named, published_beside, remarks, terminal_tables
+    from .markdown import readable
 
     for option, count in (("--worst", args.worst), ("--sheet", args.sheet)):
         if count < 0:
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     if args.sheet:
         pictures.append(_draw_sheet(output, args.sheet, setting, evaluation, folder / "sheet.jpg"))
     shown = [Path(picture).name for picture in pictures if not picture.endswith(".svg")]
-    written.append(str(write_file(folder / "eval.md", markdown(runs, shown).encode())))
+    written.append(str(write_file(folder / "eval.md", readable(markdown(runs, shown)).encode())))
     output.say(described(evaluation))
     for table in terminal_tables([("this run", evaluation)], published_beside(runs)):
         output.print(table)

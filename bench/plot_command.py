@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from . import eval_pictures
     from .eval_record import comparable
     from .eval_report import markdown, published_beside, terminal_tables
+    from .markdown import readable
 
     eval_pictures.require_matplotlib()
     runs = read_runs(args.runs)
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         pictures = eval_pictures.save(figure, args.output / f"miou_{stem}")
         written += pictures
         page = markdown(mine, [Path(pictures[0]).name])
-        written.append(str(write_file(args.output / f"{stem}.md", page.encode())))
+        written.append(str(write_file(args.output / f"{stem}.md", readable(page).encode())))
         output.say(dataset)
         for table in terminal_tables(mine, published_beside(mine)):
             output.print(table)

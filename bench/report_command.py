@@ -116,5 +116,6 @@ def _compare(records: dict[Path, dict[str, Any]], folder: Path | None, output: O
 
 def _write(path: Path, text: str) -> Path:
     from ..engine.image import write_file
+    from .markdown import readable
 
-    return write_file(path, text.encode())
+    return write_file(path, readable(text).encode())

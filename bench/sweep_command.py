@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from . import eval_pictures
     from .eval_record import RECORD
     from .eval_report import described, terminal_tables
+    from .markdown import readable
 
     output = Output()
     setting = prepare(args, output)
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         output,
         lambda: eval_pictures.save(eval_pictures.draw_sweep(runs, described(baseline)), folder / "sweep"),
     )
-    written.append(str(write_file(folder / "sweep.md", _markdown(runs, baseline).encode())))
+    written.append(str(write_file(folder / "sweep.md", readable(_markdown(runs, baseline)).encode())))
     for title, values, trained in runs:
         output.say(title)
         output.print(terminal_tables(_marked(values, trained))[0])
