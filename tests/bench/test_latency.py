@@ -307,7 +307,7 @@ def test_a_cold_start_tells_what_is_not_here_from_what_failed(tmp_path):
     with pytest.raises(RuntimeError, match=r"(?s)a fresh process with openvino ended with .*NetworkError") as found:
         cold_start.measure(runs["openvino"], sources, "cpu", (64, 64))
     assert not isinstance(found.value, MfpError)
-    with pytest.raises(RuntimeMissingError, match="asked for fp16|fp16"):
+    with pytest.raises(RuntimeMissingError, match="fp16"):
         cold_start.measure(
             Run("onnxruntime fp16", "engine", "onnxruntime", "fp16"),
             Sources("lite0", (64, 64), None, tmp_path, {"fp16": FOLDER / "lite0.onnx"}),
