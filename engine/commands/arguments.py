@@ -63,7 +63,7 @@ def made_folder(folder: Path) -> Path:
         ImageError: it is none, cannot be made or written, or is new and called like a file.
     """
     if folder.suffix.lower() in FILES and not folder.is_dir():
-        raise ImageError(f"expected a folder to write to, got {folder}, which is called like a file")
+        raise ImageError(f"cannot write to {folder}: it is called like a file; expected a folder")
     return writable(folder)
 
 
