@@ -65,12 +65,18 @@ class Output(Console):
 
     def progress(self, *columns: str | ProgressColumn, **options: Any) -> Progress:
         """A progress bar that is gone when it is done; on a terminal alone."""
-        return Progress(*columns, console=self, transient=True, disable=not self.is_terminal, **options)
+        return _TerminalProgress(*columns, console=self, transient=True, disable=not self.is_terminal, **options)
 
 
 class _PlainStatus(Status):
     def update(self, status: Any = None, **options: Any) -> None:
         super().update(_plain(status), **options)
+
+
+class _TerminalProgress(Progress):
+    def stop(self) -> None:
+        if not self.disable:  # rich before 13.8 ends a line that was not begun
+            super().stop()
 
 
 def description() -> ProgressColumn:
