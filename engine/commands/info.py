@@ -36,14 +36,14 @@ def _show_plan(path: Path) -> int:
     from rich.table import Table
 
     from ..console import Output
-    from ..plans.container import describe, plan_offset, read_plan
+    from ..plans.container import MAX_SHOWN, describe, plan_offset, read_plan
 
     metadata, plan = read_plan(path)
     offset = plan_offset(path)
     facts = Table(title=str(path), show_header=False)
     facts.add_row("file", f"{path.stat().st_size / 1e6:.1f} MB, undamaged")
     facts.add_row("bare TensorRT plan", f"{len(plan)} bytes, from byte {offset}: tail -c +{offset + 1} FILE")
-    for name, text in islice(describe(metadata).items(), MAX_ROWS):
+    for name, text in islice(describe(metadata, MAX_SHOWN).items(), MAX_ROWS):
         facts.add_row(name, text)
     Output().print(facts)
     return 0
@@ -54,7 +54,7 @@ def _show_onnx(path: Path) -> int:
 
     from ..console import Output
     from ..onnx_file import read_onnx
-    from ..plans.container import printable
+    from ..plans.container import MAX_SHOWN, printable
 
     model, info = read_onnx(path)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
@@ -71,7 +71,7 @@ def _show_onnx(path: Path) -> int:
     facts.add_row("size", "any" if info.size is None else "{}×{}".format(*info.size))
     for item in model.metadata_props:
         if item.key != PREFIX + "size":  # the graph's own stands above
-            facts.add_row(item.key.removeprefix(PREFIX), printable(item.value))
+            facts.add_row(item.key.removeprefix(PREFIX), printable(item.value, MAX_SHOWN))
     tensors = Table("tensor", "shape", title="contract (all float32)")
     for name, tensor in tensors_of.items():
         if name not in weights:

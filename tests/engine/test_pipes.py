@@ -2,9 +2,11 @@
 
 import shutil
 
+import onnx
 import pytest
 
 from mfp.engine import cli
+from mfp.engine.plans.container import write_plan
 
 
 @pytest.fixture
@@ -65,3 +67,13 @@ def test_help_through_a_pipe_is_not_wrapped(mfp, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert mfp("segment", "--help")[1] == narrow
     assert "default: lite0, which ships with the package" in narrow
+
+
+def test_facts_of_a_file_are_shown_whole(mfp, golden, tmp_path):
+    source = "/a folder" * 40 + "/net.onnx"
+    write_plan(tmp_path / "a.plan", {"backbone": "toy", "source": source}, b"plan")
+    assert any(source in line for line in mfp("info", tmp_path / "a.plan")[1].splitlines())
+    model, kept = onnx.load(golden("toy.onnx")), " ".join(f"node{number}" for number in range(200))
+    model.metadata_props.add(key="mfp.kept_fp32", value=kept)
+    onnx.save(model, tmp_path / "a.onnx")
+    assert any(kept in line for line in mfp("info", tmp_path / "a.onnx")[1].splitlines())
