@@ -43,7 +43,7 @@ def measure(run: Run, sources: Sources, device: str, image: Size) -> dict[str, A
     }  # fmt: skip
     command = [sys.executable, "-m", __name__, json.dumps(order)]
     fresh = {**os.environ, "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}  # what torch.compile made before is not cold
-    done = subprocess.run(command, capture_output=True, text=True, env=fresh)
+    done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", env=fresh)
     if done.returncode:
         said = done.stderr.strip() or "it said nothing"
         raise RuntimeError(f"a fresh process with {run.name} ended with exit code {done.returncode}: {said}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentTypeError
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Protocol
 
 from ..contract import PRECISIONS, Size
@@ -71,9 +71,8 @@ def writable(folder: Path) -> Path:
     """The same of a folder that a file was asked for in."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        why = "" if os.access(folder, os.W_OK | os.X_OK) else "it is not writable"
+        with TemporaryFile(dir=folder):  # not os.access, which root passes in folders that take no files
+            pass
     except OSError as error:
-        why = str(error.strerror)
-    if why:
-        raise ImageError(f"cannot write to {folder}: {why}; expected a folder or a new name")
+        raise ImageError(f"cannot write to {folder}: {error.strerror}; expected a folder or a new name") from None
     return folder

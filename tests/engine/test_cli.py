@@ -83,7 +83,7 @@ def test_segment_says_when_weights_are_untrained(mfp, exported, golden, tmp_path
     assert "UNTRAINED" in out
 
 
-@pytest.mark.parametrize("blocked", ["file", "file/folder", "/proc/nothing"])
+@pytest.mark.parametrize("blocked", ["file", "file/folder", "/proc/nothing", "/proc"])
 def test_an_output_that_cannot_be_written_is_said_before_the_work(mfp, golden, tmp_path, monkeypatch, blocked):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("text")
