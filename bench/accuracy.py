@@ -3,7 +3,12 @@
 The work is in :mod:`mfp.bench.protocol` (simulated user, IoU, NoC) and :mod:`mfp.bench.eval_command`.
 """
 
+import os
 import sys
+
+if __name__ == "__main__":
+    # This folder comes first when the file is run by path, and its modules would hide others of the same names.
+    sys.path[:] = [path for path in sys.path if os.path.realpath(path) != os.path.dirname(os.path.realpath(__file__))]
 
 from mfp.bench.protocol import (
     NoC,

@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.commands.arguments import add_network_options
-from ..engine.errors import MfpError, OptionError
+from ..engine.cli import guarded
+from ..engine.commands.arguments import add_network_options, writable
+from ..engine.errors import OptionError
 from ..engine.image import write_file
 from ..engine.network import Network, load_network
 from ..engine.session import Session
@@ -30,8 +31,8 @@ from ..serve.batching import MAX_BATCH, WINDOW_MS, BatchedNetwork
 from .compare import seeded_clicks
 from .machine import facts, gpu_facts, others_at_work
 from .markdown import number, table
+from .samples import summary
 from .sources import photograph
-from .statistics import summary
 
 KIND, SCHEMA = "batching", 1
 PHOTOGRAPH = (480, 640)
@@ -50,16 +51,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--max-batch", type=int, default=MAX_BATCH, metavar="ROWS", help=f"default {MAX_BATCH}")
     parser.add_argument("--output", type=Path, metavar="FILE.json")
     args = parser.parse_args(argv)
-    try:
-        if min(*args.users, args.rounds) < 1 or args.seconds <= 0 or args.pause < 0:
-            raise OptionError("expected --users and --rounds from 1, --seconds above 0 and --pause from 0")
-        record = measure(args, lambda line: print(line, file=sys.stderr, flush=True))
-        print("\n".join(report(record)))
-        if args.output:
-            write_file(args.output, (json.dumps(record, allow_nan=False) + "\n").encode())
-    except MfpError as error:
-        print(f"batching: {error}", file=sys.stderr)
-        return 1
+    return guarded("batching", lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.output:
+        writable(args.output.parent)
+    if min(*args.users, args.rounds) < 1 or args.seconds <= 0 or args.pause < 0:
+        raise OptionError("expected --users and --rounds from 1, --seconds above 0 and --pause from 0")
+    record = measure(args, lambda line: print(line, file=sys.stderr, flush=True))
+    if args.output:
+        write_file(args.output, (json.dumps(record, allow_nan=False) + "\n").encode())
+    print("\n".join(report(record)))
     return 0
 
 

@@ -15,7 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.errors import RuntimeMissingError
+from ..engine.errors import OptionError, RuntimeMissingError
+from ..engine.runtimes import one_line
 
 if TYPE_CHECKING:  # what the process imports is measured
     from ..engine.contract import Size
@@ -34,18 +35,21 @@ def measure(run: Run, sources: Sources, device: str, image: Size) -> dict[str, A
         resident, None where the system does not say; ``device_bytes``, taken from the GPU, None without one.
 
     Raises:
-        RuntimeMissingError: the process failed; says how.
+        RuntimeMissingError: the run is not usable here; says why.
+        RuntimeError: the process failed; has what it said.
     """
     order = {
         "run": asdict(run), "source": str(sources.of(run)), "size": sources.size, "device": device, "image": image,
     }  # fmt: skip
     command = [sys.executable, "-m", __name__, json.dumps(order)]
     fresh = {**os.environ, "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}  # what torch.compile made before is not cold
-    done = subprocess.run(command, capture_output=True, text=True, env=fresh)
+    done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", env=fresh)
     if done.returncode:
-        why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise RuntimeMissingError(f"a fresh process with {run.name} ended with exit code {done.returncode}: {why}")
+        said = done.stderr.strip() or "it said nothing"
+        raise RuntimeError(f"a fresh process with {run.name} ended with exit code {done.returncode}: {said}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])  # runtimes may print as well
+    if "not_here" in answer:
+        raise RuntimeMissingError(answer["not_here"])
     return answer
 
 
@@ -116,4 +120,8 @@ def _free_bytes(gpu: int) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_main(json.loads(sys.argv[1]))))
+    try:
+        said = _main(json.loads(sys.argv[1]))
+    except (RuntimeMissingError, OptionError) as error:
+        said = {"not_here": one_line(error)}
+    print(json.dumps(said))

@@ -20,11 +20,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.commands.arguments import add_device_options, add_session_options
+from ..engine.commands.arguments import add_device_options, add_session_options, made_folder
 from ..engine.errors import ImageError, OptionError
 from ..engine.image_files import image_files, readable_images
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from ..engine.network import Network
     from .compare import ClickDifference, Comparison
 
@@ -87,10 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
-    from ..engine.image import make_folder
+    from ..engine.console import Output, description
     from ..engine.network import load_network
     from ..engine.sample import PATH as SAMPLE
     from .compare import check_comparable, compare_networks, figure
@@ -101,37 +102,37 @@ def run(args: argparse.Namespace) -> int:
     if args.limit is not None and args.limit < 1:
         raise OptionError(f"expected --limit from 1, got {args.limit}")
     files = image_files(args.images or [SAMPLE])
-    if args.output:  # before the work, so that none of it is lost
-        make_folder(args.output)
+    if args.output:
+        made_folder(args.output)
 
-    console = Console()
+    output = Output()
     a, b = networks = [load_network(s.file, s.runtime, args.device, args.threads, s.precision) for s in specs]
     for letter, spec, network in zip("AB", specs, networks, strict=True):
-        console.print(escape(f"{letter}  {spec}: {network!r}, {network.runtime}"), soft_wrap=True)
+        output.say(f"{letter}  {spec}: {network!r}, {network.runtime}")
     if not all(network.info.trained for network in networks):
-        console.print("[bold red]UNTRAINED WEIGHTS[/]: the masks mean nothing; trained weights may agree otherwise.")
+        output.say(("UNTRAINED WEIGHTS", "bold red"), ": the masks mean nothing; trained weights may agree otherwise.")
     warnings = check_comparable(a, b)
     for sentence in warnings:
-        console.print("[yellow]warning:[/] " + escape(sentence), soft_wrap=True)
+        output.say(("warning:", "yellow"), f" {sentence}")
 
     skipped: list[str] = []
-    with _progress(console) as bar:
+    columns = description(), BarColumn(), MofNCompleteColumn(), "clicks", TimeRemainingColumn()
+    with output.progress(*columns) as bar:
         task = bar.add_task("comparing", total=min(args.limit or len(files), len(files)) * args.clicks)
 
         def skip(file: Path, why: ImageError) -> None:
             skipped.append(str(file))
-            console.print("[yellow]skipped:[/] " + escape(str(why)), soft_wrap=True)
+            output.say(("skipped:", "yellow"), f" {why}")
             readable = len(files) - len(skipped)
             bar.update(task, total=min(args.limit or readable, readable) * args.clicks)
 
         def advance(image: str, _: int) -> None:
-            bar.update(task, advance=1, description=escape(Path(image).name))
+            bar.update(task, advance=1, description=Path(image).name)
 
         images = readable_images(files, args.limit, skip)
         comparison = compare_networks(a, b, images, args.clicks, args.seed, args.flip, args.size, advance)
 
-    for line in (_overall(comparison), _by_click(comparison, args.clicks), _verdict(comparison)):
-        console.print(line, soft_wrap=isinstance(line, str))
+    written: list[str] = []
     if args.output:
         record = {
             "reference": _facts_of(specs[0], a),
@@ -144,24 +145,22 @@ def run(args: argparse.Namespace) -> int:
             f"{s.file.name}, {n.runtime}, {n.info.precision}, {n.device}" for s, n in zip(specs, networks, strict=True)
         ]
         written = _write(args.output, record, comparison, captions)
-        console.print("wrote " + escape(", ".join(written)), soft_wrap=True)
+    for line in (_overall(comparison), _by_click(comparison, args.clicks), _verdict(comparison)):
+        output.print(line)
+    if written:
+        output.say("wrote " + ", ".join(written))
     if args.min_iou is None:
         return 0
     lowest = comparison.worst("mask_iou").mask_iou
-    console.print("[green]passed[/]:" if lowest >= args.min_iou else "[bold red]failed[/]:", end=" ")
-    console.print(f"lowest mask IoU {figure('mask_iou', lowest)}, demanded {args.min_iou:g}")
-    return 0 if lowest >= args.min_iou else 1
-
-
-def _progress(console: Any) -> Any:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), "clicks", TimeRemainingColumn()
-    return Progress(*columns, console=console, transient=True)
+    passed = lowest >= args.min_iou
+    output.say(
+        ("passed", "green") if passed else ("failed", "bold red"),
+        f": lowest mask IoU {figure('mask_iou', lowest)}, demanded {args.min_iou:g}",
+    )
+    return 0 if passed else 1
 
 
 def _overall(comparison: Comparison) -> Any:
-    from rich.markup import escape
     from rich.table import Table
 
     from .compare import MEASURES, figure
@@ -170,7 +169,7 @@ def _overall(comparison: Comparison) -> Any:
     for measure, title in MEASURES.items():
         worst = comparison.worst(measure)
         figures = (figure(measure, value) for value in (comparison.mean(measure), getattr(worst, measure)))
-        table.add_row(title, *figures, escape(_place(worst)))
+        table.add_row(title, *figures, _place(worst))
     return table
 
 
@@ -188,15 +187,15 @@ def _by_click(comparison: Comparison, clicks: int) -> Any:
     return table
 
 
-def _verdict(comparison: Comparison) -> str:
-    from rich.markup import escape
+def _verdict(comparison: Comparison) -> Text:
+    from rich.text import Text
 
     from .compare import figure
 
     if comparison.identical:
-        return "[green]identical[/]: no logit and no probability differs in any bit"
+        return Text.assemble(("identical", "green"), ": no logit and no probability differs in any bit")
     worst = comparison.worst("mask_iou")
-    return escape(
+    return Text(
         f"mask IoU {figure('mask_iou', comparison.mean('mask_iou'))} on average, "
         f"{figure('mask_iou', worst.mask_iou)} at worst ({_place(worst)}); at equal input the logits differ by "
         f"{figure('logits_rms', comparison.mean('logits_rms'))} of their standard deviation"

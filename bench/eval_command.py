@@ -20,12 +20,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..engine.commands.arguments import made_folder
 from ..engine.errors import OptionError
 from .eval_work import add_evaluation_options, click_all, default_folder, open_journal, pictures_or_hint, prepare
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from ..engine.console import Output
     from .eval_record import Evaluation
     from .eval_work import Setting
 
@@ -50,65 +50,62 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.markup import escape
-
+    from ..engine.console import Output
     from ..engine.image import write_file
     from . import eval_pictures
     from .eval_record import RECORD
     from .eval_report import described, markdown, named, published_beside, remarks, terminal_tables
+    from .markdown import readable
 
     for option, count in (("--worst", args.worst), ("--sheet", args.sheet)):
         if count < 0:
             raise OptionError(f"expected a number of objects for {option}, got {count}")
     if args.worst:
         eval_pictures.require_matplotlib()
-    console = Console()
-    setting = prepare(args, console)
-    folder = args.output or default_folder("eval", setting)
+    output = Output()
+    setting = prepare(args, output)
+    folder = made_folder(args.output or default_folder("eval", setting))
     journal = open_journal(folder, setting, setting.conditions, args.restart)
-    evaluation = click_all(console, setting, [(journal, setting.conditions)], args.workers, args.ray)[0]
+    evaluation = click_all(output, setting, [(journal, setting.conditions)], args.workers, args.ray)[0]
 
     runs = [(named(evaluation), evaluation)]
-    console.print(escape(described(evaluation)), soft_wrap=True)
-    for table in terminal_tables([("this run", evaluation)], published_beside(runs)):
-        console.print(table)
-    for remark in remarks(evaluation):
-        console.print("- " + escape(remark), soft_wrap=True)
     written = [str(evaluation.write(folder / RECORD))]
     pictures = pictures_or_hint(
-        console, lambda: eval_pictures.save(eval_pictures.draw_curves(runs, described(evaluation)), folder / "miou")
+        output, lambda: eval_pictures.save(eval_pictures.draw_curves(runs, described(evaluation)), folder / "miou")
     )
     if args.worst:
-        pictures.append(_draw_worst(console, args.worst, setting, evaluation, folder / "worst.png"))
+        pictures.append(_draw_worst(output, args.worst, setting, evaluation, folder / "worst.png"))
     if args.sheet:
-        pictures.append(_draw_sheet(console, args.sheet, setting, evaluation, folder / "sheet.jpg"))
+        pictures.append(_draw_sheet(output, args.sheet, setting, evaluation, folder / "sheet.jpg"))
     shown = [Path(picture).name for picture in pictures if not picture.endswith(".svg")]
-    written.append(str(write_file(folder / "eval.md", markdown(runs, shown).encode())))
-    console.print("wrote " + escape(", ".join(written + pictures)), soft_wrap=True)
+    written.append(str(write_file(folder / "eval.md", readable(markdown(runs, shown)).encode())))
+    output.say(described(evaluation))
+    for table in terminal_tables([("this run", evaluation)], published_beside(runs)):
+        output.print(table)
+    for remark in remarks(evaluation):
+        output.say(f"- {remark}")
+    output.say("wrote " + ", ".join(written + pictures))
     return 0
 
 
-def _draw_sheet(console: Console, count: int, setting: Setting, evaluation: Evaluation, path: Path) -> str:
+def _draw_sheet(output: Output, count: int, setting: Setting, evaluation: Evaluation, path: Path) -> str:
     from . import contact_sheet
 
     chosen = contact_sheet.spread(evaluation.results, count)
     targets = {target.name: target for target in setting.targets}
-    with console.status("drawing the sheet"):
+    with output.status("drawing the sheet"):
         found = contact_sheet.strips(
             setting.network, [targets[result.name] for result in chosen], chosen, setting.conditions
         )
     return str(contact_sheet.save(contact_sheet.draw(found), path))
 
 
-def _draw_worst(console: Console, count: int, setting: Setting, evaluation: Evaluation, path: Path) -> str:
-    from rich.progress import Progress
-
+def _draw_worst(output: Output, count: int, setting: Setting, evaluation: Evaluation, path: Path) -> str:
     from .eval_sheet import draw_sheet, replay, save_sheet, worst
 
     chosen = worst(evaluation.results, count, SHEET_IOU, evaluation.max_clicks)
     by_name = {target.name: target for target in setting.targets}
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with output.progress() as bar:
         task = bar.add_task("the worst once more", total=len(chosen))
         targets = [by_name[result.name] for result in chosen]
         cases = replay(

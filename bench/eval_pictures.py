@@ -150,6 +150,7 @@ def save(figure: Figure, path: Path) -> list[str]:
     """Write ``path``.png and ``path``.svg; returns their names."""
     from matplotlib import rc_context
 
+    plots.make_readable(figure)
     written = []
     formats: dict[str, dict[str, Any]] = {"png": {"dpi": DPI}, "svg": {"metadata": {"Date": None}}}
     for ending, options in formats.items():

@@ -90,7 +90,6 @@ def remarks(evaluation: Evaluation) -> list[str]:
 
 def terminal_tables(evaluations: Sequence[tuple[str, Evaluation]], beside: Sequence[Published] = ()) -> list[Any]:
     """For rich: the figures, with published ones beside, and the curve at some clicks."""
-    from rich.markup import escape
     from rich.table import Table
 
     counts = len(THRESHOLDS)
@@ -108,14 +107,14 @@ def terminal_tables(evaluations: Sequence[tuple[str, Evaluation]], beside: Seque
         failures = cells[counts : 2 * counts]
         joined = NONE if set(failures) == {NONE} else "/".join(failures)
         row = [*cells[:counts], joined, *cells[2 * counts :]]
-        figures.add_row(escape(name), *row, style="dim" if name.startswith("published") else None)
+        figures.add_row(name, *row, style="dim" if name.startswith("published") else None)
 
     clicks = [n for n in SHOWN_CLICKS if n <= max(e.max_clicks for _, e in evaluations)]
     curves = Table("mean IoU in % after", min_width=72)
     for n in clicks:
         curves.add_column(f"{n} click{'s' if n > 1 else ''}".replace(" ", "\n"), justify="right")
     for name, *cells in curve_rows(evaluations, clicks):
-        curves.add_row(escape(name), *cells)
+        curves.add_row(name, *cells)
     return [figures, curves]
 
 

@@ -19,6 +19,7 @@ from ..engine.roi import Roi, bounding_box, whole
 from ..kernels.clicks import Click
 from .datasets import Target
 from .evaluation import Conditions, Result, open_session
+from .plots import make_readable
 from .protocol import clicks_needed, iou
 
 if TYPE_CHECKING:
@@ -281,5 +282,6 @@ def _draw_legend(figure: Figure, height: int) -> None:
 def save_sheet(figure: Figure, path: Path) -> Path:
     """Write it as PNG."""
     data = io.BytesIO()
+    make_readable(figure)
     figure.savefig(data, format="png", dpi=DPI)
     return write_file(path, data.getvalue())

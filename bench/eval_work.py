@@ -15,8 +15,7 @@ from ..engine.errors import ImageError, OptionError, RuntimeMissingError
 from ..engine.packaged import DEFAULT, find
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from ..engine.console import Output
     from ..engine.network import Network
     from .datasets import Dataset, Target
     from .eval_record import Evaluation, Journal
@@ -115,10 +114,9 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--restart", action="store_true", help="throw away what the output folder has, and begin anew")
 
 
-def prepare(args: argparse.Namespace, console: Console) -> Setting:
+def prepare(args: argparse.Namespace, output: Output) -> Setting:
     """Load the network, look over the data set, and check the options, before anything is written or clicked on."""
     import numpy as np
-    from rich.markup import escape
 
     from .datasets import open_dataset
     from .evaluation import Conditions, NetworkSource, open_session
@@ -129,14 +127,14 @@ def prepare(args: argparse.Namespace, console: Console) -> Setting:
     if args.output is not None and args.output.exists() and not args.output.is_dir():
         raise ImageError(f"cannot write to {args.output}: Not a directory; expected a folder or a new name")
     dataset = open_dataset(args.dataset, args.images, args.masks, args.mask_values, args.ignore, args.split, args.name)
-    with console.status("") as status:
+    with output.status("") as status:
 
         def progress(done: int, total: int) -> None:
-            status.update(f"looking over {escape(dataset.name)}: mask {done} of {total}")
+            status.update(f"looking over {dataset.name}: mask {done} of {total}")
 
         file = find(args.network, ".pth" if args.runtime.startswith("torch") else ".onnx", args.precision)
         source = NetworkSource(file, args.runtime, args.device, args.threads, args.precision)
-        status.update(f"loading {escape(args.network.name)}")
+        status.update(f"loading {args.network}")
         network = source.load()
         size = args.size or network.info.size or published_size(dataset.name, network.info.backbone)
         conditions = Conditions(
@@ -151,9 +149,9 @@ def prepare(args: argparse.Namespace, console: Console) -> Setting:
         open_session(network, np.zeros((8, 8, 3), np.uint8), conditions).close()  # says what it does not take
         dataset, targets = dataset.targets(args.limit, args.every, progress, args.skip_unfit)
     if network.choice:
-        console.print(escape(network.choice), soft_wrap=True)
+        output.say(network.choice)
     for note in dataset.notes:
-        console.print(escape(note), soft_wrap=True)
+        output.say(note)
     notes = list(dataset.notes)
     if args.every > 1:
         notes.append(f"only one photograph in {args.every}")
@@ -177,7 +175,7 @@ def default_folder(word: str, setting: Setting) -> Path:
 
 
 def click_all(
-    console: Console,
+    output: Output,
     setting: Setting,
     runs: Sequence[tuple[Journal, Conditions]],
     workers: int | None,
@@ -186,16 +184,16 @@ def click_all(
     """Click on all objects that the journals do not have yet, under the conditions of each; shows how it goes.
 
     Args:
-        console: where it is shown.
+        output: where it is shown.
         setting: what to click on, and the network.
         runs: a journal for each of the conditions.
         workers, cluster: ``--workers`` and ``--ray``.
 
     On Ctrl-C says what is kept, and raises it again.
     """
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
+    from ..engine.console import description
     from .eval_record import Evaluation
     from .machine import facts
 
@@ -207,19 +205,17 @@ def click_all(
     ]
     total = len(runs) * len(setting.targets)
     if len(missing) < total:
-        console.print(f"{total - len(missing)} of {total} object(s) are there already, and are not clicked on again")
+        output.say(f"{total - len(missing)} of {total} object(s) are there already, and are not clicked on again")
     changed = list(dict.fromkeys(name for journal, _ in runs for name in journal.changed))
     if changed:
-        console.print(
-            f"{len(changed)} object(s) are clicked on again, since their files have changed: "
-            + escape(", ".join(changed)),
-            soft_wrap=True,
+        output.say(
+            f"{len(changed)} object(s) are clicked on again, since their files have changed: {', '.join(changed)}"
         )
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), "objects", TimeRemainingColumn()
+    columns = description(), BarColumn(), MofNCompleteColumn(), "objects", TimeRemainingColumn()
     running = {id(journal): _Running(journal, setting.targets) for journal, _ in runs}
     try:
         with (
-            Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
+            output.progress(*columns) as bar,
             closing(_results([job for _, job in missing], setting, workers, cluster)) as results,
         ):
             task = bar.add_task(str(running[id(runs[0][0])]), total=total, completed=total - len(missing))
@@ -231,10 +227,7 @@ def click_all(
     except KeyboardInterrupt:
         kept = sum(target.name in journal.results for journal, _ in runs for target in setting.targets)
         folder = runs[0][0].path.parent if len(runs) == 1 else runs[0][0].path.parent.parent
-        console.print(
-            f"{kept} of {total} object(s) are kept in {escape(str(folder))}; the same command goes on from there",
-            soft_wrap=True,
-        )
+        output.say(f"{kept} of {total} object(s) are kept in {folder}; the same command goes on from there")
         raise
     machine = facts()
     return [
@@ -263,16 +256,14 @@ def _results(
     return evaluate_on_ray(jobs, source, workers, cluster)
 
 
-def pictures_or_hint(console: Console, draw: Callable[[], list[str]]) -> list[str]:
+def pictures_or_hint(output: Output, draw: Callable[[], list[str]]) -> list[str]:
     """The files that ``draw`` writes; none, and how to get them, where matplotlib is not installed."""
-    from rich.markup import escape
-
     from .eval_pictures import require_matplotlib
 
     try:
         require_matplotlib()
     except RuntimeMissingError as error:
-        console.print(escape(str(error)), soft_wrap=True)
+        output.say(str(error))
         return []
     return draw()
 

@@ -13,7 +13,7 @@ from .floors import floor_ms
 from .intervals import Interval, median_interval, not_told_apart, ratio_interval
 from .record import find_run
 from .runs import AUTHORS, REFERENCE
-from .statistics import Summary, stage, summary
+from .samples import Summary, stage, summary
 
 STAGES = ("crop", "encode", "modulate", "network", "paste", "copy")
 

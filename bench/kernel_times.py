@@ -22,10 +22,12 @@ from typing import Any
 import numpy as np
 
 from ..engine import gpu
-from ..engine.commands.arguments import parse_size
+from ..engine.cli import guarded
+from ..engine.commands.arguments import parse_size, writable
 from ..engine.contract import Size
 from ..engine.devices import cuda_driver
 from ..engine.errors import RuntimeMissingError
+from ..engine.image import write_file
 from ..engine.runtimes import INSTALL
 from ..engine.session import Session
 from ..kernels.device import Device
@@ -52,6 +54,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if min(args.clicks, args.samples) < 1:
         parser.error("expected --clicks and --samples from 1")
+    return guarded("kernels", lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.output:
+        writable(args.output.parent)
     network = IdleNetwork(args.size)
     try:
         gpus, why = cuda_driver()
@@ -62,23 +70,22 @@ def main(argv: list[str] | None = None) -> int:
         print(f"kernels: this measures a CUDA GPU: {error}", file=sys.stderr)
         return 1
 
-    from rich.console import Console
+    from ..engine.console import Output
 
-    console = Console()
+    output = Output()
     record = {"image": args.image, "size": args.size, "batch": BATCH, "clicks": args.clicks, "machine": facts()}
-    with console.status("…") as status, device.current():
+    with output.status("…") as status, device.current():
         scene = Scene(device, args.image, args.size, args.clicks)
         record |= measure(scene, network, args.samples, lambda what: status.update(f"{what} …"))
     # last, so that the clocks are those of a GPU at work
     record["gpu"] = {**(gpu_facts("cuda:0") or {}), **gpu_clocks("cuda:0")}
-    for table in tables(record):
-        console.print(table)
-    if record["left_out"]:
-        console.print(f"left out: {record['left_out']}", soft_wrap=True, markup=False)
-    console.print(f"{record['gpu']}\n{record['machine']['versions']}", soft_wrap=True, markup=False)
     if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+        write_file(args.output, (json.dumps(record, indent=1) + "\n").encode())
+    for table in tables(record):
+        output.print(table)
+    if record["left_out"]:
+        output.say(f"left out: {record['left_out']}")
+    output.say(f"{record['gpu']}\n{record['machine']['versions']}")
     return 0
 
 

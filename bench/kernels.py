@@ -1,8 +1,12 @@
 """``python bench/kernels.py``: see :mod:`mfp.bench.kernel_times`."""
 
+import os
 import sys
 
-from mfp.bench.kernel_times import main
-
 if __name__ == "__main__":
+    # This folder comes first when the file is run by path, and its modules would hide others of the same names.
+    sys.path[:] = [path for path in sys.path if os.path.realpath(path) != os.path.dirname(os.path.realpath(__file__))]
+
+    from mfp.bench.kernel_times import main
+
     sys.exit(main())

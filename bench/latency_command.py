@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engine.commands.arguments import parse_size
-from ..engine.errors import OptionError, RuntimeMissingError
+from ..engine.errors import MfpError, OptionError, RuntimeMissingError
+from ..engine.packaged import find
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from .peers import Peer
 
 FULL = {"clicks": 30, "warmup": 3, "sessions": [1, 2, 4, 8], "photograph": [1080, 1920]}
@@ -42,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="FILE.pth",
-        help="weights for the backbone that the file holds; repeat. Default: of lite0 the packaged ones, else seeded",
+        help="weights for the backbone that the file holds, or lite0; repeat. Default: the packaged ones of lite0, "
+        "else seeded",
     )
     parser.add_argument(
         "--runtime",
@@ -74,10 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
 
+    from ..engine.console import Output, description
     from . import latency_table, record
     from .latency_run import LatencyRun
     from .machine import facts, gpu_facts, others_at_work
@@ -96,27 +95,32 @@ def run(args: argparse.Namespace) -> int:
         path = args.output or _default_path(settings["device"])
         found = record.new_record({**facts(), "gpu": gpu_facts(settings["device"])}, settings)
         record.prepare(path, found)
-    console = Console()
+    output = Output()
     if busy := others_at_work():
-        _say(console, busy)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
+        output.say(busy)
+    columns = description(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with output.progress(*columns) as bar:
         task = bar.add_task("")
 
         def told(what: str, done: int, total: int) -> None:
-            bar.update(task, description=escape(what), completed=done, total=total)
+            bar.update(task, description=what, completed=done, total=total)
 
         try:
             LatencyRun(found, lambda: record.save(path, found), checkpoints, asked_peers, told).run()
         except KeyboardInterrupt:
             if path.is_file():
-                _say(console, f"{path} has what was measured; go on with: mfp bench --resume {path}")
+                output.say(f"{path} has what was measured; go on with: mfp bench --resume {path}")
             raise
     for table in latency_table.tables(found):
-        console.print(table)
+        output.print(table)
     for remark in latency_table.remarks(found):
-        _say(console, remark)
-    _say(console, f"wrote {path}")
+        output.say(remark)
+    output.say(f"wrote {path}")
+    if found["failed"]:
+        raise MfpError(
+            f"{len(found['failed'])} of its runs failed, as told above; the others are kept in {path}. Go on with: "
+            f"mfp bench --resume {path}, or measure without those that fail: --runtime NAME"
+        )
     return 0
 
 
@@ -182,7 +186,8 @@ def _checkpoints(paths: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]
 
     files: dict[str, Path] = {}
     weights: dict[str, str] = {}
-    for path in paths:
+    for given in paths:
+        path = find(given, ".pth")
         module = load(path)
         name = module.spec.name
         if name in files:
@@ -207,12 +212,6 @@ def _demand_torch() -> None:
             "mfp bench builds its networks in PyTorch and times the authors' way in it, and it is not installed; "
             f"install it with: {INSTALL['torch']}"
         )
-
-
-def _say(console: Console, text: str) -> None:
-    from rich.markup import escape
-
-    console.print(escape(text), soft_wrap=True)
 
 
 def _numbers(text: str) -> list[int]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import tempfile
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..engine.errors import MfpError
+from ..engine.errors import MfpError, OptionError, RuntimeMissingError
 from ..engine.runtimes import one_line
 from . import ceilings, cold_start, floors, peers, throughput
 from .measure import clicks_in_turn, scripts
 from .record import find_run, new_run
-from .runs import REFERENCE, Opened, Run, Sources, chosen_runs, open_run
+from .runs import COMPILED, REFERENCE, Opened, Run, Sources, chosen_runs, open_run
+from .samples import stage, summary
 from .sources import make_sources, photograph
-from .statistics import stage, summary
 
+NOT_HERE = (RuntimeMissingError, OptionError)  # a package, device or precision that this machine or run does not have
 STAGED = 4  # objects whose clicks run step by step on a GPU
 
 
@@ -41,10 +43,14 @@ class LatencyRun:
     def run(self) -> None:
         """Measure what the record lacks.
 
+        What is not here is left out. A run that fails for another reason does not end the others; it stays in
+        ``record["failed"]``, and the record unfinished.
+
         Raises:
-            MfpError: the authors' way, which everything is held against, fails.
+            Exception: the authors' way, which everything is held against, fails.
         """
         record, settings = self.record, self.record["settings"]
+        record["failed"] = {}  # what failed is tried again
         self._done = 0
         self._device: str = settings["device"]
         self._image = photograph(settings["photograph"])
@@ -67,7 +73,7 @@ class LatencyRun:
         self._done = self._pieces * len(settings["backbones"])
         for peer in self.asked_peers:
             self._peer(peer)
-        record["finished"] = True
+        record["finished"] = not record["failed"]
         self.save()
 
     def _backbone(self, backbone: str) -> None:
@@ -93,8 +99,8 @@ class LatencyRun:
             self._tell(f"{sources.backbone}, {run.name}: cold start")
             try:
                 found = cold_start.measure(run, sources, self._device, self._image.shape[:2])
-            except MfpError as error:
-                self._leave_out(sources.backbone, run, error)
+            except Exception as error:
+                self._without(sources.backbone, run, error)
                 return False
             self.record["runs"].append({**new_run(sources.backbone, run, self._device), **found})
             self.save()
@@ -106,8 +112,8 @@ class LatencyRun:
         try:
             ready = open_run(run, source, sources.size, self._device)
             ready.start(self._image).click(0, 0)  # compiles, where something does
-        except Exception as error:  # each library has classes of its own
-            self._leave_out(sources.backbone, run, error)
+        except Exception as error:
+            self._without(sources.backbone, run, error)
             return None
         return ready
 
@@ -166,18 +172,25 @@ class LatencyRun:
         self._tell(peer.name)
         try:
             self.record["peers"].append(peers.measure(peer, self._image, self._objects, self._device))
-        except MfpError as error:
-            self.record["left_out"][peer.name] = str(error)
+        except RuntimeMissingError as error:
+            self.record["left_out"][peer.name] = one_line(error)
+        except Exception as error:
+            self.record["failed"][peer.name] = _report(error)
         self.save()
 
-    def _leave_out(self, backbone: str, run: Run, error: Exception) -> None:
+    def _without(self, backbone: str, run: Run, error: Exception) -> None:
+        """Go on without a run: left out where it is not here, failed otherwise."""
         if run == REFERENCE:
             raise error
         found = find_run(self.record, backbone, run.name)
         if found:
             self.record["runs"].remove(found)
-        kind = "" if isinstance(error, MfpError) else f"{type(error).__name__}: "
-        self.record["left_out"][f"{backbone}, {run.name}"] = kind + one_line(error)
+        name = f"{backbone}, {run.name}"
+        # what torch.compile needs was looked for before: here it failed
+        if isinstance(error, NOT_HERE) and run.runtime != COMPILED:
+            self.record["left_out"][name] = one_line(error)
+        else:
+            self.record["failed"][name] = _report(error)
         self.save()
 
     def _is_complete(self, backbone: str) -> bool:
@@ -190,3 +203,8 @@ class LatencyRun:
         """Say what is going on; so many pieces are begun by it."""
         self._done += pieces
         self.told(what, self._done, self._all)
+
+
+def _report(error: Exception) -> str:
+    """A failure in words; of one that nobody expected all that Python says."""
+    return str(error) if isinstance(error, MfpError) else "".join(traceback.format_exception(error)).rstrip()

@@ -9,7 +9,7 @@ from .floors import floor_ms
 from .markdown import number
 from .record import find_run
 from .runs import REFERENCE
-from .statistics import stage, summary
+from .samples import stage, summary
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +29,7 @@ def tables(record: dict[str, Any]) -> Iterator[Table]:
 
 
 def remarks(record: dict[str, Any]) -> Iterator[str]:
-    """What a reader of the tables must know: drift, what was left out, ceilings, machine. Plain text."""
+    """What a reader of the tables must know: drift, what was left out or failed, ceilings, machine. Plain text."""
     for run in record["runs"]:
         drift = summary(stage(run["later"])) if run["later"] else None
         if drift and drift.drifts:
@@ -39,6 +39,8 @@ def remarks(record: dict[str, Any]) -> Iterator[str]:
             )
     for name, why in record["left_out"].items():
         yield f"left out: {name}: {why}"
+    for name, why in record["failed"].items():
+        yield f"FAILED: {name}: {why}"
     ceilings = record["ceilings"]
     if ceilings:
         products = ", ".join(f"{speed:.0f} GFLOP/s {name}" for name, speed in ceilings["matrix_product_gflops"].items())
@@ -52,7 +54,6 @@ def remarks(record: dict[str, Any]) -> Iterator[str]:
 
 
 def _latency(record: dict[str, Any], backbone: str, runs: list[dict[str, Any]]) -> Table:
-    from rich.markup import escape
     from rich.table import Table
 
     settings, network = record["settings"], record["networks"][backbone]
@@ -69,7 +70,7 @@ def _latency(record: dict[str, Any], backbone: str, runs: list[dict[str, Any]]) 
         speed = summary(stage(reference["later"])).p50 / later.p50 if reference and reference["later"] else None
         floor = floor_ms(network, record["ceilings"], run["precision"])
         table.add_row(
-            escape(run["name"]),
+            run["name"],
             *(_figure(value) for value in (first.p50, later.p50, later.p95, later.p99)),
             f"{speed:.2f}" if speed else "",
             _figure(later.p50 - inside),
@@ -79,7 +80,6 @@ def _latency(record: dict[str, Any], backbone: str, runs: list[dict[str, Any]]) 
 
 
 def _the_rest(record: dict[str, Any], backbone: str, runs: list[dict[str, Any]]) -> Table:
-    from rich.markup import escape
     from rich.table import Table
 
     sessions = record["settings"]["sessions"]
@@ -93,7 +93,7 @@ def _the_rest(record: dict[str, Any], backbone: str, runs: list[dict[str, Any]])
         seconds = cold.get("import_s"), cold.get("load_s"), milliseconds and milliseconds / 1e3
         megabytes = (memory.get(key) for key in ("process_bytes", "device_bytes"))
         table.add_row(
-            escape(run["name"]),
+            run["name"],
             *("" if value is None else f"{value:.2f}" for value in seconds),
             *("" if value is None else f"{value / 1e6:.0f}" for value in megabytes),
             *(_figure(run["throughput"].get(str(count))) for count in sessions),
@@ -103,7 +103,6 @@ def _the_rest(record: dict[str, Any], backbone: str, runs: list[dict[str, Any]])
 
 
 def _peers(peers: list[dict[str, Any]]) -> Table:
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table("peer", "first click", "later click", "p99", title="other models: milliseconds of a click")
@@ -111,7 +110,7 @@ def _peers(peers: list[dict[str, Any]]) -> Table:
         column.justify = "right"
     for peer in peers:
         first, later = summary(peer["first"]), summary(peer["later"])
-        table.add_row(escape(peer["name"]), *(_figure(value) for value in (first.p50, later.p50, later.p99)))
+        table.add_row(peer["name"], *(_figure(value) for value in (first.p50, later.p50, later.p99)))
     return table
 
 

@@ -14,6 +14,11 @@ def plain(text: str) -> str:
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
+def readable(text: str) -> str:
+    """Text with the bytes of a file's name that are no Unicode as escapes: pages and pictures can hold no others."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
     """Its lines; so many columns stand left, the others right. Cells are Markdown; a bar in them is escaped already."""
 

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.commands.arguments import parse_size
+from ..engine.cli import guarded
+from ..engine.commands.arguments import parse_size, writable
 from ..engine.errors import MfpError, RuntimeMissingError
 from ..engine.image import read_image, write_file, write_png
 from ..engine.network import load_network
@@ -35,7 +36,7 @@ from ..kernels.clicks import Click
 from . import machine
 from .markdown import number, table
 from .measure import PAUSE, scripts
-from .statistics import summary
+from .samples import summary
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, ViewportSize
@@ -57,16 +58,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--image", type=parse_size, default=(1080, 1920), metavar="HxW", help="default: 1080x1920")
     parser.add_argument("--output", type=Path, help="of the record; default: only the table")
     args = parser.parse_args(argv)
+    return guarded("page_latency", lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.output:
+        writable(args.output.parent)
     if busy := machine.others_at_work():
         print(busy, file=sys.stderr)
-    try:
-        record = measure(args.network, args.image, args.clicks)
-    except MfpError as error:
-        print(f"page_latency: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(report(record)))
+    record = measure(args.network, args.image, args.clicks)
     if args.output:
         write_file(args.output, (json.dumps(record, indent=1) + "\n").encode())
+    print("\n".join(report(record)))
     return 0
 
 

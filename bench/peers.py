@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import MfpError, OptionError, RuntimeMissingError
-from ..engine.runtimes import one_line
+from ..engine.errors import OptionError, RuntimeMissingError
 from ..kernels.clicks import Click
 
 # module → what installs it
@@ -95,24 +94,21 @@ def measure(peer: Peer, image: NDArray[np.uint8], objects: Sequence[Sequence[Cli
         ``name``, and ``first`` and ``later``: the samples.
 
     Raises:
-        RuntimeMissingError: the package is not installed, or fails.
+        RuntimeMissingError: the package is not installed.
+        OptionError: it has no such model.
+        Exception: whatever the package raises where it fails.
     """
-    try:
-        import torch
+    import torch
 
-        predictor = _predictor(peer, device)
-        first: list[float] = []
-        later: list[float] = []
-        with torch.inference_mode():
-            _clicked(predictor, image, objects[0][:2])
-            for clicks in objects:
-                milliseconds = _clicked(predictor, image, clicks)
-                first.append(milliseconds[0])
-                later += milliseconds[1:]
-    except MfpError:
-        raise
-    except Exception as error:  # of a package that is not ours
-        raise RuntimeMissingError(f"{peer.name} failed: {type(error).__name__}: {one_line(error)}") from error
+    predictor = _predictor(peer, device)
+    first: list[float] = []
+    later: list[float] = []
+    with torch.inference_mode():
+        _clicked(predictor, image, objects[0][:2])
+        for clicks in objects:
+            milliseconds = _clicked(predictor, image, clicks)
+            first.append(milliseconds[0])
+            later += milliseconds[1:]
     return {"name": peer.name, "device": device, "first": first, "later": later}
 
 

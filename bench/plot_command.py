@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..engine.commands.arguments import made_folder
 from ..engine.errors import OptionError
 
 if TYPE_CHECKING:
@@ -29,33 +30,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.markup import escape
-
-    from ..engine.image import make_folder, write_file
+    from ..engine.console import Output
+    from ..engine.image import write_file
     from . import eval_pictures
     from .eval_record import comparable
     from .eval_report import markdown, published_beside, terminal_tables
+    from .markdown import readable
 
     eval_pictures.require_matplotlib()
     runs = read_runs(args.runs)
-    make_folder(args.output)
-    console = Console()
+    made_folder(args.output)
+    output = Output()
     written: list[str] = []
     for dataset in dict.fromkeys(evaluation.dataset for _, evaluation in runs):
         mine = [(name, evaluation) for name, evaluation in runs if evaluation.dataset == dataset]
-        console.print(escape(dataset))
-        for table in terminal_tables(mine, published_beside(mine)):
-            console.print(table)
-        for sentence in comparable([evaluation for _, evaluation in mine]):
-            console.print(f"[yellow]compare with care:[/] {escape(sentence)}", soft_wrap=True)
         stem = re.sub(r"[^\w.+-]+", "_", dataset)
         figure = eval_pictures.draw_curves(mine, args.title or dataset)
         pictures = eval_pictures.save(figure, args.output / f"miou_{stem}")
         written += pictures
         page = markdown(mine, [Path(pictures[0]).name])
-        written.append(str(write_file(args.output / f"{stem}.md", page.encode())))
-    console.print("wrote " + escape(", ".join(written)), soft_wrap=True)
+        written.append(str(write_file(args.output / f"{stem}.md", readable(page).encode())))
+        output.say(dataset)
+        for table in terminal_tables(mine, published_beside(mine)):
+            output.print(table)
+        for sentence in comparable([evaluation for _, evaluation in mine]):
+            output.say(("compare with care:", "yellow"), f" {sentence}")
+    output.say("wrote " + ", ".join(written))
     return 0
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine.image import write_file
 from .figures import STAGES, Figures, by_backbone, fastest
-from .markdown import number
+from .markdown import number, readable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,11 +89,20 @@ def draw_all(rows: Sequence[Figures], title: str, stem: Path) -> list[Path]:
     for name, draw in PICTURES.items():
         with rc_context(STYLE):
             figure = draw(rows, title)
+            make_readable(figure)
             for ending, options in (("png", {"dpi": DPI}), ("svg", {"dpi": DPI, "metadata": {"Date": None}})):
                 data = io.BytesIO()
                 figure.savefig(data, format=ending, **options)
                 written.append(write_file(stem.with_name(f"{stem.name}_{name}.{ending}"), data.getvalue()))
     return written
+
+
+def make_readable(figure: Figure) -> None:
+    """Turn all text of a figure into text that fonts can draw: matplotlib refuses a file's name that is no Unicode."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_text(readable(text.get_text()))
 
 
 def draw_latency(rows: Sequence[Figures], title: str) -> Figure:

@@ -9,10 +9,11 @@
     networks           by backbone: floors.count(), and "weights"
     runs               see new_run(): every sample, in milliseconds
     peers              name, first, later: other click models on the same photograph
-    left_out           name → why it was not measured
-    finished           whether all of it is there
+    left_out           name → why it was not measured: a package, device or precision that is not here
+    failed             name → what went wrong when it was; tried again on --resume
+    finished           whether all of it is there, and nothing failed
 
-Statistics are not kept: they are computed from the samples (:mod:`mfp.bench.statistics`).
+Statistics are not kept: they are computed from the samples (:mod:`mfp.bench.samples`).
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def new_record(machine: dict[str, Any], settings: dict[str, Any]) -> dict[str, A
         "runs": [],
         "peers": [],
         "left_out": {},
+        "failed": {},
         "finished": False,
     }
 
@@ -82,7 +84,7 @@ def save(path: Path, record: dict[str, Any]) -> None:
         ImageError: it cannot be written there.
     """
     text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False)
-    write_file(path, (text + "\n").encode())
+    write_file(path, (text + "\n").encode(errors="backslashreplace"))  # of names that are no Unicode
 
 
 def prepare(path: Path, record: dict[str, Any]) -> None:
@@ -128,6 +130,7 @@ def read(path: Path) -> dict[str, Any]:
             f"{path}: expected a record of `mfp bench` with kind {KIND!r} and schema {SCHEMA}, got {found}; "
             "measure again with this version"
         )
+    record.setdefault("failed", {})  # earlier versions had no such key
     return record
 
 

@@ -11,7 +11,7 @@ from ..engine.contract import Size
 from .figures import STAGES, Figures, alike, by_backbone, fastest
 from .intervals import LEVEL, Interval
 from .markdown import NONE, number, plain, table
-from .statistics import DRIFT_LIMIT, Summary, summary
+from .samples import DRIFT_LIMIT, Summary, summary
 
 KEY = (
     "Milliseconds from the call to the mask; “first” is the first click on an object, which takes two network passes, "

@@ -14,10 +14,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.errors import ImageError, OptionError
+from ..engine.commands.arguments import made_folder
+from ..engine.errors import OptionError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from ..engine.console import Output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,21 +29,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-
+    from ..engine.console import Output
     from . import readme
     from .record import read
 
     _demand_sense(args)
-    console = Console()
+    output = Output()
     if args.check:
-        return _check(args.readme, console)
+        return _check(args.readme, output)
     records = {path: read(path) for path in args.records}
     written = []
     for path, record in records.items():
-        written += _report(path, record, args.output or path.parent, console)
+        written += _report(path, record, args.output or path.parent, output)
     if len(records) == 2:
-        written.append(_compare(records, args.output, console))
+        written.append(_compare(records, args.output, output))
     if args.readme:
         chosen = {readme.kind_of(record): path for path, record in records.items()} or None
         if chosen is None and not readme.named_records(args.readme):
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
                 f"{args.readme} names no record yet; name one: mfp bench report FILE.json --readme {args.readme}"
             )
         written.append(_write(args.readme, readme.rewritten(args.readme, chosen)))
-    _say(console, f"wrote {', '.join(map(str, written))}")
+    output.say(f"wrote {', '.join(map(str, written))}")
     return 0
 
 
@@ -65,17 +65,17 @@ def _demand_sense(args: argparse.Namespace) -> None:
         raise OptionError("expected --check with --readme FILE.md and nothing else: it reads the records named there")
 
 
-def _check(path: Path, console: Console) -> int:
+def _check(path: Path, output: Output) -> int:
     from .readme import named_records, stale
 
     if stale(path):
-        _say(console, f"{path} does not say what its records say; write it anew with: mfp bench report --readme {path}")
+        output.say(f"{path} does not say what its records say; write it anew with: mfp bench report --readme {path}")
         return 1
-    _say(console, f"{path} says what its records say: {', '.join(named_records(path)) or 'it names none'}")
+    output.say(f"{path} says what its records say: {', '.join(named_records(path)) or 'it names none'}")
     return 0
 
 
-def _report(path: Path, record: dict[str, Any], folder: Path, console: Console) -> list[Path]:
+def _report(path: Path, record: dict[str, Any], folder: Path, output: Output) -> list[Path]:
     """Page and pictures of one record."""
     from . import plots
     from .figures import of_finished
@@ -85,48 +85,37 @@ def _report(path: Path, record: dict[str, Any], folder: Path, console: Console) 
     pictures = []
     lack = plots.missing()
     if lack:
-        _say(console, lack)
+        output.say(lack)
     else:
-        with console.status("drawing …"):
-            pictures = plots.draw_all(rows, where(record), _made(folder) / path.stem)
+        with output.status("drawing …"):
+            pictures = plots.draw_all(rows, where(record), made_folder(folder) / path.stem)
     shown = [picture.name for picture in pictures if picture.suffix == ".png"]
+    written = [_write(made_folder(folder) / f"{path.stem}.md", page(record, rows, path.name, shown)), *pictures]
     for sentence in remarks(rows):
-        _say(console, f"{path.stem}: {sentence}")
-    return [_write(_made(folder) / f"{path.stem}.md", page(record, rows, path.name, shown)), *pictures]
+        output.say(f"{path.stem}: {sentence}")
+    return written
 
 
-def _compare(records: dict[Path, dict[str, Any]], output: Path | None, console: Console) -> Path:
+def _compare(records: dict[Path, dict[str, Any]], folder: Path | None, output: Output) -> Path:
     from .figures import figures
     from .report_compare import comparison, pairs, verdict
 
     (first, before), (second, after) = records.items()
     found = pairs(figures(before), figures(after))
+    page = comparison([before, after], [first.name, second.name])
+    written = _write(made_folder(folder or second.parent) / f"{first.stem}_and_{second.stem}.md", page)
     for sentence in verdict(found):
-        _say(console, sentence)
+        output.say(sentence)
     for pair in found:
         judged = (("median", pair.medians_overlap), ("times as fast", pair.times_overlap is not False))
         apart = [what for what, overlap in judged if not overlap]
         if apart:
-            _say(console, f"intervals apart: {pair.before.backbone}, {pair.before.name}: {' and '.join(apart)}")
-    page = comparison([before, after], [first.name, second.name])
-    return _write(_made(output or second.parent) / f"{first.stem}_and_{second.stem}.md", page)
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"cannot write to {folder}: {error.strerror}; expected a folder or a new name") from None
-    return folder
+            output.say(f"intervals apart: {pair.before.backbone}, {pair.before.name}: {' and '.join(apart)}")
+    return written
 
 
 def _write(path: Path, text: str) -> Path:
     from ..engine.image import write_file
+    from .markdown import readable
 
-    return write_file(path, text.encode())
-
-
-def _say(console: Console, text: str) -> None:
-    from rich.markup import escape
-
-    console.print(escape(text), soft_wrap=True)
+    return write_file(path, readable(text).encode())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..engine.contract import Size
 from ..engine.devices import cuda_driver
+from ..engine.doctor import COMPILER_REMEDY, has_compiler
 from ..engine.errors import OptionError
 from ..engine.network import RUNTIMES, Network, load_network
 from ..engine.pipeline import ClickTiming
@@ -96,9 +97,18 @@ def chosen_runs(
             left_out[run.name] = "runs on the CPU alone: mfp bench --device cpu"
         elif find_spec(library := RUNTIMES[run.runtime].library) is None:
             left_out[run.name] = f"{library} is not installed; install it with: {INSTALL[run.runtime]}"
+        elif run.runtime == COMPILED and (lack := compiler_lacking(device)):
+            left_out[run.name] = lack
         else:
             runs.append(run)
     return runs, left_out
+
+
+def compiler_lacking(device: str) -> str:
+    """What torch.compile needs and does not find here, and what to do; else nothing."""
+    if device != "cpu":
+        return "" if find_spec("triton") else "torch.compile needs Triton on a GPU; install it with: pip install triton"
+    return "" if has_compiler() else f"torch.compile finds no C++ compiler; {COMPILER_REMEDY}"
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..engine.cli import guarded
+from ..engine.commands.arguments import writable
 from ..engine.errors import MfpError, OptionError
 from ..engine.image import write_file
 from ..engine.sample import PATH
@@ -33,7 +35,7 @@ from ..serve.memory import PAUSE
 from ..serve.settings import API
 from .machine import facts, others_at_work
 from .markdown import number, table
-from .statistics import summary
+from .samples import summary
 
 KIND, SCHEMA = "serve_load", 1
 PACE = 2.0  # seconds between the clicks of one annotator
@@ -52,27 +54,29 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, metavar="FILE.json")
     parser.add_argument("flags", nargs="*", help="for mfp serve, after --")
     args = parser.parse_args(argv)
-    try:
-        if args.seconds <= PACE or args.sessions < 0:
-            raise OptionError(f"expected --seconds above {PACE:g} and --sessions from 0")
-        if busy := others_at_work():
-            print(busy, file=sys.stderr)
-        record: dict[str, Any] = {"kind": KIND, "schema": SCHEMA, "machine": facts(), "flags": args.flags}
-        record |= {"pace": PACE, "clicks_of_an_object": CLICKS, "loads": [], "memory": None}
+    return guarded("serve_load", lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.output:
+        writable(args.output.parent)
+    if args.seconds <= PACE or args.sessions < 0:
+        raise OptionError(f"expected --seconds above {PACE:g} and --sessions from 0")
+    if busy := others_at_work():
+        print(busy, file=sys.stderr)
+    record: dict[str, Any] = {"kind": KIND, "schema": SCHEMA, "machine": facts(), "flags": args.flags}
+    record |= {"pace": PACE, "clicks_of_an_object": CLICKS, "loads": [], "memory": None}
+    with server(args.flags) as address:
+        for flip in (True, False):
+            for users in args.users:
+                record["loads"].append(load(address, users, args.seconds, flip))
+                print(_line(record["loads"][-1]), file=sys.stderr)
+    if args.sessions:
         with server(args.flags) as address:
-            for flip in (True, False):
-                for users in args.users:
-                    record["loads"].append(load(address, users, args.seconds, flip))
-                    print(_line(record["loads"][-1]), file=sys.stderr)
-        if args.sessions:
-            with server(args.flags) as address:
-                record["memory"] = memory(address, args.sessions)
-        print("\n".join(report(record)))
-        if args.output:
-            write_file(args.output, (json.dumps(record, allow_nan=False) + "\n").encode())
-    except MfpError as error:
-        print(f"serve_load: {error}", file=sys.stderr)
-        return 1
+            record["memory"] = memory(address, args.sessions)
+    if args.output:
+        write_file(args.output, (json.dumps(record, allow_nan=False) + "\n").encode())
+    print("\n".join(report(record)))
     return 0
 
 

@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..engine.cli import guarded
+from ..engine.commands.arguments import writable
 from ..engine.errors import MfpError, OptionError
 from ..engine.image import write_file
 from ..serve.ray_cluster import connected
@@ -30,8 +32,8 @@ from ..serve.sessions import Sessions
 from ..serve.stores import open_store
 from .machine import facts, others_at_work
 from .markdown import number, table
+from .samples import summary
 from .serve_clients import Client, clicking
-from .statistics import summary
 
 KIND, SCHEMA = "serve_ray", 1
 REPLICA = b"ray::ServeReplica:mfp:SessionReplica"  # what Ray calls their processes
@@ -46,21 +48,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--replicas", type=int, default=2, metavar="N", help="default: 2")
     parser.add_argument("--output", type=Path, metavar="FILE.json")
     args = parser.parse_args(argv)
-    try:
-        if min(args.clients, args.replicas) < 1 or args.seconds <= 0 or args.pause < 0:
-            raise OptionError("expected --clients and --replicas from 1, --seconds above 0 and --pause from 0")
-        if busy := others_at_work():
-            print(busy, file=sys.stderr)
-        settings = ClusterSettings(store=args.store, device="cpu", min_replicas=args.replicas)
-        with server(settings) as (port, update):
-            record = measure(settings, port, update, args.clients, args.pause, args.seconds)
-        record = {"kind": KIND, "schema": SCHEMA, "machine": facts(), **record}
-        print("\n".join(report(record)))
-        if args.output:
-            write_file(args.output, (json.dumps(record, allow_nan=False) + "\n").encode())
-    except MfpError as error:
-        print(f"serve_ray: {error}", file=sys.stderr)
-        return 1
+    return guarded("serve_ray", lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.output:
+        writable(args.output.parent)
+    if min(args.clients, args.replicas) < 1 or args.seconds <= 0 or args.pause < 0:
+        raise OptionError("expected --clients and --replicas from 1, --seconds above 0 and --pause from 0")
+    if busy := others_at_work():
+        print(busy, file=sys.stderr)
+    settings = ClusterSettings(store=args.store, device="cpu", min_replicas=args.replicas)
+    with server(settings) as (port, update):
+        record = measure(settings, port, update, args.clients, args.pause, args.seconds)
+    record = {"kind": KIND, "schema": SCHEMA, "machine": facts(), **record}
+    if args.output:
+        write_file(args.output, (json.dumps(record, allow_nan=False) + "\n").encode())
+    print("\n".join(report(record)))
     return 0
 
 

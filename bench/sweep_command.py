@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..engine.commands.arguments import made_folder
 from ..engine.errors import OptionError
 from .eval_work import add_evaluation_options, click_all, default_folder, open_journal, pictures_or_hint, prepare
 
@@ -55,21 +56,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.markup import escape
-
+    from ..engine.console import Output
     from ..engine.image import write_file
     from . import eval_pictures
     from .eval_record import RECORD
     from .eval_report import described, terminal_tables
+    from .markdown import readable
 
-    console = Console()
-    setting = prepare(args, console)
+    output = Output()
+    setting = prepare(args, output)
     panels = plan(setting.conditions, args.n_early, args.r_max, args.distance)
-    folder = args.output or default_folder("sweep", setting)
+    folder = made_folder(args.output or default_folder("sweep", setting))
     every = list(dict.fromkeys(conditions for panel in panels for _, conditions in panel.values))
     journals = [(open_journal(folder / folder_name(c), setting, c, args.restart), c) for c in every]
-    evaluations = dict(zip(every, click_all(console, setting, journals, args.workers, args.ray), strict=True))
+    evaluations = dict(zip(every, click_all(output, setting, journals, args.workers, args.ray), strict=True))
 
     written = [str(evaluation.write(folder / folder_name(c) / RECORD)) for c, evaluation in evaluations.items()]
     runs = [
@@ -77,17 +77,17 @@ def run(args: argparse.Namespace) -> int:
         for panel in panels
     ]
     baseline = evaluations.get(setting.conditions, evaluations[every[0]])
-    for title, values, trained in runs:
-        console.print(escape(title))
-        console.print(terminal_tables(_marked(values, trained))[0])
-    for remark in _remarks(baseline):
-        console.print("- " + escape(remark), soft_wrap=True)
     written += pictures_or_hint(
-        console,
+        output,
         lambda: eval_pictures.save(eval_pictures.draw_sweep(runs, described(baseline)), folder / "sweep"),
     )
-    written.append(str(write_file(folder / "sweep.md", _markdown(runs, baseline).encode())))
-    console.print("wrote " + escape(", ".join(written)), soft_wrap=True)
+    written.append(str(write_file(folder / "sweep.md", readable(_markdown(runs, baseline)).encode())))
+    for title, values, trained in runs:
+        output.say(title)
+        output.print(terminal_tables(_marked(values, trained))[0])
+    for remark in _remarks(baseline):
+        output.say(f"- {remark}")
+    output.say("wrote " + ", ".join(written))
     return 0
 
 

@@ -13,7 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ..engine.errors import MfpError, OptionError
+from ..engine.cli import guarded
+from ..engine.errors import OptionError
 from .eval_pictures import require_matplotlib
 
 
@@ -65,12 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("log", type=Path, metavar="LOG.jsonl")
     parser.add_argument("output", type=Path, metavar="FILE.png")
     args = parser.parse_args(argv)
-    try:
-        require_matplotlib()
-        print(f"wrote {draw(read_log(args.log), args.output)}")
-    except MfpError as error:
-        print(f"python -m mfp.bench.training_curve: {error}", file=sys.stderr)
-        return 2
+    return guarded("python -m mfp.bench.training_curve", lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    require_matplotlib()
+    print(f"wrote {draw(read_log(args.log), args.output)}")
     return 0
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
+
+from .streams import UNBOUNDED, LastingStream, is_terminal, lasting_streams
 
 # The table composes the rooms by name, so that the engine imports none above it and `mfp --help` loads nothing.
 # Each module offers add_arguments(parser) and run(args) -> exit code.
@@ -32,57 +36,128 @@ COMMANDS = {
     ),
 }
 
+REMEDIES = {
+    errno.ENOSPC: "free some space there, or name another folder",
+    errno.EDQUOT: "free some space there, or name another folder",
+    errno.EROFS: "name a folder that can be written",
+    errno.EACCES: "name one that you may use, or change its permissions",
+    errno.EPERM: "name one that you may use, or change its permissions",
+    errno.ENOENT: "expected one that is there",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``mfp`` with these arguments (default: the command line's). Returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="mfp", description="Click-based interactive segmentation with MFP.")
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, (_, summary) in COMMANDS.items():
-        commands.add_parser(name, help=summary, add_help=False)
-    if " ".join(arguments[:2]) in COMMANDS:  # two words
-        return run_command(" ".join(arguments[:2]), arguments[2:])
-    if not arguments or arguments[0] not in COMMANDS:
-        if parser.parse_args(arguments).version:
-            from .. import __version__
-
-            print(f"mfp-engine {__version__}")
-        else:
-            parser.print_help()
-        return 0
-    return run_command(arguments[0], arguments[1:])
+    for words in (2, 1):
+        name = " ".join(arguments[:words])
+        if name in COMMANDS:
+            return run_command(name, arguments[words:])
+    return guarded("mfp", lambda: _without_command(arguments))
 
 
 def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run one sub-command; the scripts that are run by path come here too."""
+    return guarded(f"mfp {name}", lambda: _with_command(name, argv, prog or f"mfp {name}"))
+
+
+def guarded(name: str, work: Callable[[], int]) -> int:
+    """Run a command's work; errors that are expected become one line on standard error.
+
+    Args:
+        name: of the command, in front of the line.
+        work: returns the exit code.
+
+    Returns:
+        The exit code: 2 after an error, or where standard output took no more, though the work is done; 130 after
+        Ctrl-C; 141 where a pipe's reader went away. What is no error of the user's or of the system's is raised.
+    """
     from .errors import MfpError
 
+    with lasting_streams() as output:
+        try:
+            code: int | None = work()
+        except SystemExit:  # of argparse: after --help, or a mistake that it has told
+            if _lost(name, output):
+                return 2
+            raise
+        except MfpError as error:
+            return _failed(name, str(error))
+        except MemoryError:
+            return _failed(name, "not enough memory for a photograph or network of this size")
+        except KeyboardInterrupt:
+            print(f"\n{name}: interrupted", file=sys.stderr)
+            return 130
+        except OSError as error:
+            if error.errno is None:  # not of the system: a library's own
+                raise
+            return _failed(name, in_words(error))
+        lost = _lost(name, output)
+        if output is not None and output.closed_by_reader:
+            return 141
+        return code or (2 if lost else 0)
+
+
+def in_words(error: OSError) -> str:
+    """An error of the operating system as a sentence: what it is about, what it is, and what to do."""
+    about = " → ".join(os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes))
+    remedy = REMEDIES.get(error.errno or 0, "")
+    return (f"{about}: " if about else "") + (error.strerror or str(error)) + (f"; {remedy}" if remedy else "")
+
+
+def _without_command(arguments: Sequence[str]) -> int:
+    parser = Parser("mfp", "Click-based interactive segmentation with MFP.")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=argparse.ArgumentParser)
+    for name, (_, summary) in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    if parser.parse_args(arguments).version:
+        from .. import __version__
+
+        print(f"mfp-engine {__version__}")
+    else:
+        parser.print_help()
+    return 0
+
+
+def _with_command(name: str, argv: Sequence[str] | None, prog: str) -> int:
     module_name, summary = COMMANDS[name]
     module = import_module(module_name)
-    parser = argparse.ArgumentParser(
-        prog=prog or f"mfp {name}",
-        description=module.__doc__ or summary,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog, module.__doc__ or summary)
     module.add_arguments(parser)
-    arguments = parser.parse_args(argv)
-    try:
-        code: int = module.run(arguments)
-        sys.stdout.flush()
-        return code
-    except MfpError as error:
-        print(f"mfp {name}: {error}", file=sys.stderr)
-        return 2
-    except MemoryError:
-        print(f"mfp {name}: not enough memory for a photograph or network of this size", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader, `head` for example, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except KeyboardInterrupt:
-        print(f"\nmfp {name}: interrupted", file=sys.stderr)
-        return 130
+    code: int = module.run(parser.parse_args(argv))
+    return code
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that takes ``-5,10`` for a value, and whose help has whole lines where it is not read on a terminal."""
+
+    def __init__(self, prog: str | None, description: str | None) -> None:
+        super().__init__(prog=prog, description=description, formatter_class=_formatter)
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # by default, of whole arguments: -5 and -0.5 alone
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    width = None if is_terminal(sys.stdout) else UNBOUNDED
+    return argparse.RawDescriptionHelpFormatter(prog, width=width)
+
+
+def _failed(name: str, why: str) -> int:
+    print(f"{name}: {why}", file=sys.stderr)
+    return 2
+
+
+def _lost(name: str, output: LastingStream | None) -> bool:
+    """Whether standard output took no more; says so, unless it was its reader who went away."""
+    if output is None:
+        return False
+    output.flush()
+    if output.error is None:
+        return False
+    if not output.closed_by_reader:
+        why = output.error.strerror or output.error
+        _failed(name, f"standard output took no more: {why}; its end is missing there, and nothing else")
+    return True
 
 
 if __name__ == "__main__":

@@ -39,6 +39,11 @@ def examine() -> list[Finding]:
     return [*_onnxruntime(), *_openvino(), *_tensorrt("tensorrt"), *_tensorrt("tensorrt-rtx"), *_torch()]
 
 
+def has_compiler() -> bool:
+    """Whether torch.compile finds a C++ compiler, which it needs on a CPU."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++", "cl"))
+
+
 def array_work() -> Finding:
     """Whether the array work of clicks can be done on a GPU: the kernels are compiled and one is run."""
     what = "array work of clicks"
@@ -150,7 +155,7 @@ def _torch() -> list[Finding]:
         problem = problem or _problem(lambda: library.zeros(1, device="cuda").add_(1))
         cuda = Finding("torch", "cuda", not problem, problem or version, remedy if problem else "")
     compiled = Finding("torch-compile", "cpu", True, version)
-    if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++", "cl")):
+    if not has_compiler():
         compiled = Finding("torch-compile", "cpu", False, f"{version} finds no C++ compiler", COMPILER_REMEDY)
     compiled_cuda = cuda._replace(runtime="torch-compile")
     if cuda.usable and find_spec("triton") is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -269,20 +268,4 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> Path:
         with suppress(OSError):
             partial.unlink()
         raise ImageError(f"cannot write {path}: {error.strerror}; the folder must exist and be writable") from error
-    return path
-
-
-def make_folder(path: str | os.PathLike[str]) -> Path:
-    """Make a folder and see that files can be written in it, before the work whose results it shall hold.
-
-    Raises:
-        ImageError: it cannot be made, is a file, or takes no files.
-    """
-    path = Path(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise ImageError(f"cannot write to {path}: {error.strerror}; expected a folder or a new name") from None
     return path

@@ -17,6 +17,17 @@ def names() -> list[str]:
     return sorted(file.stem for file in FOLDER.glob("*.onnx"))
 
 
+def default_output(source: str | Path, name: str) -> Path:
+    """Where a file that is made of a network goes where nobody says: beside it, or of a packaged one into this folder.
+
+    Args:
+        source: as of :func:`find`.
+        name: of the new file.
+    """
+    folder = find(source).parent
+    return Path(name) if folder.resolve() == FOLDER.resolve() else folder / name
+
+
 def find(source: str | Path, ending: str = ".onnx", precision: str | None = None) -> Path:
     """The file that is meant: a packaged one where the source is nothing but its name, else the source itself.
 

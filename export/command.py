@@ -38,14 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.markup import escape
-
+    from ..engine.console import Output
     from .convert import describe
     from .onnx_export import export_onnx
 
-    console = Console()
-    with console.status("") as status:
+    output = Output()
+    with output.status("") as status:
         report = export_onnx(
             args.backbone,
             args.checkpoint,
@@ -58,18 +56,19 @@ def run(args: argparse.Namespace) -> int:
             progress=lambda step: status.update(f"{step} …"),
         )
     if not report.info.trained:
-        console.print(
-            f"[bold white on red] UNTRAINED WEIGHTS [/] {escape(report.info.weights)}: masks of this network mean "
-            "nothing. Pass the authors' file with --checkpoint for real ones."
+        output.say(
+            (" UNTRAINED WEIGHTS ", "bold white on red"),
+            f" {report.info.weights}: masks of this network mean nothing. "
+            "Pass the authors' file with --checkpoint for real ones.",
         )
     for name, difference in report.differences.items():
-        console.print(f"  against PyTorch, {name}: {difference:.1e} of the logits' standard deviation")
+        output.say(f"  against PyTorch, {name}: {difference:.1e} of the logits' standard deviation")
     for line in describe(report.conversion) if report.conversion else ():
-        console.print(f"  {escape(line)}", soft_wrap=True)
+        output.say(f"  {line}")
     megabytes = report.path.stat().st_size / 1e6
     size = "any size" if report.info.size is None else "{}×{}".format(*report.info.size)
     facts = f"{report.info.backbone}, {size}, {report.info.precision}, {megabytes:.1f} MB"
-    console.print(f"wrote {escape(str(report.path))}: {facts}", soft_wrap=True)
+    output.say(f"wrote {report.path}: {facts}")
     return 0
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..engine.contract import DEFAULT_LONGER_SIDE, MATRIX_OPERATORS, PREFIX, NetworkInfo
 from ..engine.errors import ExportError, OptionError
 from ..engine.network import load_network
+from ..engine.packaged import default_output, find
 from ..engine.sample import sample_photograph
 from .agreement import Progress, compare, demand, silent, worst
 from .graph import finished
@@ -65,8 +66,8 @@ def convert_onnx(
     """Write an FP32 network in half precision; inputs and outputs stay float32.
 
     Args:
-        source: an ``.onnx`` file in FP32.
-        output: path of the new file; None: ``SOURCE_fp16.onnx`` beside it.
+        source: an ``.onnx`` file in FP32, or the name of a packaged network.
+        output: path of the new file; None: ``SOURCE_fp16.onnx`` beside it, of a packaged network in this folder.
         precision: ``"fp16"`` or ``"bf16"``.
         photographs: H×W×3 uint8 RGB, for the range check besides the packaged one; best are some that look like
             those the network will see.
@@ -77,8 +78,8 @@ def convert_onnx(
         OptionError: an unknown precision, or an output that cannot be written.
         ExportError: the source is not FP32, or the result is too far from it. No file is left then.
     """
-    source = Path(source)
-    path = Path(output) if output is not None else source.with_name(f"{source.stem}_{precision}.onnx")
+    source = find(source)
+    path = Path(output) if output is not None else default_output(source, f"{source.stem}_{precision}.onnx")
     if precision not in list(ELEMENT_TYPES):
         raise OptionError(f"expected a precision of {' or '.join(ELEMENT_TYPES)} to convert to, got {precision!r}")
     check_output(path)

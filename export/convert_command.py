@@ -14,12 +14,18 @@ from pathlib import Path
 
 from ..engine.contract import PRECISIONS
 from ..engine.errors import ImageError
+from ..engine.packaged import DEFAULT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("network", type=Path, help="FP32 .onnx file")
+    parser.add_argument("network", type=Path, help=f"FP32 .onnx file, or {DEFAULT}")
     parser.add_argument("--precision", choices=PRECISIONS[1:], default="fp16", help="default: fp16")
-    parser.add_argument("--output", type=Path, metavar="FILE.onnx", help="default: NETWORK_fp16.onnx beside it")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE.onnx",
+        help="default: NETWORK_fp16.onnx beside it; of a packaged network here",
+    )
     parser.add_argument(
         "--images",
         type=Path,
@@ -31,27 +37,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.markup import escape
-
+    from ..engine.console import Output
     from ..engine.image_files import image_files, readable_images
     from .convert import convert_onnx, describe
 
-    console = Console()
+    output = Output()
     files = image_files(args.images)
 
     def skip(file: Path, why: ImageError) -> None:
-        console.print("[yellow]skipped:[/] " + escape(str(why)), soft_wrap=True)
+        output.say(("skipped:", "yellow"), f" {why}")
 
-    with console.status("") as status:
+    with output.status("") as status:
         report = convert_onnx(
             args.network,
             args.output,
             precision=args.precision,
             photographs=(image for _, image in readable_images(files, None, skip)) if files else (),
-            progress=lambda step: status.update(f"{escape(step)} …"),
+            progress=lambda step: status.update(f"{step} …"),
         )
     for line in describe(report):
-        console.print(f"  {escape(line)}", soft_wrap=True)
-    console.print(f"wrote {escape(str(report.path))}: {report.path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
+        output.say(f"  {line}")
+    output.say(f"wrote {report.path}: {report.path.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -18,7 +18,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ..engine.errors import ExportError, MfpError
+from ..engine.cli import guarded
+from ..engine.errors import ExportError
 from ..engine.network import load_network
 from ..engine.packaged import FOLDER
 from .agreement import LIMITS, compare, worst
@@ -86,12 +87,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path, metavar="FILE.pth")
     parser.add_argument("--output", type=Path, default=FOLDER, metavar="FOLDER", help="default: engine/networks")
     args = parser.parse_args(argv)
-    try:
-        for path in pack(args.checkpoint, args.output):
-            print(f"wrote {path}: {path.stat().st_size / 1e6:.2f} MB")
-    except MfpError as error:
-        print(f"python -m mfp.export.pack: {error}", file=sys.stderr)
-        return 2
+    return guarded("python -m mfp.export.pack", lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    for path in pack(args.checkpoint, args.output):
+        print(f"wrote {path}: {path.stat().st_size / 1e6:.2f} MB")
     return 0
 
 

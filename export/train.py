@@ -48,9 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import signal
 
-    from rich.console import Console
-    from rich.markup import escape
-
     try:
         import torch
     except ModuleNotFoundError:
@@ -58,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
             "training needs torch, which is not installed; install it with: pip install torch"
         ) from None
 
+    from ..engine.console import Output
     from .training.loop import train
     from .training.options import Options
 
@@ -83,12 +81,12 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         resume=args.resume,
     )
-    console = Console()
+    output = Output()
     # A machine that is taken away saves as well, and so does a run in a shell's background, where Ctrl-C is ignored.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
-    train(options, lambda line: console.print(escape(_text(line)), soft_wrap=True, highlight=False))
-    console.print(f"wrote {escape(str(args.output))}", soft_wrap=True)
+    train(options, lambda line: output.say(_text(line)))
+    output.say(f"wrote {args.output}")
     return 0
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Protocol
 
 from ..contract import PRECISIONS, Size
+from ..errors import ImageError
+
+FILES = (".png", ".jpg", ".jpeg", ".svg", ".json", ".jsonl", ".md", ".npy", ".onnx", ".plan", ".pth")
 
 
 class Parser(Protocol):
@@ -49,3 +54,25 @@ def add_session_options(parser: Parser) -> None:
         help="network size, or longer side of the crop; of networks of any size",
     )
     parser.add_argument("--no-flip", dest="flip", action="store_false", help="skip the mirrored pass: twice as fast")
+
+
+def made_folder(folder: Path) -> Path:
+    """The folder that results go to, made where it is missing: before the work, so that none of it is lost.
+
+    Raises:
+        ImageError: it is none, cannot be made or written, or is new and called like a file.
+    """
+    if folder.suffix.lower() in FILES and not folder.is_dir():
+        raise ImageError(f"cannot write to {folder}: it is called like a file; expected a folder")
+    return writable(folder)
+
+
+def writable(folder: Path) -> Path:
+    """The same of a folder that a file was asked for in."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):  # not os.access, which root passes in folders that take no files
+            pass
+    except OSError as error:
+        raise ImageError(f"cannot write to {folder}: {error.strerror}; expected a folder or a new name") from None
+    return folder

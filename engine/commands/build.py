@@ -14,18 +14,24 @@ import argparse
 import shlex
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..contract import PRECISIONS, Size
+from ..packaged import DEFAULT, FOLDER
 from ..plans.flavour import MODULES
 from .arguments import parse_size
+
+if TYPE_CHECKING:
+    from ..console import Output
 
 REDRAW = 0.1  # seconds between two drawings of the progress bar
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("network", type=Path, help=".onnx file")
-    parser.add_argument("--output", type=Path, metavar="FILE.plan", help="default: NETWORK.plan beside it")
+    parser.add_argument("network", type=Path, help=f".onnx file, or {DEFAULT}")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE.plan", help="default: NETWORK.plan beside it; of a packaged network here"
+    )
     parser.add_argument("--flavour", choices=["auto", *MODULES], default="auto", help="default: what is installed")
     parser.add_argument("--precision", choices=PRECISIONS, help="refuse a file of another one")
     parser.add_argument(
@@ -52,9 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.markup import escape
-
+    from ..console import Output
     from ..plans.builder import BuildOptions, build_plan
 
     options = BuildOptions(
@@ -66,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
         hardware_compatible=args.hardware_compatible,
         compute_capabilities=tuple(args.compute_capability),
     )
-    console = Console()
-    with build_progress(console) as progress:
+    output = Output()
+    with build_progress(output) as progress:
         report = build_plan(
             args.network,
             args.output,
@@ -79,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
         )
     for line in describe(report):
-        console.print(escape(line), soft_wrap=True)
+        output.say(line)
     return 0
 
 
@@ -87,7 +91,10 @@ def describe(report: Any) -> list[str]:
     """A build's report in lines, for people."""
     facts, share = report.metadata, report.share
     activations = facts["activation_bytes"]
-    hint = f"  for an engine in half precision, convert the file first: mfp convert {shlex.quote(facts['source'])}"
+    source = Path(facts["source"])
+    hint = f"  for an engine in half precision, convert the file first: mfp convert {shlex.quote(str(source))}"
+    if source.parent == FOLDER:
+        hint = f"  for an engine in half precision: mfp build {source.stem} --precision fp16"
     return [
         f"  {facts['flavour']} {facts['flavour_version']}, {facts['built_for']}, built in {facts['build_seconds']} s",
         f"  {share.half} of {share.total} convolutions and matrix products in half precision ({share.source})",
@@ -98,17 +105,18 @@ def describe(report: Any) -> list[str]:
     ]
 
 
-def build_progress(console: Any) -> Any:
+def build_progress(output: Output) -> Any:
     """A context whose value takes TensorRT's phases and draws them as a bar."""
     from contextlib import contextmanager
 
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TimeElapsedColumn
+
+    from ..console import description
 
     @contextmanager
     def bar() -> Any:
-        columns = BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-        quiet = not console.is_terminal
-        with Progress(*columns, console=console, transient=True, disable=quiet, auto_refresh=False) as progress:
+        columns = BarColumn(), description(), TimeElapsedColumn()
+        with output.progress(*columns, auto_refresh=False) as progress:
             task = progress.add_task("parsing", total=None)
             top, drawn = "", 0.0
 

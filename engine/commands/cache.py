@@ -35,20 +35,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(cache: EngineCache, entries: Sequence[Entry]) -> int:
-    from rich.console import Console
-    from rich.markup import escape
+    from ..console import Output
 
-    console = Console()
+    output = Output()
     if entries:
-        console.print(_table(entries))
-    console.print(
-        f"{escape(_size_of(entries))} of {cache.limit / 1e6:,.0f} MB in {escape(str(cache.folder))}", soft_wrap=True
-    )
+        output.print(_table(entries))
+    output.say(f"{_size_of(entries)} of {cache.limit / 1e6:,.0f} MB in {cache.folder}")
     return 0
 
 
 def _table(entries: Sequence[Entry]) -> Any:
-    from rich.markup import escape
     from rich.table import Table
 
     from ..plans.container import describe, read_metadata
@@ -63,10 +59,10 @@ def _table(entries: Sequence[Entry]) -> Any:
             facts, precision, built_for = {}, "", ""
             network = "unusable" if entry.path.exists() else "an unfinished build"
         table.add_row(
-            escape(entry.path.stem),
-            escape(network),
-            escape(precision),
-            escape(built_for),
+            entry.path.stem,
+            network,
+            precision,
+            built_for,
             f"{entry.size / 1e6:,.1f} MB",
             _ago(time.time() - entry.last_used),
             _age(facts.get("built", "")),

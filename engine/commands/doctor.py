@@ -13,33 +13,39 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 0 where at least one runtime is usable, else 1."""
     import platform
 
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from ... import __version__
+    from ..console import Output
     from ..devices import cuda_driver
     from ..doctor import array_work, examine
     from ..plans.gpu import gpu
     from ..runtimes import INSTALL
 
     gpus, why = cuda_driver()
-    table = Table("runtime", "device", "", "what is there", "what would change it", title="mfp doctor")
+    table = Table("runtime", "device", "", "what is there", title="mfp doctor")
     findings = examine()
-    for finding in [*findings, array_work()]:
-        mark = "[green]usable[/]" if finding.usable else "[yellow]no[/]"
-        table.add_row(finding.runtime, finding.device, mark, escape(finding.detail), escape(finding.remedy))
-    console = Console()
-    console.print(
+    shown = [*findings, array_work()]
+    for finding in shown:
+        mark = Text("usable", "green") if finding.usable else Text("no", "yellow")
+        table.add_row(finding.runtime, finding.device, mark, finding.detail)
+    output = Output()
+    output.say(
         f"mfp-engine {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     )
-    console.print(f"CUDA GPUs: {gpus}" + (f" ({why})" if why else ""))
+    output.say(f"CUDA GPUs: {gpus}" + (f" ({why})" if why else ""))
     for index in range(gpus):
         if found := gpu(index):
             facts = f"compute capability {found.compute_capability}, driver for CUDA {found.cuda}"
-            console.print(f"  cuda:{index}: {escape(found.name)}, {facts}")
-    console.print(table)
+            output.say(f"  cuda:{index}: {found.name}, {facts}")
+    output.print(table)
+    remedies = [finding for finding in shown if finding.remedy]
+    if remedies:  # no column of the table: a command that is folded into one cannot be copied
+        output.say("what would change it:")
+    for finding in remedies:
+        output.say(f"  {finding.runtime} on {finding.device}: {finding.remedy}")
     usable = any(finding.usable for finding in findings)
     if not usable:
-        console.print(f"[bold red]No runtime is usable.[/] Start with: {INSTALL['onnxruntime']}")
+        output.say(("No runtime is usable.", "bold red"), f" Start with: {INSTALL['onnxruntime']}")
     return 0 if usable else 1

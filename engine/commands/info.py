@@ -33,39 +33,35 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show_plan(path: Path) -> int:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    from ..plans.container import describe, plan_offset, read_plan
+    from ..console import Output
+    from ..plans.container import MAX_SHOWN, describe, plan_offset, read_plan
 
     metadata, plan = read_plan(path)
     offset = plan_offset(path)
-    facts = Table(title=escape(str(path)), show_header=False)
-    facts.add_column()
-    facts.add_column(overflow="fold")  # a SHA-256 in full
+    facts = Table(title=str(path), show_header=False)
     facts.add_row("file", f"{path.stat().st_size / 1e6:.1f} MB, undamaged")
     facts.add_row("bare TensorRT plan", f"{len(plan)} bytes, from byte {offset}: tail -c +{offset + 1} FILE")
-    for name, text in islice(describe(metadata).items(), MAX_ROWS):
-        facts.add_row(escape(name), escape(text))
-    Console().print(facts)
+    for name, text in islice(describe(metadata, MAX_SHOWN).items(), MAX_ROWS):
+        facts.add_row(name, text)
+    Output().print(facts)
     return 0
 
 
 def _show_onnx(path: Path) -> int:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
+    from ..console import Output
     from ..onnx_file import read_onnx
-    from ..plans.container import printable
+    from ..plans.container import MAX_SHOWN, printable
 
     model, info = read_onnx(path)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     tensors_of = graph_tensors([*model.graph.input, *model.graph.output])
     weights = {tensor.name for tensor in model.graph.initializer}
 
-    facts = Table(title=escape(str(path)), show_header=False)
+    facts = Table(title=str(path), show_header=False)
     facts.add_row(
         "file",
         f"{path.stat().st_size / 1e6:.1f} MB, opset {opset}, ir {model.ir_version}",
@@ -75,15 +71,15 @@ def _show_onnx(path: Path) -> int:
     facts.add_row("size", "any" if info.size is None else "{}×{}".format(*info.size))
     for item in model.metadata_props:
         if item.key != PREFIX + "size":  # the graph's own stands above
-            facts.add_row(escape(item.key.removeprefix(PREFIX)), escape(printable(item.value)))
+            facts.add_row(item.key.removeprefix(PREFIX), printable(item.value, MAX_SHOWN))
     tensors = Table("tensor", "shape", title="contract (all float32)")
     for name, tensor in tensors_of.items():
         if name not in weights:
-            tensors.add_row(escape(name), escape(" × ".join(str(side) for side in tensor.shape)))
+            tensors.add_row(name, " × ".join(str(side) for side in tensor.shape))
     operators = Table("operator", "nodes", title="operators")
     for operator, count in Counter(node.op_type for node in model.graph.node).most_common():
-        operators.add_row(escape(operator), str(count))
-    console = Console()
+        operators.add_row(operator, str(count))
+    output = Output()
     for table in (facts, tensors, operators):
-        console.print(table)
+        output.print(table)
     return 0

@@ -4,7 +4,8 @@ Clicks act in the order they are given; x is the column and y the row, in pixels
 
     mfp segment cat.jpg --pos 240,130 --neg 30,200
 
-writes cat_mask.png and cat_overlay.png and prints the time of every click.
+writes cat_mask.png and cat_overlay.png and prints the time of every click. With --output FILE.png the mask gets this
+name, and what is written besides goes beside it: FILE_overlay.png, ….
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from ..errors import ClickError, ImageError
 from ..packaged import DEFAULT
-from .arguments import add_network_options, add_session_options
+from .arguments import add_network_options, add_session_options, made_folder, writable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         default=Path(),
-        metavar="FOLDER",
-        help="where the files go, named after the photo; made if missing",
+        metavar="FOLDER|FILE.png",
+        help="where the files go, named after the photo; made if missing. Or the mask's own file",
     )
     parser.add_argument(
         "--probability", action="store_true", help="also write the probability map as .npy, float32 H×W"
@@ -61,9 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.markup import escape
-
+    from ..console import Output
     from ..image import read_image
     from ..network import load_network
     from ..session import Session
@@ -71,64 +70,76 @@ def run(args: argparse.Namespace) -> int:
     clicks = getattr(args, "clicks", [])
     if not clicks:
         raise ClickError("no clicks given: add at least one, for example --pos 240,130")
-    console = Console()
+    output = Output()
     image = read_image(args.photo)
-    try:  # before the work, so that none of it is lost
-        args.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"cannot write to {args.output}: {error.strerror}; expected a folder or a new name") from None
+    files = _files(args)
     started = time.perf_counter()
     network = load_network(args.network, args.runtime, args.device, args.threads, args.precision)
     loading = time.perf_counter() - started
-    if network.choice:
-        console.print(escape(network.choice), soft_wrap=True)
-    if not network.info.trained:
-        console.print(f"[bold red]UNTRAINED WEIGHTS[/] ({escape(network.info.weights)}): the mask below means nothing.")
     session = Session(network, image, size=args.size, flip=args.flip, threshold=args.threshold)
     rows = []
-    with console.status("") as status:
+    with output.status("") as status:
         for number, (x, y, positive) in enumerate(clicks, 1):
             status.update(f"click {number} of {len(clicks)} …")
             mask = session.click(x, y, positive)
             assert session.timing is not None
             rows.append((x, y, positive, mask.area, session.timing))
 
-    console.print(
-        escape(f"{args.photo.name}: {image.shape[1]}×{image.shape[0]} pixels; {network!r}, loaded in {loading:.2f} s")
-    )
-    console.print(_table(rows))
-    console.print(_summary(rows))
-    written = _write(args, image, session, rows)
-    console.print("wrote " + escape(", ".join(written)), soft_wrap=True)
+    _write(files, args.photo, image, session, rows)
+    if network.choice:
+        output.say(network.choice)
+    if not network.info.trained:
+        output.say(("UNTRAINED WEIGHTS", "bold red"), f" ({network.info.weights}): the mask means nothing.")
+    output.say(f"{args.photo.name}: {image.shape[1]}×{image.shape[0]} pixels; {network!r}, loaded in {loading:.2f} s")
+    output.print(_table(rows))
+    output.say(_summary(rows))
+    output.say("wrote " + ", ".join(map(str, files.values())))
     return 0
 
 
-def _write(args: argparse.Namespace, image: Any, session: Any, rows: list[tuple[Any, ...]]) -> list[str]:
-    """Write what was asked for; returns the files' names."""
+def _files(args: argparse.Namespace) -> dict[str, Path]:
+    """The files to write; asked before the work, so that none of it is lost.
+
+    Raises:
+        ImageError: they cannot be written, or one of them is the photograph.
+    """
+    output: Path = args.output
+    if output.suffix.lower() == ".png" and not output.is_dir():
+        folder, stem, mask = writable(output.parent), output.stem, output.name
+    else:
+        folder, stem, mask = made_folder(output), args.photo.stem, f"{args.photo.stem}_mask.png"
+    files = {"mask": folder / mask, "overlay": folder / f"{stem}_overlay.png"}
+    if args.probability:
+        files["probability"] = folder / f"{stem}_probability.npy"
+    if args.json:
+        files["json"] = folder / f"{stem}.json"
+    for file in files.values():
+        if file.is_dir():
+            raise ImageError(f"cannot write {file}: it is a folder")
+        if file.exists() and file.samefile(args.photo):
+            raise ImageError(f"{file} is the photograph itself; name another --output")
+    return files
+
+
+def _write(files: dict[str, Path], photo: Path, image: Any, session: Any, rows: list[tuple[Any, ...]]) -> None:
     from ..image import write_file, write_png
     from ..render import overlay
 
-    stem = args.output / args.photo.stem
-    mask = session.mask
-    mask.save_png(f"{stem}_mask.png")
-    write_png(f"{stem}_overlay.png", overlay(image, mask, session.clicks))
-    written = [f"{stem}_mask.png", f"{stem}_overlay.png"]
-    if args.probability:
+    session.mask.save_png(files["mask"])
+    write_png(files["overlay"], overlay(image, session.mask, session.clicks))
+    if "probability" in files:
         import numpy as np
 
         data = io.BytesIO()
         np.save(data, session.probability)
-        write_file(f"{stem}_probability.npy", data.getvalue())
-        written.append(f"{stem}_probability.npy")
-    if args.json:
-        record = _record(args.photo, session, rows)
-        write_file(f"{stem}.json", json.dumps(record, indent=1).encode())
-        written.append(f"{stem}.json")
-    return written
+        write_file(files["probability"], data.getvalue())
+    if "json" in files:
+        write_file(files["json"], json.dumps(_record(photo, session, rows), indent=1).encode())
 
 
 def _table(rows: list[tuple[Any, ...]]) -> Any:
     from rich.table import Table
+    from rich.text import Text
 
     on_gpu = rows[0][4].device > 0  # where the network and most of the array work are one piece
     stages = ("GPU ms", "host ms") if on_gpu else ("network ms", "array work ms")
@@ -137,7 +148,7 @@ def _table(rows: list[tuple[Any, ...]]) -> Any:
     for column in table.columns[3:]:
         column.justify = "right"
     for number, (x, y, positive, area, timing) in enumerate(rows, 1):
-        sign = "[green]positive[/]" if positive else "[red]negative[/]"
+        sign = Text("positive", "green") if positive else Text("negative", "red")
         times = (timing.total, timing.network + timing.device, timing.outside_network)
         table.add_row(str(number), f"{x:g}, {y:g}", sign, f"{area:,}", *(f"{ms:.{digits}f}" for ms in times))
     return table

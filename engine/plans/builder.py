@@ -17,6 +17,7 @@ from typing import Any
 from ..contract import MAX_SIDE, PRECISIONS, Size
 from ..devices import cuda_driver, use_gpu
 from ..errors import BuildError, OptionError, RuntimeMissingError
+from ..packaged import default_output, find
 from .compiler import Compiler, Model, Progress, read_model
 from .container import read_metadata, write_plan
 from .flavour import COMPUTE_CAPABILITIES, Flavour, open_flavour
@@ -92,10 +93,11 @@ def build_plan(
     """Build a plan file.
 
     Args:
-        model: ``.onnx`` file; its precision is the plan's.
-        output: path of the plan file; None: MODEL.plan beside it.
+        model: ``.onnx`` file, or the name of a packaged network; its precision is the plan's.
+        output: path of the plan file; None: MODEL.plan beside it, of a packaged network in this folder.
         flavour: ``"tensorrt"``, ``"tensorrt-rtx"``, or ``"auto"``: what is installed, TensorRT first.
-        precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``: refuse a file of another one. None: any.
+        precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``: refuse a file of another one, and take the packaged file
+            of this one. None: any.
         options: see :class:`BuildOptions`.
         timing_cache: file with the timings of earlier builds, read and written; TensorRT only.
         device: number of the GPU to build on; TensorRT for RTX needs none.
@@ -110,8 +112,8 @@ def build_plan(
         KeyboardInterrupt: passed on from ``progress``; the build is cancelled.
     """
     tensorrt = open_flavour(flavour)
-    file = read_model(model)
-    path = Path(output) if output is not None else file.path.with_suffix(".plan")
+    file = read_model(find(model, precision=precision))
+    path = Path(output) if output is not None else default_output(file.path, f"{file.path.stem}.plan")
     check_options(file, precision, options, tensorrt)
     if timing_cache is not None and tensorrt.is_rtx:
         raise OptionError("a timing cache is for TensorRT: TensorRT for RTX times nothing when it builds")

@@ -38,6 +38,7 @@ SCHEMA = 1  # of the metadata; a reader refuses newer ones
 _ALIGNMENT = 64
 _HEAD = struct.Struct("<8sI")
 _SHA256 = re.compile("[0-9a-f]{64}")
+MAX_SHOWN = 4096  # characters of a value where it is shown in full: no path is longer
 _MAX_JSON = 4 << 20  # bytes; what builders write has some 10 kB
 _MAX_DEPTH = 32  # of nesting: far above any use, below what ends in a RecursionError
 
@@ -126,16 +127,17 @@ def read_plan(path: str | os.PathLike[str]) -> tuple[dict[str, Any], memoryview]
     return metadata, memoryview(plan).toreadonly()
 
 
-def describe(metadata: Mapping[str, Any]) -> dict[str, str]:
+def describe(metadata: Mapping[str, Any], limit: int = MAX_TEXT) -> dict[str, str]:
     """Metadata as printable texts of a table's length: ``{"a": {"b": [1, 2]}}`` becomes ``{"a.b": "1, 2"}``."""
     rows: dict[str, str] = {}
     for name, value in metadata.items():
         if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
             value = {str(index): item for index, item in enumerate(value)}
         if isinstance(value, dict):
-            rows.update({printable(f"{name}.{key}"): text for key, text in describe(value).items()})
+            rows.update({printable(f"{name}.{key}"): text for key, text in describe(value, limit).items()})
         else:
-            rows[printable(name)] = printable(", ".join(map(_word, value if isinstance(value, list) else [value])))
+            words = ", ".join(map(_word, value if isinstance(value, list) else [value]))
+            rows[printable(name)] = printable(words, limit)
     return rows
 
 
@@ -255,7 +257,7 @@ def _word(value: Any) -> str:
     return "–" if value is None else {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def printable(text: str) -> str:
+def printable(text: str, limit: int = MAX_TEXT) -> str:
     """A file's text as it may be printed, of bounded length."""
     text = "".join(c for c in text if c.isprintable())
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"

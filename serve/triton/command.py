@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ...engine.commands.arguments import add_session_options
+from ...engine.commands.arguments import add_session_options, made_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from .repository import write_repository
 
     for path in write_repository(
-        args.network, args.output, args.name, args.instances, args.max_batch, args.size, args.flip
+        args.network, made_folder(args.output), args.name, args.instances, args.max_batch, args.size, args.flip
     ):
         print(path)
     return 0

@@ -24,5 +24,5 @@ def test_a_run_from_end_to_end(golden, tmp_path, capsys):
 
 def test_wrong_options_are_said(capsys):
     for wrong in (["--users", "0"], ["--rounds", "0"], ["--seconds", "0"], ["--pause", "-1"], ["--window", "-1"]):
-        assert main(["--device", "cpu", *wrong]) == 1
+        assert main(["--device", "cpu", *wrong]) == 2
         assert "expected" in capsys.readouterr().err

@@ -10,13 +10,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from mfp import Session  # noqa: E402
-from mfp.bench import floors, latency_table, measure, record, throughput  # noqa: E402
+from mfp.bench import cold_start, floors, latency_table, measure, record, throughput  # noqa: E402
 from mfp.bench.latency_run import LatencyRun  # noqa: E402
-from mfp.bench.runs import REFERENCE, Opened, all_runs, chosen_runs  # noqa: E402
-from mfp.bench.statistics import summary  # noqa: E402
+from mfp.bench.runs import REFERENCE, Opened, Run, Sources, all_runs, chosen_runs  # noqa: E402
+from mfp.bench.samples import summary  # noqa: E402
 from mfp.engine import cli  # noqa: E402
-from mfp.engine.errors import ImageError, MfpError, OptionError  # noqa: E402
+from mfp.engine.errors import ImageError, MfpError, NetworkError, OptionError, RuntimeMissingError  # noqa: E402
 from mfp.engine.network import RUNTIMES  # noqa: E402
+from mfp.engine.packaged import FOLDER  # noqa: E402
 
 METHOD = (Path(__file__).parents[2] / "docs/method.md").read_text("utf-8")
 
@@ -224,6 +225,102 @@ def test_sessions_at_once(on_toy, photograph):
     assert set(found) == {"1", "3"}
     assert all(rate > 0 for rate in found.values())
     assert len(told) == 2
+
+
+@pytest.fixture
+def latency_run(tmp_path):
+    """A run on the CPU that has measured nothing yet, with its file."""
+    settings = {"backbones": ["lite0"], "runtimes": None, "device": "cpu", "sessions": [1], "clicks": 1}
+    path = tmp_path / "run.json"
+    found = record.new_record({"gpu": None, "processor": "x", "cores": 1, "versions": {}}, settings)
+    run = LatencyRun(found, lambda: record.save(path, found), {}, [], lambda *_: None)
+    run._done = run._all = 0
+    run._device = "cpu"
+    return run, path
+
+
+@pytest.mark.parametrize(
+    ("error", "left_out", "words"),
+    [
+        (RuntimeMissingError("no such package"), True, "no such package"),
+        (OptionError("openvino has no fp16"), True, "openvino has no fp16"),
+        (NetworkError("the runtime refused it"), False, "the runtime refused it"),
+        (MemoryError(), False, "MemoryError"),
+        (
+            ImportError("cannot import name 'median' from 'statistics'"),
+            False,
+            "ImportError: cannot import name",
+        ),
+    ],
+)
+def test_only_what_is_not_here_is_left_out(latency_run, monkeypatch, error, left_out, words):
+    def open_run(*_):
+        raise error
+
+    run, path = latency_run
+    monkeypatch.setattr("mfp.bench.latency_run.open_run", open_run)
+    openvino = next(run for run in all_runs("cpu") if run.runtime == "openvino")
+    assert run._opened(openvino, Sources("lite0", (64, 64), None, path, {"fp32": path})) is None
+    kept = record.read(path)
+    where, elsewhere = ("left_out", "failed") if left_out else ("failed", "left_out")
+    assert words in kept[where]["lite0, openvino"]
+    assert kept[elsewhere] == {}
+    assert ("Traceback" in kept[where]["lite0, openvino"]) == (not isinstance(error, MfpError))
+    said = "\n".join(latency_table.remarks({**kept, "machine": {**kept["machine"], "half_precision": []}}))
+    assert f"{'left out' if left_out else 'FAILED'}: lite0, openvino: " in said
+    with pytest.raises(type(error)):  # everything is held against it
+        run._opened(REFERENCE, Sources("lite0", (64, 64), None, path, {"fp32": path}))
+
+
+def test_a_compiler_that_breaks_is_not_left_out(latency_run, monkeypatch):
+    run, path = latency_run
+    compiled = next(run for run in all_runs("cpu") if run.name == "torch-compile")
+    run._without("lite0", compiled, RuntimeMissingError("torch.compile could not compile"))
+    assert list(record.read(path)["failed"]) == [f"lite0, {compiled.name}"]
+    monkeypatch.setattr("mfp.bench.runs.has_compiler", lambda: False)
+    runs, left_out = chosen_runs("cpu", ["torch-compile"], compiled=True)
+    assert runs == [REFERENCE]
+    assert "finds no C++ compiler; install" in left_out["torch-compile"]
+
+
+def test_what_failed_is_kept_and_makes_the_command_fail(tmp_path, monkeypatch, capsys):
+    def work(self):
+        self.record["failed"]["lite0, openvino"] = "Traceback …\nImportError: no such name"
+        self.save()
+
+    monkeypatch.setattr(LatencyRun, "run", work)
+    path = tmp_path / "run.json"
+    assert cli.main(["bench", "--quick", "--device", "cpu", "--checkpoint", "lite0", "--output", str(path)]) == 2
+    out, error = capsys.readouterr()
+    assert "ImportError: no such name" in out
+    assert "1 of its runs failed" in error
+    assert f"mfp bench --resume {path}" in error
+    kept = record.read(path)
+    assert not kept["finished"]
+    assert list(kept["failed"]) == ["lite0, openvino"]
+    assert list(kept["settings"]["checkpoints"]) == ["lite0"]
+
+
+def test_a_cold_start_tells_what_is_not_here_from_what_failed(tmp_path):
+    sources = Sources("lite0", (64, 64), None, tmp_path / "none.pth", {"fp32": tmp_path / "none.onnx"})
+    runs = {run.name: run for run in all_runs("cpu")}
+    with pytest.raises(RuntimeError, match=r"(?s)a fresh process with openvino ended with .*NetworkError") as found:
+        cold_start.measure(runs["openvino"], sources, "cpu", (64, 64))
+    assert not isinstance(found.value, MfpError)
+    with pytest.raises(RuntimeMissingError, match="fp16"):
+        cold_start.measure(
+            Run("onnxruntime fp16", "engine", "onnxruntime", "fp16"),
+            Sources("lite0", (64, 64), None, tmp_path, {"fp16": FOLDER / "lite0.onnx"}),
+            "cpu",
+            (64, 64),
+        )
+
+
+def test_a_record_of_an_earlier_version_has_no_failures(latency_run):
+    run, path = latency_run
+    del run.record["failed"]
+    run.save()
+    assert record.read(path)["failed"] == {}
 
 
 def test_a_click_that_fails_in_a_thread_is_not_lost(photograph):

@@ -80,5 +80,5 @@ def test_what_is_missing_or_fails_is_said(package, weights, tmp_path):
     with pytest.raises(OptionError, match="no model 'vit_x'; expected one of vit_b"):
         peers.measure(peers.parse_peer(f"segment_anything:vit_x={weights}"), image, OBJECTS, "cpu")
     sys.modules["segment_anything"].sam_model_registry["vit_b"] = lambda checkpoint: {}["a key"]
-    with pytest.raises(RuntimeMissingError, match="segment_anything vit_b failed: KeyError: 'a key'"):
+    with pytest.raises(KeyError, match="a key"):  # not "missing": mfp bench shows it, and fails
         peers.measure(peers.parse_peer(f"segment_anything:vit_b={weights}"), image, OBJECTS, "cpu")

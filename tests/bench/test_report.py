@@ -15,7 +15,7 @@ from mfp.bench.markdown import number, plain
 from mfp.bench.record import find_run, save
 from mfp.bench.report import command, page
 from mfp.bench.report_compare import comparison, differing, pairs
-from mfp.bench.statistics import stage
+from mfp.bench.samples import stage
 from mfp.engine import cli
 from mfp.engine.errors import OptionError
 

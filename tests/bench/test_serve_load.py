@@ -29,12 +29,12 @@ def test_a_record_and_its_report(golden, tmp_path, capsys):
 
 
 def test_a_server_that_does_not_start_is_said(capsys):
-    assert serve_load.main(["--", "--network", "nothing.onnx"]) == 1
+    assert serve_load.main(["--", "--network", "nothing.onnx"]) == 2
     assert "no such file: nothing.onnx" in capsys.readouterr().err
 
 
 def test_pieces_that_make_no_sense(capsys):
-    assert serve_load.main(["--seconds", "1"]) == 1
+    assert serve_load.main(["--seconds", "1"]) == 2
     assert "expected --seconds above" in capsys.readouterr().err
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -82,7 +83,7 @@ def test_segment_says_when_weights_are_untrained(mfp, exported, golden, tmp_path
     assert "UNTRAINED" in out
 
 
-@pytest.mark.parametrize("blocked", ["file", "file/folder", "/proc/nothing"])
+@pytest.mark.parametrize("blocked", ["file", "file/folder", "/proc/nothing", "/proc"])
 def test_an_output_that_cannot_be_written_is_said_before_the_work(mfp, golden, tmp_path, monkeypatch, blocked):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("text")
@@ -183,7 +184,55 @@ def test_doctor_without_any_runtime(mfp, monkeypatch):
 
 
 def test_a_reader_that_stops_early_is_no_error(golden):
-    command = f"{sys.executable} -m mfp.engine.cli info {golden('toy.onnx')} | head -n 2"
+    command = f"{sys.executable} -m mfp.engine.cli info '{golden('toy.onnx')}' | head -n 2"
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert "toy.onnx" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--pos", "-5,10"], "click outside the image"),
+        (["--pos", "9,9", "--neg", "-.5,10"], "click outside the image"),
+        (["--pos", "-5"], "expected X,Y, for example 240,130, got '-5'"),
+        (["--pos", "9,9", "--size", "-5x10"], "expected HxW or one number"),
+        (["--pos", "9,9", "--threshold", "-1e5"], "threshold"),
+        (["--pos", "9,9", "--threads", "-2"], "threads"),
+    ],
+)
+def test_values_may_begin_with_a_minus(mfp, golden, tmp_path, arguments, words):
+    command = ["segment", golden("coffee.png"), "--network", golden("toy.onnx"), "--output", tmp_path]
+    code, _, err = mfp(*command, *arguments)
+    assert code == 2
+    assert words in err
+    assert "expected one argument" not in err
+
+
+def test_the_mask_s_own_name(mfp, golden, tmp_path):
+    command = ["segment", golden("coffee.png"), "--network", golden("toy.onnx"), "--size", "64", "--pos", "9,9"]
+    code, _, err = mfp(*command, "--output", tmp_path / "new" / "mine.png", "--json", "--probability")
+    assert code == 0, err
+    files = {"mine.png", "mine_overlay.png", "mine.json", "mine_probability.npy"}
+    assert {path.name for path in (tmp_path / "new").iterdir()} == files
+    mask = cv2.imread(str(tmp_path / "new" / "mine.png"), cv2.IMREAD_UNCHANGED)
+    assert Mask(mask > 0) == Mask.from_rle(json.loads((tmp_path / "new" / "mine.json").read_text())["mask"])
+    (tmp_path / "folder.png").mkdir()  # who has a folder of such a name gets his files in it
+    assert mfp(*command, "--output", tmp_path / "folder.png")[0] == 0
+    assert (tmp_path / "folder.png" / "coffee_mask.png").is_file()
+
+
+def test_an_output_must_not_be_the_photograph_nor_a_folder_called_like_a_file(mfp, golden, tmp_path):
+    photo = tmp_path / "cat.png"
+    shutil.copy(golden("coffee.png"), photo)
+    command = ["segment", photo, "--network", golden("toy.onnx"), "--size", "64", "--pos", "9,9", "--output"]
+    for output, words in ((photo, "the photograph itself"), (tmp_path / "mask.jpg", "called like a file")):
+        code, _, err = mfp(*command, output)
+        assert code == 2
+        assert words in err
+    toy = golden("toy.onnx")
+    for arguments in (["compare", toy, toy], ["triton-repo", toy], ["eval", tmp_path, "--images", ".", "--masks", "."]):
+        code, _, err = mfp(*arguments, "--output", tmp_path / "result.json")
+        assert code == 2, arguments
+    assert photo.read_bytes() == golden("coffee.png").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["cat.png"]

@@ -1,8 +1,11 @@
 """The network that ships with the package: found by name, without PyTorch, and it sees what is clicked on."""
 
 import hashlib
+import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -95,3 +98,73 @@ def test_segment_needs_no_network_and_no_pytorch(tmp_path):
 def test_info_knows_the_name(capsys):
     assert cli.main(["info", "lite0"]) == 0
     assert "2.68 M" in capsys.readouterr().out  # BatchNorm is in the convolutions
+
+
+@pytest.fixture
+def mfp(capsys):
+    """``mfp(*arguments)`` → (exit code, standard output, standard error)."""
+
+    def run(*arguments):
+        try:
+            code = cli.main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+class TestPackagedName:
+    """Every command that takes a network takes ``lite0``; mfp bench is tested with its own."""
+
+    def test_convert(self, mfp, tmp_path, monkeypatch):
+        pytest.importorskip("onnxruntime")
+        monkeypatch.chdir(tmp_path)
+        code, _, err = mfp("convert", "lite0", "--precision", "bf16")
+        assert code == 0, err
+        assert [path.name for path in tmp_path.iterdir()] == ["lite0_bf16.onnx"]
+
+    def test_build(self, mfp, tmp_path, monkeypatch):
+        from mfp.engine.packaged import FOLDER
+        from mfp.engine.plans import builder
+
+        monkeypatch.chdir(tmp_path)
+        read = []
+
+        class ReadError(Exception):
+            pass
+
+        def note(path):  # building takes what not every machine has; what is asked for is seen before
+            read.append(path)
+            raise ReadError
+
+        monkeypatch.setattr(builder, "open_flavour", lambda flavour: None)
+        monkeypatch.setattr(builder, "read_model", note)
+        for arguments in (["lite0"], ["lite0", "--precision", "fp16"]):
+            with pytest.raises(ReadError):
+                mfp("build", *arguments)
+        assert read == [FOLDER / "lite0.onnx", FOLDER / "lite0_fp16.onnx"]
+
+    def test_eval_takes_it_where_none_is_named(self, mfp, golden, tmp_path):
+        for part in ("images", "masks"):
+            (tmp_path / "data" / part).mkdir(parents=True)
+            shutil.copy(golden("coffee.png"), tmp_path / "data" / part / "coffee.png")
+        code, _, err = mfp(
+            "eval", tmp_path / "data", "--mask-values", "any", "--max-clicks", 1, "--output", tmp_path / "out",
+            "--device", "cpu",
+        )  # fmt: skip
+        assert code == 0, err
+        assert json.loads((tmp_path / "out" / "eval.json").read_text())["settings"]["network"]["file"] == "lite0.onnx"
+
+    def test_the_others(self, mfp, golden, tmp_path):
+        assert mfp("info", "lite0")[0] == 0
+        assert mfp("triton-repo", "lite0", "--output", tmp_path / "triton")[0] == 0
+        assert mfp("compare", "lite0", "lite0@onnxruntime/fp16", "--clicks", 1, "--device", "cpu")[0] == 0
+
+
+def test_what_is_made_of_a_packaged_network_goes_here():
+    from mfp.engine.packaged import FOLDER, default_output
+
+    assert default_output("lite0", "a.onnx") == default_output(FOLDER / "lite0.onnx", "a.onnx") == Path("a.onnx")
+    assert default_output("folder/net.onnx", "a.onnx") == Path("folder/a.onnx")

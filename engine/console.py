@@ -1,0 +1,92 @@
+"""The output of commands: what a terminal gets, and what a pipe or a file gets.
+
+:class:`Output` is the only rich console of this package. On a terminal, lines are left to the terminal to wrap, so that
+what is copied from it is whole, and tables fold into its width. A pipe or file gets every line whole, whatever COLUMNS
+says, and neither colours nor progress bars; FORCE_COLOR brings the colours back, NO_COLOR takes them everywhere.
+Text is shown as it is: square brackets are no markup, ``:smile:`` is no picture.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn, TextColumn
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from .streams import UNBOUNDED, is_terminal
+
+
+class Output(Console):
+    """A console on standard output as it is when this is made."""
+
+    def __init__(self) -> None:
+        terminal = is_terminal(sys.stdout)
+        super().__init__(
+            file=sys.stdout,
+            force_terminal=terminal,
+            legacy_windows=None if terminal else False,
+            color_system="auto" if terminal else "standard" if _colours_demanded() else None,
+            width=None if terminal else UNBOUNDED,
+            soft_wrap=True,
+            markup=False,
+            emoji=False,
+            highlight=False,
+        )
+
+    def say(self, *parts: str | tuple[str, str]) -> None:
+        """Print a line of text; a pair is a text and its style, for example ``("skipped:", "yellow")``."""
+        self.print(Text.assemble(*parts))
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does; of a table, title and caption are lines of their own, and long words fold."""
+        for table in objects:
+            if not isinstance(table, Table):
+                continue
+            for column in table.columns:
+                column.overflow = "fold"
+            title, caption, table.title, table.caption = table.title, table.caption, None, None
+            if title:
+                super().print(title, style="italic")
+            super().print(table, soft_wrap=False)
+            if caption:
+                super().print(caption, style="dim italic")
+        rest = [item for item in objects if not isinstance(item, Table)]
+        if rest or not objects:
+            super().print(*rest, **options)
+
+    def status(self, status: Any, **options: Any) -> Status:
+        """A line that says what is going on, on a terminal; its ``update`` takes plain text too."""
+        return _PlainStatus(_plain(status), console=self, **options)
+
+    def progress(self, *columns: str | ProgressColumn, **options: Any) -> Progress:
+        """A progress bar that is gone when it is done; on a terminal alone."""
+        return _TerminalProgress(*columns, console=self, transient=True, disable=not self.is_terminal, **options)
+
+
+class _PlainStatus(Status):
+    def update(self, status: Any = None, **options: Any) -> None:
+        super().update(_plain(status), **options)
+
+
+class _TerminalProgress(Progress):
+    def stop(self) -> None:
+        if not self.disable:  # rich before 13.8 ends a line that was not begun
+            super().stop()
+
+
+def description() -> ProgressColumn:
+    """The column of a progress bar that holds a task's description, which is plain text."""
+    return TextColumn("{task.description}", markup=False)
+
+
+def _plain(text: Any) -> Any:
+    return Text(text) if isinstance(text, str) else text
+
+
+def _colours_demanded() -> bool:
+    return os.environ.get("FORCE_COLOR", "0") not in ("", "0") and not os.environ.get("NO_COLOR")
