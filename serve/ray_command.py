@@ -15,6 +15,7 @@ from pathlib import Path
 from ..engine.errors import OptionError, RuntimeMissingError
 from ..engine.runtimes import one_line
 from .settings import Limits, Settings
+from .stores import home_path
 
 
 def add_ray_options(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +119,7 @@ def _absolute(source: str) -> str:
 
 def _absolute_store(url: str) -> str:
     kind, separator, rest = url.partition(":///")
-    return f"{kind}:///{Path(rest).absolute()}" if separator and kind == "sqlite" and rest else url
+    return f"{kind}:///{home_path(rest).absolute()}" if separator and kind == "sqlite" and rest else url
 
 
 def _replicas(text: str) -> tuple[int, int]:
