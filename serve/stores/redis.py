@@ -18,7 +18,6 @@ from .clock import RunningClock
 PREFIX = "mfp:"
 IN_USE = PREFIX + "in_use"  # sorted set: id → when it was used last, by the store's clock
 CLOCK = PREFIX + "clock"  # the store's clock (stores/clock.py), which all servers on it move
-PROBE = PREFIX + "probe"
 EXPECTED = "expected a store like redis://HOST:6379/0, or redis://HOST:6379/0?copies=1"
 TIMEOUT = 10.0  # seconds for an answer
 COPY_TIMEOUT_MS = 5000  # for replicas to have an event
@@ -62,6 +61,7 @@ end
 return length
 """
 )
+ADVANCE = NOW + "redis.call('SET', KEYS[4], string.format('%.6f', math.max(now, redis.call('GET', KEYS[4]) or 0)))"
 REVISION = "if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end return redis.call('LLEN', KEYS[2])"
 EVENTS = "if redis.call('EXISTS', KEYS[1]) == 0 then return false end return redis.call('LRANGE', KEYS[2], 0, -1)"
 DELETE = "redis.call('ZREM', KEYS[3], ARGV[1]) return redis.call('UNLINK', KEYS[1], KEYS[2])"
@@ -117,7 +117,8 @@ class RedisStore(SessionStore):
             raise OptionError(f"{EXPECTED}, got {self._name} with options that are none: {error}") from None
         script = self._redis.register_script
         self._create, self._append, self._delete, self._touch = map(script, (CREATE, APPEND, DELETE, TOUCH))
-        self._revision, self._events, self._expire, self._adopt = map(script, (REVISION, EVENTS, EXPIRE, ADOPT))
+        self._revision, self._events, self._expire = map(script, (REVISION, EVENTS, EXPIRE))
+        self._adopt, self._advance = map(script, (ADOPT, ADVANCE))
         with self._reaching():
             self._redis.ping()
         self._clock: RunningClock | None = None
@@ -196,7 +197,7 @@ class RedisStore(SessionStore):
     def probe(self) -> None:
         with self._reaching():
             pipe: Any = self._redis.pipeline(transaction=False)
-            pipe.set(PROBE, uuid4().hex)
+            self._advance(_keys(""), [self._now()], client=pipe)
             pipe.execute_command("WAIT", self._copies, COPY_TIMEOUT_MS)
             _, copies = pipe.execute()
         self._check_copies(copies, "a probe")

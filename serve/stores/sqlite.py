@@ -172,6 +172,7 @@ class SqliteStore(SessionStore):
                 _found(run("DELETE FROM sessions WHERE id = ? RETURNING 1", (id,)).fetchone(), id)
 
         self._with_reserve(delete)
+        self._give_back()
 
     def touch(self, id: str) -> None:
         with suppress(StoreError), self._writing() as run:  # on a full disk it can still be read
@@ -191,8 +192,7 @@ class SqliteStore(SessionStore):
 
         ids = self._with_reserve(expire)
         if ids:
-            with self._reading() as run:
-                run("PRAGMA incremental_vacuum").fetchall()
+            self._give_back()
         return ids
 
     def count(self) -> int:
@@ -281,8 +281,9 @@ class SqliteStore(SessionStore):
             run = self._connection.execute
             (pages,), (size,) = run("PRAGMA page_count").fetchone(), run("PRAGMA page_size").fetchone()
             if self._free() >= pages * size - self._path.stat().st_size:
-                for statement in ("wal_checkpoint(TRUNCATE)", "incremental_vacuum", "wal_checkpoint(TRUNCATE)"):
-                    run(f"PRAGMA {statement}").fetchall()
+                run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._connection.executescript("PRAGMA incremental_vacuum")  # by execute(), a single page
+                run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _free(self) -> int:
         try:
