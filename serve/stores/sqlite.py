@@ -24,6 +24,7 @@ SCHEMA = 1
 WAIT = 10.0  # seconds for another process that writes
 TOUCH_EVERY = 60.0  # seconds
 PROBE = 16 * 1024  # bytes that a probe writes: not less than a click's pages
+STEP = 256  # free pages that are given back at a time; each is written to the log
 TABLES = """
 CREATE TABLE IF NOT EXISTS sessions (
     id TEXT PRIMARY KEY, record TEXT NOT NULL, revision INTEGER NOT NULL, touched REAL NOT NULL
@@ -280,10 +281,14 @@ class SqliteStore(SessionStore):
         with self._lock, suppress(sqlite3.Error):
             run = self._connection.execute
             (pages,), (size,) = run("PRAGMA page_count").fetchone(), run("PRAGMA page_size").fetchone()
-            if self._free() >= pages * size - self._path.stat().st_size:
+            if self._free() < pages * size - self._path.stat().st_size:
+                return
+            left = pages
+            while left > (free := run("PRAGMA freelist_count").fetchone()[0]):  # as long as a step leaves fewer
+                left = free
                 run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                self._connection.executescript("PRAGMA incremental_vacuum")  # by execute(), a single page
-                run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._connection.executescript(f"PRAGMA incremental_vacuum({STEP})")  # execute() would free one page
+            run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _free(self) -> int:
         try:
