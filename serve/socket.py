@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from ..engine.errors import UnknownSessionError
 from . import logs
 from .access import chosen
-from .answers import answer, problems
+from .answers import answer, refused
 from .desk import Desk
 from .events import Event
 from .messages import At, ClickRequest
@@ -74,8 +74,8 @@ async def _answer(desk: Desk, socket: WebSocket, id: str, text: str) -> dict[str
         except ValidationError as error:
             logs.note(error="RequestError")
             desk.metrics.error("RequestError")
-            refusal = {"status": 422, "error": "RequestError", "message": problems(error.errors())}
-            return {"type": "error", "ref": _ref(text), **refusal}
+            status, kind, message = refused(error.errors())
+            return {"type": "error", "ref": _ref(text), "status": status, "error": kind, "message": message}
         ref = call.ref
         desk.rate.take(client(socket.scope))
         with desk.gate.running():

@@ -203,6 +203,8 @@ class SqliteStore(SessionStore):
 
     def probe(self) -> None:
         self._check_files()
+        with self._reading() as run:
+            run("SELECT 1")
         if self._damage:
             raise StoreError(f"cannot write {self._path}: {self._damage}")
         try:
