@@ -57,6 +57,11 @@ class Settings:
     proxies: tuple[str, ...] = ()
 
 
+def url_of(host: str, port: int) -> str:
+    """The server's address; of IPv6 with brackets."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def cores() -> int:
     """Of the processor, as far as this process may use them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
