@@ -10,7 +10,7 @@ from ...engine.image import U8
 from ...engine.network import Network
 from ..replay import MAX_PIXELS, Replay
 from ..settings import Limits
-from ..uploads import decode_upload
+from ..uploads import DecodingRoom
 from . import anylabeling, label_studio
 from .label_studio_images import Source
 
@@ -29,8 +29,11 @@ def routers(networks: Mapping[str, Network], limits: Limits, source: Source) -> 
         OptionError: the source names no server or folder.
     """
 
+    decoding = DecodingRoom(limits.memory // 2)
+
     def decode(data: bytes) -> U8:
-        return decode_upload(data, limits.image_pixels)[0]
+        with decoding.decoded(data, limits.image_pixels) as (pixels, _):
+            return pixels
 
     room = MAX_PIXELS // len(networks)
     replays = {name: Replay(network, decode, room) for name, network in networks.items()}
