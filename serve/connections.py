@@ -37,6 +37,7 @@ class Connection(Protocol):
     waiting: ClassVar[dict[Connection, None]] = {}  # those without a request, the one that has waited longest first
     _timer: asyncio.TimerHandle | None = None
     _begun = False  # some bytes of a request have come
+    _upgraded = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -45,7 +46,7 @@ class Connection(Protocol):
     def data_received(self, data: bytes) -> None:
         self._begun = True
         super().data_received(data)
-        if self._at_work() or self.transport.is_closing():
+        if self._at_work() or self._upgraded or self.transport.is_closing():
             self._end_wait()
         elif self._timer is None:
             self._wait()
@@ -57,7 +58,7 @@ class Connection(Protocol):
             self._wait()
 
     def handle_websocket_upgrade(self, *arguments: Any) -> None:
-        self._end_wait()
+        self._upgraded = True
         super().handle_websocket_upgrade(*arguments)
 
     def connection_lost(self, exc: Exception | None) -> None:
