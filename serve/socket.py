@@ -74,7 +74,7 @@ async def _answer(desk: Desk, socket: WebSocket, id: str, text: str) -> dict[str
         except ValidationError as error:
             logs.note(error="RequestError")
             desk.metrics.error("RequestError")
-            status, kind, message = refused(error.errors())
+            status, kind, message = refused(error.errors(), _loaded(text))
             return {"type": "error", "ref": _ref(text), "status": status, "error": kind, "message": message}
         ref = call.ref
         desk.rate.take(client(socket.scope))
@@ -100,11 +100,17 @@ def _refusal(desk: Desk, error: Exception, ref: object) -> dict[str, Any]:
 
 def _ref(text: str) -> object:
     """What a message that is not understood has as its reference."""
-    try:
-        ref = json.loads(text).get("ref")
-    except (AttributeError, ValueError, RecursionError):
-        return None
+    message = _loaded(text)
+    ref = message.get("ref") if isinstance(message, dict) else None
     return ref if isinstance(ref, (str, int)) else None
+
+
+def _loaded(text: str) -> object:
+    """A message's JSON; None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 async def _send(socket: WebSocket, message: dict[str, Any]) -> None:
