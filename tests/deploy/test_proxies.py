@@ -14,12 +14,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from mfp.engine.sample import PATH as SAMPLE
+
 ROOT = Path(__file__).parents[2]
 NGINX = (ROOT / "deploy" / "nginx.conf").read_text()
 CADDY = (ROOT / "deploy" / "Caddyfile").read_text()
 (PATH_BELOW,) = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs" / "deploying.md").read_text(), re.DOTALL)
-from mfp.engine.sample import PATH as SAMPLE
-
 API = "/api/v1"
 TOKEN = "a-long-enough-token"
 CLIENT = {"Authorization": f"Bearer {TOKEN}"}
@@ -190,7 +190,9 @@ def use(ask, port, lines, path=""):
     answer = ask(port, "POST", f"{path}{API}/sessions?flip=false", {**origin, **made}, content=SAMPLE.read_bytes())
     assert answer.status_code == 201
     id = answer.json()["id"]
-    line = next(line for line in lines() if line.get("path") == f"{API}/sessions")
+    while not (found := [line for line in lines() if line.get("path") == f"{API}/sessions"]):
+        time.sleep(0.02)  # it is written after the answer
+    (line,) = found
     assert line["client"] == "127.0.0.1"
     assert line["request_id"] == answer.headers["x-request-id"]
     click(ask, port, id, path)
@@ -241,4 +243,6 @@ def test_without_its_options_the_server_names_them(server, nginx, ask):
     answer = ask(port, "GET", f"{API}/networks", {"X-Forwarded-For": "6.6.6.6"})
     assert answer.status_code == 403
     assert answer.json()["message"].endswith("--allow-host mfp.example")
-    assert lines()[-1]["client"] == "127.0.0.1"
+    while not (found := [line for line in lines() if line["event"] == "request"]):
+        time.sleep(0.02)
+    assert found[-1]["client"] == "127.0.0.1"
