@@ -146,8 +146,8 @@ def run(args: argparse.Namespace) -> int:
     if args.workers is None and any(isinstance(network, BatchedNetwork) for network in networks.values()):
         workers = max(workers, MAX_BATCH // 2)  # who is to share a batch has to be at work at the same time
     store = open_store(args.store or default_store())
-    tools = mounting.routers(networks, limits, source_of(args))
-    app = create_app(LocalService(networks, store, limits, workers), settings, tools)
+    service = LocalService(networks, store, limits, workers)
+    app = create_app(service, settings, mounting.routers(networks, limits, source_of(args), service))
     server = Server(app, args.host, args.port, args.log_format)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn raises it again when all is closed; that is an ordinary end

@@ -107,6 +107,10 @@ class LocalService(Service):
         reply.timing["wait"] = waited
         return reply
 
+    async def turn(self, key: str, call: Callable[[], T]) -> T:
+        """Run work of another kind among the clicks, in its turn as a session of this key is."""
+        return (await self._turns.run(key, call))[0]
+
     async def state(self, id: str) -> SessionState:
         return (await self._turns.run(id, partial(self.sessions.state, id)))[0]
 
