@@ -19,6 +19,7 @@ SMALL = 64 * 1024  # bytes of a request of the API that brings no photograph
 TOGETHER = 8  # requests of the largest size, whose bytes may be in memory at the same time
 PATIENCE = 30.0  # seconds for the next piece of a body
 
+BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"II*\0", b"MM\0*", b"BM")  # of the files that are accepted
 # How a body of another kind begins, what it is, and what to do instead.
 CURL = "curl --data-binary @photo.jpg"
 OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = (
@@ -91,12 +92,14 @@ async def photograph(request: Request) -> bytes:
     Raises:
         MediaTypeError: it is a form, JSON, base64 or an address, as other servers take them.
     """
+    data = await request.body()
+    if data.startswith(BEGINNINGS):  # its content decides, whatever it is called
+        return data
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind.startswith("multipart/"):
         raise _other_kind("a form")
     if kind == "application/json" or kind.endswith("+json"):
         raise _other_kind("JSON")
-    data = await request.body()
     for pattern, what in OTHERS:
         if pattern.match(data[:1000]):
             raise _other_kind(what)
