@@ -21,6 +21,7 @@
         ├── UnknownSessionError  no session of this id, or no such object in it
         ├── AccessError       no token, or a wrong one
         │   └── OriginError   a request from another web page, or for another host
+        ├── MediaTypeError    a body of another kind than the photograph's bytes or JSON
         ├── TooLargeError     more bytes or pixels than the server takes
         ├── TooSlowError      a request whose body does not come
         ├── TooManyError      more requests than the server takes from one client or session at a time
@@ -113,6 +114,10 @@ class AccessError(ServeError):
 
 class OriginError(AccessError):
     """A request that another web page sends, or that names another host."""
+
+
+class MediaTypeError(ServeError):
+    """A body of another kind than the one expected: a form, or JSON where a photograph's bytes were expected."""
 
 
 class TooLargeError(ServeError):

@@ -67,8 +67,8 @@ class Access:
         host = headers.get("host", "")
         if _hostname(host) not in self._hosts:
             raise OriginError(
-                f"expected a request for {', '.join(sorted(self._hosts))}, got one for {host[:100]!r}; "
-                "start the server with --allow-host of that name"
+                f"expected a request for {', '.join(sorted(self._hosts))}, got one for {host[:100]!r}; if that is this "
+                f"server's name at a proxy, start it with --allow-host {_hostname(host)[:100] or 'NAME'}"
             )
 
     def _check_origin(self, headers: Headers) -> None:
@@ -76,7 +76,12 @@ class Access:
         if origin is None:  # no browser
             return
         if _netloc(origin) not in {headers.get("host", "").lower(), *self._names}:
-            raise OriginError(f"expected a request of this server's own page, got one of {origin[:100]!r}")
+            name = _netloc(origin)
+            proxy = f"; if that is this server's name at a proxy, start it with --allow-host {name}" if name else ""
+            raise OriginError(
+                f"expected a request of this server's own page, at {headers.get('host', '')[:100]!r}, got one of "
+                f"{origin[:100]!r}{proxy[:200]}"
+            )
 
     def _check_token(self, headers: Headers, subprotocols: Sequence[str]) -> None:
         given = [name.removeprefix(BEARER) for name in subprotocols if name.startswith(BEARER)]

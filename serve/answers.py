@@ -26,6 +26,7 @@ STATUS: dict[type[BaseException], int] = {
     errors.SessionError: 409,
     errors.TooSlowError: 408,
     errors.TooLargeError: 413,
+    errors.MediaTypeError: 415,
     errors.TooManyError: 429,
     errors.UnavailableError: 503,
     errors.StoreError: 503,
@@ -42,11 +43,16 @@ WHEN = {
     408: "the body did not come",
     409: "the session is at another revision, or cannot do this in its present state; nothing was changed",
     413: "too many bytes or pixels",
-    422: "a request of another shape",
+    415: "a body of another kind: not the photograph's bytes, or no JSON",
+    422: "a request of another shape, or with a query parameter that is none",
     429: "too many requests at a time; Retry-After says when to try again",
     503: "full, shutting down, or the store is out of reach",
 }
 MESSAGE = 1000  # characters of a message
+DEPTH = 32  # of brackets in JSON; no request has more than four
+BROKEN = f"expected JSON with at most {DEPTH} brackets inside each other, got a body that is none"
+NOT_JSON = "expected JSON: send it with the header Content-Type: application/json"
+UNPARSED = "There was an error parsing the body"  # FastAPI's, for whatever but a JSONDecodeError
 log = logging.getLogger("mfp.serve")
 
 
@@ -62,7 +68,7 @@ def answer(error: BaseException) -> tuple[int, ErrorMessage]:
         if isinstance(error, kind):
             text = str(error) if kind is not MemoryError else "not enough memory for this: try again later"
             return status, ErrorMessage(error=type(error).__name__, message=text)
-    log.error("unexpected error", exc_info=error)
+    log.error("unexpected error", exc_info=error, extra={"fields": logs.asking()})
     return 500, ErrorMessage(error="InternalError", message="the server failed; its log says why")
 
 
@@ -98,10 +104,14 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> Response:
-        return _response(422, "RequestError", problems(error.errors()))
+        if error.errors()[0]["loc"] == ("body",) and isinstance(error.body, bytes):  # FastAPI did not take it for JSON
+            return response(errors.MediaTypeError(NOT_JSON))
+        return _response(*refused(error.errors(), error.body))
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
+        if error.detail == UNPARSED:
+            return _response(400, "RequestError", BROKEN)
         name = HTTPStatus(error.status_code).phrase.title().replace(" ", "") + "Error"
         headers = dict(error.headers or {})
         if error.status_code == 405:  # Starlette names the methods of one route only
@@ -119,6 +129,26 @@ def route_path(scope: Scope) -> str | None:
 
 def _methods(app: FastAPI, path: str | None) -> list[str]:
     return sorted(method.upper() for method in app.openapi()["paths"].get(path, {}))
+
+
+def refused(found: Sequence[Any], body: Any = None) -> tuple[int, str, str]:
+    """Status, kind and message for what Pydantic did not like: 400 for a body that is no JSON, else 422.
+
+    However it is noticed: parsers of JSON follow brackets to different depths.
+    """
+    if any(part["type"] == "json_invalid" for part in found):
+        return 400, "RequestError", f"{BROKEN} ({problems(found)})"
+    if _deep(body):
+        return 400, "RequestError", BROKEN
+    return 422, "RequestError", problems(found)
+
+
+def _deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEPTH):
+        inner = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, (dict, list))]
+        level = [one for part in inner for one in part]
+    return bool(level)
 
 
 def problems(found: Sequence[Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
 from .answers import documented
+from .body import photograph
 from .desk import Desk
 from .downloads import Download
 from .events import KINDS, Event
@@ -22,7 +23,7 @@ from .messages import (
 
 Id = Annotated[str, Path(description="of the session", max_length=64)]
 SIZE = r"^[1-9]\d{0,4}(x[1-9]\d{0,4})?$"
-COMMON = (400, 401, 403, 408, 413, 422, 429, 503)
+COMMON = (400, 401, 403, 408, 413, 415, 422, 429, 503)
 
 
 def router(desk: Desk) -> APIRouter:
@@ -70,7 +71,7 @@ def router(desk: Desk) -> APIRouter:
     ) -> SessionState:
         """Open a session on a photograph, which is the request's body."""
         options = SessionOptions(size=_size(size), flip=flip, threshold=threshold, n_early=n_early, r_max=r_max)
-        return await service.create(await request.body(), network, options)
+        return await service.create(await photograph(request), network, options)
 
     @routes.get("/sessions/{id}", tags=["sessions"], responses=documented(404))
     async def get_session(id: Id) -> SessionState:

@@ -9,15 +9,16 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from .. import __version__
 from ..engine.sample import PATH as SAMPLE
 from . import answers, api, socket
 from .access import Access
-from .body import Body
+from .body import Body, known_query
 from .desk import Desk
 from .metrics import TYPE
 from .rate import Rate
@@ -76,9 +77,11 @@ def create_app(service: Service, settings: Settings | None = None, routers: Sequ
     app.state.desk = desk
     app.add_middleware(Body, settings=settings, gate=desk.gate)
     app.add_middleware(Access, settings=settings)
-    app.add_middleware(Watch, desk=desk)  # the last one is the outermost
+    app.add_middleware(Watch, desk=desk)
+    if settings.proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))  # the last is the outermost
     answers.install(app)
-    app.include_router(api.router(desk), prefix=API)
+    app.include_router(api.router(desk), prefix=API, dependencies=[Depends(known_query)])
     app.include_router(socket.router(desk), prefix=API)
     # Tools have shapes of their own for what is refused; only its status is promised here.
     refusals: dict[int | str, dict[str, Any]] = {status: {"description": when} for status, when in answers.WHEN.items()}
@@ -97,9 +100,9 @@ def _operation(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/readyz", tags=["operation"], responses=answers.documented(503))
     async def readyz() -> dict[str, str]:
-        """Whether it takes work: networks are loaded, the store is in reach, it is not shutting down."""
+        """Whether it takes work: networks are loaded, the store can be written, it is not shutting down."""
         with desk.gate.running():
-            await desk.service.counts()
+            await desk.ready()
         return {"status": "ready"}
 
     prometheus: dict[str, Any] = {"description": "Prometheus' text format", "content": {TYPE.split(";")[0]: {}}}
@@ -139,10 +142,10 @@ def _page(app: FastAPI) -> None:
 
 async def _expire(service: Service, keep: float) -> None:
     while keep:
+        await asyncio.sleep(min(EXPIRY, keep))
         try:
             gone = await service.expire(keep)
             if gone:
                 log.info("expired", extra={"fields": {"sessions": gone}})
         except Exception as error:  # the store is out of reach: next time
             log.warning("cannot expire sessions", extra={"fields": {"error": str(error)}})
-        await asyncio.sleep(min(EXPIRY, keep))

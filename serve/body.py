@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..engine.errors import TooLargeError, TooSlowError, UnavailableError
-from .answers import Refusal
+from ..engine.errors import MediaTypeError, TooLargeError, TooSlowError, UnavailableError
+from .answers import Refusal, route_path
 from .gate import Gate
 from .settings import API, Settings
 
 SMALL = 64 * 1024  # bytes of a request of the API that brings no photograph
 TOGETHER = 8  # requests of the largest size, whose bytes may be in memory at the same time
 PATIENCE = 30.0  # seconds for the next piece of a body
+
+BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"II*\0", b"MM\0*", b"BM")  # of the files that are accepted
+# How a body of another kind begins, what it is, and what to do instead.
+CURL = "curl --data-binary @photo.jpg"
+OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = (
+    (re.compile(rb"\s*[\[{]"), "JSON"),
+    (
+        re.compile(rb"\s*\"?(data:image/|(/9j/|iVBORw0KGgo|UklGR|SUkqA|TU0AK|Qk[0-9A-Za-z+/]{20})[0-9A-Za-z+/=\s])"),
+        "base64",
+    ),
+    (re.compile(rb"\s*\"?(https?|ftp|s3|gs|file)://\S+", re.IGNORECASE), "an address"),
+    (re.compile(rb"--[^\r\n]{1,200}\r?\nContent-", re.IGNORECASE), "a form"),
+    (re.compile(rb"[A-Za-z_][\w.-]{0,40}=[\w%.+*&=-]*$"), "a form"),
+)
+DO = {
+    "JSON": "the options are query parameters",
+    "base64": "decode it first",
+    "an address": "fetch the photograph first",
+    "a form": "not as a form's field; with requests: data=file.read(), not files=",
+}
 
 
 class Body:
@@ -61,6 +84,46 @@ class Body:
             await self._app(scope, counted, send)
         finally:
             self._left += limit - left
+
+
+async def photograph(request: Request) -> bytes:
+    """The body of a request that brings a photograph.
+
+    Raises:
+        MediaTypeError: it is a form, JSON, base64 or an address, as other servers take them.
+    """
+    data = await request.body()
+    if data.startswith(BEGINNINGS):  # its content decides, whatever it is called
+        return data
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind.startswith("multipart/"):
+        raise _other_kind("a form")
+    if kind == "application/json" or kind.endswith("+json"):
+        raise _other_kind("JSON")
+    for pattern, what in OTHERS:
+        if pattern.match(data[:1000]):
+            raise _other_kind(what)
+    return data
+
+
+def _other_kind(what: str) -> MediaTypeError:
+    return MediaTypeError(f"expected the photograph's own bytes as the body ({CURL}), got {what}: {DO[what]}")
+
+
+def known_query(request: Request) -> None:
+    """Refuse query parameters that a route does not have: one that is misspelt would silently count for nothing.
+
+    Raises:
+        RequestValidationError: there is one.
+    """
+    operation = request.app.openapi()["paths"][route_path(request.scope)][request.method.lower()]
+    known = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "query"}
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        choice = f"expected one of {', '.join(sorted(known))}" if known else "expected none here"
+        raise RequestValidationError(
+            [{"type": "extra_forbidden", "loc": ("query", name[:100]), "msg": choice} for name in unknown]
+        )
 
 
 def _too_large(limit: int) -> TooLargeError:

@@ -8,6 +8,7 @@ docs/serving.md: the API by example, limits, security, what survives a crash.
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 import re
 import signal
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen at; default: 127.0.0.1, this machine alone"
     )
-    parser.add_argument("--port", type=int, default=8700, help="default: 8700; 0: any that is free")
+    parser.add_argument("--port", type=_port, default=8700, help="default: 8700; 0: any that is free")
     parser.add_argument(
         "--network",
         action="append",
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_number,
         default=settings.keep_days,
         metavar="DAYS",
-        help="without use, 0: for ever; default: %(default)g",
+        help="of a running server, without use; 0: for ever; default: %(default)g",
     )
     keeping.add_argument(
         "--max-sessions", type=_whole, default=limits.sessions, help="in the store; default: %(default)s"
@@ -84,8 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     requests.add_argument(
         "--rate",
         type=_number,
-        default=settings.rate,
-        help="a second of one client, 0: any number; default: %(default)g",
+        help="a second of one address, 0: any number; default: any number, 100 of them with wrong tokens or ids",
     )
     requests.add_argument(
         "--token",
@@ -97,6 +97,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME[:PORT]",
         help="a name that requests may give for this server, beside localhost; repeat for more. For use behind a proxy",
+    )
+    requests.add_argument(
+        "--trust-proxy",
+        action="append",
+        type=_network,
+        default=[],
+        metavar="ADDRESS",
+        help="of a proxy, or a network as 10.0.0.0/8, whose X-Forwarded-For is believed; may be repeated",
     )
     add_ray_options(parser)
     parser.add_argument("--log-format", choices=FORMATS, default="text", help="of the lines on stderr; default: text")
@@ -111,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from .adapters import mounting
         from .app import create_app
-        from .server import Server
+        from .server import Server, check_address
     except ImportError as error:
         raise RuntimeMissingError(
             f"serving needs {error.name}, which is not installed; install it with: pip install 'mfp-engine[serve]'"
@@ -131,14 +139,15 @@ def run(args: argparse.Namespace) -> int:
         from .ray_command import run_on_ray
 
         return run_on_ray(args, settings, limits, sources, BATCHING[args.batching])
+    check_address(args.host, args.port)
     workers = args.workers or max(cores() // CORES_PER_WORKER, 1)
     networks = load_networks(sources, args.runtime, args.threads, workers, device=args.device, precision=args.precision)
     networks = {name: batched(network, BATCHING[args.batching]) for name, network in networks.items()}
     if args.workers is None and any(isinstance(network, BatchedNetwork) for network in networks.values()):
         workers = max(workers, MAX_BATCH // 2)  # who is to share a batch has to be at work at the same time
     store = open_store(args.store or default_store())
-    tools = mounting.routers(networks, limits, source_of(args))
-    app = create_app(LocalService(networks, store, limits, workers), settings, tools)
+    service = LocalService(networks, store, limits, workers)
+    app = create_app(service, settings, mounting.routers(networks, limits, source_of(args), service))
     server = Server(app, args.host, args.port, args.log_format)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn raises it again when all is closed; that is an ordinary end
@@ -155,13 +164,33 @@ def _settings(args: argparse.Namespace) -> Settings:
         )
     # Where others are to reach it, its names are theirs to know; a token then tells friend from foe.
     hosts = (*LOOPBACK, *args.allow_host) if args.host in LOOPBACK or args.allow_host else ()
-    return Settings(token=token, hosts=hosts, request_bytes=args.max_request_bytes, rate=args.rate, keep_days=args.keep)
+    return Settings(
+        token=token,
+        hosts=hosts,
+        request_bytes=args.max_request_bytes,
+        rate=args.rate,
+        keep_days=args.keep,
+        proxies=tuple(args.trust_proxy),
+    )
 
 
 def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    if not text.isdecimal() or len(text) > 15 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r:.50}")
     return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or len(text) > 15 or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r:.50}")
+    return int(text)
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected an address, or a network as 10.0.0.0/8, got {text!r}") from None
 
 
 def _number(text: str) -> float:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import deque
 from dataclasses import dataclass, field
 
+from ..engine.errors import StoreError
 from . import logs
 from .events import Event
 from .gate import Gate
@@ -12,6 +15,8 @@ from .messages import Reply
 from .metrics import Metrics
 from .rate import Rate
 from .service import Service
+
+PROBES = 4  # a second; anybody may ask for more, and each one waits for the disk
 
 
 @dataclass
@@ -22,6 +27,22 @@ class Desk:
     rate: Rate
     gate: Gate = field(default_factory=Gate)
     metrics: Metrics = field(default_factory=Metrics)
+    _probing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _probes: deque[float] = field(default_factory=lambda: deque(maxlen=PROBES))  # when
+    _failed: StoreError | None = None  # what the last one found
+
+    async def ready(self) -> None:
+        """Raises StoreError where a click could not be kept now."""
+        async with self._probing:
+            if len(self._probes) < PROBES or time.monotonic() - self._probes[0] >= 1:
+                self._failed = None
+                try:
+                    await self.service.ready()
+                except StoreError as error:
+                    self._failed = error
+                self._probes.append(time.monotonic())
+            if self._failed is not None:
+                raise StoreError(str(self._failed))
 
     async def act(self, id: str, event: Event, revision: int | None) -> Reply:
         """Pass an event on; count it, and note its stages in the log's line. ``timing["server"]`` is all of it."""

@@ -14,11 +14,28 @@ FORMATS = ("text", "json")
 SESSION = 8  # characters of an id that are told: who has a whole one has the session
 log = logging.getLogger("mfp.serve")
 _fields: ContextVar[dict[str, Any] | None] = ContextVar("fields", default=None)
+_who: ContextVar[dict[str, Any] | None] = ContextVar("who", default=None)
+
+
+@contextmanager
+def who(**fields: Any) -> Iterator[None]:
+    """Fields of every line that is written inside the block: who asks."""
+    token = _who.set(fields)
+    try:
+        yield
+    finally:
+        _who.reset(token)
+
+
+def asking() -> dict[str, Any]:
+    """What :func:`who` was told."""
+    return dict(_who.get() or {})
 
 
 @contextmanager
 def line(event: str, **fields: Any) -> Iterator[dict[str, Any]]:
     """One line when the block ends, with the fields that :func:`note` adds inside, and ``ms``."""
+    fields = {**asking(), **fields}
     token = _fields.set(fields)
     started = time.perf_counter()
     try:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from ..engine.errors import OptionError, RuntimeMissingError
 from ..engine.runtimes import one_line
-from .settings import Limits, Settings
+from .settings import Limits, Settings, url_of
+from .stores import home_path
 
 
 def add_ray_options(parser: argparse.ArgumentParser) -> None:
@@ -36,10 +37,10 @@ def add_ray_options(parser: argparse.ArgumentParser) -> None:
         help="processes that hold networks and sessions; as many as the clicks need from MIN to MAX; default: 1",
     )
     cluster.add_argument(
-        "--replica-cpus", type=float, default=1.0, metavar="CPUS", help="of each; fractions are allowed; default: 1"
+        "--replica-cpus", type=_share, default=1.0, metavar="CPUS", help="of each; fractions are allowed; default: 1"
     )
     cluster.add_argument(
-        "--replica-gpus", type=float, default=0.0, metavar="GPUS", help="of each; 0.25: four share one; default: 0"
+        "--replica-gpus", type=_share, default=0.0, metavar="GPUS", help="of each; 0.25: four share one; default: 0"
     )
 
 
@@ -97,7 +98,7 @@ def run_on_ray(
                 f"the cluster could not start the server: {one_line(error)}. Ray's logs say why; "
                 "the command `serve status` tells how far it came"
             ) from error
-        print(f"serving at http://{args.host}:{args.port}", file=sys.stderr)
+        print(f"serving at {url_of(args.host, args.port)}", file=sys.stderr)
         if cluster.ours:
             over = threading.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -118,11 +119,21 @@ def _absolute(source: str) -> str:
 
 def _absolute_store(url: str) -> str:
     kind, separator, rest = url.partition(":///")
-    return f"{kind}:///{Path(rest).absolute()}" if separator and kind == "sqlite" and rest else url
+    return f"{kind}:///{home_path(rest).absolute()}" if separator and kind == "sqlite" and rest else url
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 10_000:
+        raise argparse.ArgumentTypeError(f"expected a number from 0, got {text!r}")
+    return share
 
 
 def _replicas(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+    found = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text)
     least, most = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
     if not 1 <= least <= most:
         raise argparse.ArgumentTypeError(f"expected a number from 1, or two of them like 1-4, got {text!r}")

@@ -122,6 +122,9 @@ class RayService(Service):
         """Of the store; what replicas hold and do stands in Ray's own metrics."""
         return {"live": 0, "bytes": 0, "stored": await asyncio.to_thread(self._store.count), "waiting": 0}
 
+    async def ready(self) -> None:
+        await asyncio.to_thread(self._store.probe)
+
     async def close(self) -> None:
         await asyncio.to_thread(self._store.close)
 

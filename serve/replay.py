@@ -11,6 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from ..engine.errors import OptionError
@@ -20,6 +21,7 @@ from ..engine.network import Network
 from ..engine.predictor import Predictor
 
 ClickAt: TypeAlias = tuple[float, float, bool]  # x, y in image pixels; whether it adds to the object
+Work: TypeAlias = Callable[[], Any]
 
 MAX_PIXELS = 64_000_000  # of all images kept; each takes about 10 bytes a pixel
 MAX_IMAGES = 64  # kept; each click has left a map of the network's size, half a megabyte or so
@@ -49,10 +51,10 @@ class ReplayImage:
         recent: the lists of clicks that were answered, newest first.
     """
 
-    def __init__(self, network: Network, pixels: U8, options: dict[str, Any], room: threading.Semaphore) -> None:
+    def __init__(self, network: Network, pixels: U8, options: dict[str, Any], turn: Callable[[Work], Any]) -> None:
         self.height, self.width = pixels.shape[:2]
         self.recent: deque[tuple[ClickAt, ...]] = deque(maxlen=RECENT)
-        self._room = room
+        self._turn = turn
         self._predictor = Predictor(network, **options)
         self._predictor.set_image(pixels)
 
@@ -73,8 +75,7 @@ class ReplayImage:
         if not clicks:
             return Answer(Mask(np.zeros((self.height, self.width), np.bool_)), 0.0)
         points, labels = [(x, y) for x, y, _ in clicks], [int(positive) for _, _, positive in clicks]
-        with self._room:
-            masks, scores, _ = self._predictor.predict(points, labels)
+        masks, scores, _ = self._turn(lambda: self._predictor.predict(points, labels))
         with suppress(ValueError):
             self.recent.remove(tuple(clicks))
         self.recent.appendleft(tuple(clicks))
@@ -99,6 +100,7 @@ class Replay:
         decode: the bytes of an image file as H×W×3 uint8 RGB; it judges their size.
         max_pixels: of all images kept. The one in use is kept in any case.
         workers: requests that are decoded or computed side by side; the others wait.
+        turn: runs an image's passes, by a key of the image, when it is their turn; None: ``workers`` at a time.
         options: those of :class:`~mfp.engine.session.Session` (``flip``, ``threshold``, …).
     """
 
@@ -108,11 +110,13 @@ class Replay:
         decode: Callable[[bytes], U8] = decode_image,
         max_pixels: int = MAX_PIXELS,
         workers: int = 2,
+        turn: Callable[[str, Work], Any] | None = None,
         **options: Any,
     ) -> None:
         self.network = network
         self._decode, self._max_pixels, self._options = decode, max_pixels, options
         self._room = threading.Semaphore(workers)
+        self._turn = turn or self._at_once
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # by SHA-256, least recently used first
         self._lock = threading.Lock()  # of the table; never held while a network runs
 
@@ -135,7 +139,7 @@ class Replay:
                 try:
                     with self._room:
                         pixels = self._decode(data)
-                    entry.image = ReplayImage(self.network, pixels, self._options, self._room)
+                    entry.image = ReplayImage(self.network, pixels, self._options, partial(self._turn, key))
                 except BaseException:
                     with self._lock:
                         if self._entries.get(key) is entry:
@@ -143,6 +147,10 @@ class Replay:
                     raise
                 self._keep(entry)
             yield entry.image
+
+    def _at_once(self, key: str, call: Work) -> Any:
+        with self._room:
+            return call()
 
     def _keep(self, newest: _Entry) -> None:
         """Count the newest image in, and let go of those used least recently while there are too many."""

@@ -62,6 +62,10 @@ class Service(ABC):
         """``live``, ``bytes``, ``stored``, ``waiting``; raises StoreError where the store is out of reach."""
 
     @abstractmethod
+    async def ready(self) -> None:
+        """Raises StoreError where a click could not be kept now."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Take no more, let what runs end, then give everything back."""
 
@@ -85,6 +89,7 @@ class LocalService(Service):
     ) -> None:
         limits = limits or Limits()
         self.sessions = Sessions(networks, store, limits)
+        self._store = store
         self._turns = Turns(workers, limits.waiting)
         # Photographs are decoded and files read beside the clicks, not in front of them.
         self._files = ThreadPoolExecutor(2, "file")
@@ -101,6 +106,10 @@ class LocalService(Service):
         reply, waited = await self._turns.run(id, partial(self.sessions.act, id, event, revision))
         reply.timing["wait"] = waited
         return reply
+
+    async def turn(self, key: str, call: Callable[[], T]) -> T:
+        """Run work of another kind among the clicks, in its turn as a session of this key is."""
+        return (await self._turns.run(key, call))[0]
 
     async def state(self, id: str) -> SessionState:
         return (await self._turns.run(id, partial(self.sessions.state, id)))[0]
@@ -125,6 +134,9 @@ class LocalService(Service):
 
     async def counts(self) -> dict[str, int]:
         return await self._aside(self.sessions.counts) | {"waiting": self._turns.waiting}
+
+    async def ready(self) -> None:
+        await asyncio.to_thread(self._store.probe)  # not behind the photographs that are decoded
 
     async def close(self) -> None:
         await self._turns.close()

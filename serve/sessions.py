@@ -21,7 +21,7 @@ from .memory import Trim
 from .messages import NetworkEntry, Reply, SessionOptions, SessionState
 from .settings import Limits
 from .stores import SessionStore
-from .uploads import decode_upload
+from .uploads import DecodingRoom
 
 ATTEMPTS = 3  # where another replica was quicker
 
@@ -56,6 +56,7 @@ class Sessions:
         self._slots: OrderedDict[str, _Slot] = OrderedDict()  # least recently used first
         self._guard = threading.Lock()
         self._trim = Trim()
+        self._decoding = DecodingRoom(self._limits.memory // 2, self._make_room)
 
     def networks(self) -> list[NetworkEntry]:
         """The networks that sessions can name."""
@@ -99,21 +100,21 @@ class Sessions:
         if self._store.count() >= self._limits.sessions:
             raise UnavailableError(f"this server keeps {self._limits.sessions:,} sessions and is full: delete some")
         values = self._options(self._networks[name], options or SessionOptions())
-        pixels, media_type = decode_upload(image, self._limits.image_pixels)
-        record = SessionRecord(
-            id=id or token_urlsafe(16),
-            network=name,
-            weights=self._networks[name].info.weights,
-            options=values,
-            width=pixels.shape[1],
-            height=pixels.shape[0],
-            media_type=media_type,
-            created=time.time(),
-        )
-        live = LiveSession(record, self._networks[name], pixels, 0, progress(()), self._limits)
-        self._store.create(record, image)
-        with self._guard:
-            self._slots[record.id] = _Slot(live=live, bytes=live.bytes)
+        with self._decoding.decoded(image, self._limits.image_pixels) as (pixels, media_type):
+            record = SessionRecord(
+                id=id or token_urlsafe(16),
+                network=name,
+                weights=self._networks[name].info.weights,
+                options=values,
+                width=pixels.shape[1],
+                height=pixels.shape[0],
+                media_type=media_type,
+                created=time.time(),
+            )
+            live = LiveSession(record, self._networks[name], pixels, 0, progress(()), self._limits)
+            self._store.create(record, image)
+            with self._guard:
+                self._slots[record.id] = _Slot(live=live, bytes=live.bytes)
         self._make_room()
         return live.state()
 
@@ -282,16 +283,16 @@ class Sessions:
                 f"this session was made with the network {record.network!r} of weights {record.weights}, "
                 "which this server does not have: start it with --network of that file"
             )
-        pixels, _ = decode_upload(self._store.image(id), record.width * record.height, known=True)
         events = self._store.events(id)
-        return LiveSession(record, network, pixels, len(events), progress(events), self._limits)
+        with self._decoding.decoded(self._store.image(id), record.width * record.height, True) as (pixels, _):
+            return LiveSession(record, network, pixels, len(events), progress(events), self._limits)
 
     def _make_room(self) -> None:
         """Empty the least recently used places until the rest are within the limit; busy ones are left alone."""
         with self._guard:
             taken = sum(slot.bytes for slot in self._slots.values())
             for id, slot in list(self._slots.items())[:-1]:
-                if taken <= self._limits.memory:
+                if taken + self._decoding.taken <= self._limits.memory:
                     break
                 if slot.lock.acquire(blocking=False):
                     taken -= slot.bytes

@@ -43,15 +43,23 @@ class Settings:
         token: that every request must bring; empty: none is asked for.
         hosts: names, or names with ports, that requests may give for this server; empty: any.
         request_bytes: of one request's body.
-        rate: requests a second of one client; 0: as many as it likes.
-        keep_days: that a session stays without use; 0: for ever.
+        rate: requests a second of one address; 0: as many as it likes; None: as many as it likes that do not fail
+            (:class:`~mfp.serve.rate.Rate`).
+        keep_days: of a running server, that a session stays without use; 0: for ever.
+        proxies: addresses, or networks as 10.0.0.0/8, of proxies whose X-Forwarded-For is believed.
     """
 
     token: str = ""
     hosts: tuple[str, ...] = ()
     request_bytes: int = 64 * 1024 * 1024
-    rate: float = 100.0
+    rate: float | None = None
     keep_days: float = 30.0
+    proxies: tuple[str, ...] = ()
+
+
+def url_of(host: str, port: int) -> str:
+    """The server's address; of IPv6 with brackets."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def cores() -> int:

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from ..engine.errors import UnknownSessionError
 from . import logs
 from .access import chosen
-from .answers import answer, problems
+from .answers import answer, refused
 from .desk import Desk
 from .events import Event
 from .messages import At, ClickRequest
@@ -74,8 +74,8 @@ async def _answer(desk: Desk, socket: WebSocket, id: str, text: str) -> dict[str
         except ValidationError as error:
             logs.note(error="RequestError")
             desk.metrics.error("RequestError")
-            refusal = {"status": 422, "error": "RequestError", "message": problems(error.errors())}
-            return {"type": "error", "ref": _ref(text), **refusal}
+            status, kind, message = refused(error.errors(), _loaded(text))
+            return {"type": "error", "ref": _ref(text), "status": status, "error": kind, "message": message}
         ref = call.ref
         desk.rate.take(client(socket.scope))
         with desk.gate.running():
@@ -100,11 +100,17 @@ def _refusal(desk: Desk, error: Exception, ref: object) -> dict[str, Any]:
 
 def _ref(text: str) -> object:
     """What a message that is not understood has as its reference."""
-    try:
-        ref = json.loads(text).get("ref")
-    except (AttributeError, ValueError, RecursionError):
-        return None
+    message = _loaded(text)
+    ref = message.get("ref") if isinstance(message, dict) else None
     return ref if isinstance(ref, (str, int)) else None
+
+
+def _loaded(text: str) -> object:
+    """A message's JSON; None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 async def _send(socket: WebSocket, message: dict[str, Any]) -> None:

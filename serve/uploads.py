@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ..engine.errors import ImageError, TooLargeError
 from ..engine.image import U8, decode_image
@@ -18,6 +21,7 @@ MEDIA_TYPES = {
 }
 SCAN = b"\xff\xda"  # begins a scan of a JPEG file; its compressed data never has these two bytes
 SCANS = 100  # each goes over all pixels, and takes a few bytes to ask for; photographs have 1, progressive ones some 10
+BYTES = 12  # a pixel, about, while a photograph is decoded and turned; OpenCV decodes to 8 bits row by row
 
 
 def check_header(data: bytes, max_pixels: int) -> str:
@@ -30,6 +34,11 @@ def check_header(data: bytes, max_pixels: int) -> str:
         ImageError: it is no image of these kinds.
         TooLargeError: it has more pixels than ``max_pixels``.
     """
+    return _header(data, max_pixels)[0]
+
+
+def _header(data: bytes, max_pixels: int) -> tuple[str, int]:
+    """The media type and the number of pixels."""
     from PIL import Image
 
     try:
@@ -51,7 +60,7 @@ def check_header(data: bytes, max_pixels: int) -> str:
         raise ImageError(f"expected an image with pixels, got {width}×{height}")
     if (kind == "PNG" and not _png_is_whole(data)) or (kind == "JPEG" and data.count(SCAN) > SCANS):
         raise ImageError(f"expected a sound {kind} file, got a damaged one; save it again")
-    return MEDIA_TYPES[str(kind)]
+    return MEDIA_TYPES[str(kind)], width * height
 
 
 def _png_is_whole(data: bytes) -> bool:
@@ -83,3 +92,37 @@ def decode_upload(data: bytes, max_pixels: int, known: bool = False) -> tuple[U8
             f"expected an image of at most {max_pixels:,} pixels, got {pixels.shape[1]}×{pixels.shape[0]}"
         )
     return pixels, media_type
+
+
+class DecodingRoom:
+    """Memory for photographs that are being opened, which one after another take what there is. Any number of threads.
+
+    Args:
+        limit: bytes; one photograph alone may take more.
+        make_room: called when one has its place and before it is decoded.
+    """
+
+    def __init__(self, limit: int, make_room: Callable[[], None] = lambda: None) -> None:
+        self._limit, self._make_room = limit, make_room
+        self._changed = threading.Condition()
+        self._taken = 0
+
+    @property
+    def taken(self) -> int:
+        """Bytes, about."""
+        return self._taken
+
+    @contextmanager
+    def decoded(self, data: bytes, max_pixels: int, known: bool = False) -> Iterator[tuple[U8, str]]:
+        """:func:`decode_upload` when there is room; it is taken until the ``with`` statement ends."""
+        needed = _header(data, max_pixels)[1] * BYTES
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or self._taken + needed <= self._limit)
+            self._taken += needed
+        try:
+            self._make_room()
+            yield decode_upload(data, max_pixels, known)
+        finally:
+            with self._changed:
+                self._taken -= needed
+                self._changed.notify_all()

@@ -12,8 +12,17 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from ...engine.errors import ClickError, ImageError, MfpError, OptionError, TooLargeError
+from ...engine.errors import (
+    ClickError,
+    ImageError,
+    MfpError,
+    OptionError,
+    TooLargeError,
+    TooManyError,
+    UnavailableError,
+)
 from ...engine.mask import Mask
+from .. import answers, logs
 from ..replay import ClickAt, Replay
 from .base64_image import image_bytes
 
@@ -74,6 +83,8 @@ def router(replays: Mapping[str, Replay]) -> APIRouter:
             return _error(413, "INVALID_IMAGE", str(error))
         except ImageError as error:
             return _error(400, "INVALID_IMAGE", str(error))
+        except (TooManyError, UnavailableError) as error:
+            return _error(answers.answer(error)[0], "INFERENCE_ERROR", str(error))
         except MfpError as error:
             return _error(400, "INFERENCE_ERROR", str(error))
 
@@ -81,7 +92,9 @@ def router(replays: Mapping[str, Replay]) -> APIRouter:
 
 
 def _error(status: int, code: str, message: str) -> JSONResponse:
-    # The client shows a status above 399 to its user, and nothing of what comes with 200.
+    # Of a status above 399 the client shows the number and HTTP's own words for it, of 200 nothing: only the log has
+    # the message (docs/annotation_tools.md).
+    logs.note(error=code, message=message)
     return JSONResponse({"success": False, "error": {"code": code, "message": message}}, status)
 
 

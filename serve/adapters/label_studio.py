@@ -14,7 +14,8 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from ...engine.errors import ClickError, ImageError, MfpError, OptionError
+from ...engine.errors import ClickError, ImageError, MfpError, OptionError, TooManyError, UnavailableError
+from .. import answers, logs
 from ..replay import Answer, ClickAt, Replay, ReplayImage
 from .brush_rle import brush_rle
 from .label_studio_images import Images, Source
@@ -86,7 +87,10 @@ def router(replays: Mapping[str, Replay], source: Source) -> APIRouter:
         try:
             return {"results": _predict(replay, images, version, request)}
         except MfpError as error:
-            return JSONResponse({"error": type(error).__name__, "message": str(error)}, 400)
+            logs.note(error=type(error).__name__, message=str(error))
+            busy = isinstance(error, (TooManyError, UnavailableError))
+            status = answers.answer(error)[0] if busy else 400
+            return JSONResponse({"error": type(error).__name__, "message": str(error)}, status)
 
     return routes
 

@@ -8,12 +8,14 @@ on the network.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from dataclasses import dataclass
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import parse_qs, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 from ...engine.errors import ImageError, OptionError, TooLargeError
@@ -48,11 +50,16 @@ class Images:
     """
 
     def __init__(self, source: Source) -> None:
-        if source.url and (urlsplit(source.url).scheme not in ("http", "https") or not urlsplit(source.url).hostname):
-            raise OptionError(f"expected Label Studio's address as http://host:port, got {source.url!r}")
+        if source.url and not _is_server(source.url):
+            raise OptionError(
+                f"expected Label Studio's address as http://host:port or http://host/path, got {source.url!r}"
+            )
+        if not (source.token.isascii() and source.token.isprintable()) or " " in source.token:
+            raise OptionError("expected in LABEL_STUDIO_API_KEY a token of Label Studio's account page, in ASCII")
         if source.files is not None and not source.files.is_dir():
             raise OptionError(f"expected a folder of Label Studio's files, got {source.files}")
         self._source = source
+        self._base = encoded(urlsplit(source.url).path.rstrip("/"))
         # No redirects, and no proxies: both lead elsewhere.
         self._opener: OpenerDirector = build_opener(_NoRedirect, ProxyHandler({}))
         self._lock = threading.Lock()
@@ -74,22 +81,30 @@ class Images:
             return self._checked(image_bytes(address))
         own = urlsplit(self._source.url)
         try:
-            where = urlsplit(address)
+            if any(character < " " or character == "\x7f" for character in address):
+                raise ValueError("control characters in it")
+            where = urlsplit(encoded(address.strip()))
+            here = not where.scheme and where.path.startswith("/")
+            if where.netloc:
+                here = _origin(where) == _origin(own) and "@" not in where.netloc
         except ValueError as error:
             raise ImageError(f"expected the URL of an image in the task, got {address[:200]!r} ({error})") from None
-        here = not where.scheme and not where.netloc and where.path.startswith("/")
-        if not here and (where.scheme, where.netloc) != (own.scheme, own.netloc):
+        if not here:
             raise ImageError(
                 f"expected an image on Label Studio's server ({self._source.url or 'none is set'}) or a data: URI, got "
                 f"{address[:200]!r}: images elsewhere are not fetched. Upload it to Label Studio"
             )
-        if self._source.files is not None and where.path == own.path.rstrip("/") + LOCAL_FILES:
+        path = where.path.removeprefix(self._base) if where.path.startswith(f"{self._base}/") else where.path
+        if self._source.files is not None and path == LOCAL_FILES:
             return self._file(self._source.files, parse_qs(where.query).get("d", [""])[0])
         if not self._source.url:
             raise ImageError(f"cannot fetch {address[:200]!r}: start the server with --label-studio-url and a token")
-        url = urljoin(self._source.url, address)
-        assert (urlsplit(url).scheme, urlsplit(url).netloc) == (own.scheme, own.netloc)
-        return self._fetch(url)
+        return self._fetch(self._url(path, where.query))
+
+    def _url(self, path: str, query: str = "") -> str:
+        """Of a path on Label Studio's server, which may itself lie below a path."""
+        own = urlsplit(self._source.url)
+        return urlunsplit((own.scheme, own.netloc, self._base + path, query, ""))
 
     def _file(self, root: Path, name: str) -> bytes:
         try:
@@ -120,11 +135,15 @@ class Images:
             headers["Content-Type"] = "application/json"
         try:
             with self._opener.open(Request(url, body, headers), timeout=TIMEOUT) as response:
-                return self._checked(response.read(self._source.max_bytes + 1))
+                data = self._checked(response.read(self._source.max_bytes + 1))
+                if response.length:  # of the announced bytes, those that did not come
+                    raise IncompleteRead(data, response.length)
+                return data
         except HTTPError:
             raise
-        except (URLError, OSError, ValueError) as error:
-            raise ImageError(f"cannot fetch {url}: {getattr(error, 'reason', error)}") from None
+        except (URLError, HTTPException, OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise ImageError(f"cannot fetch {url}: {str(reason) or type(error).__name__}") from None
 
     def _authorization(self) -> str:
         """Legacy tokens are sent as they are; personal ones (JWT) are exchanged for one of a few minutes."""
@@ -133,9 +152,7 @@ class Images:
             return f"Token {token}" if token else ""
         with self._lock:
             if not self._access:
-                answer = self._get(
-                    urljoin(self._source.url, "/api/token/refresh"), "", json.dumps({"refresh": token}).encode()
-                )
+                answer = self._get(self._url("/api/token/refresh"), "", json.dumps({"refresh": token}).encode())
                 try:
                     self._access = str(json.loads(answer)["access"])
                 except (KeyError, TypeError, ValueError):
@@ -146,6 +163,28 @@ class Images:
         if len(data) > self._source.max_bytes:
             raise TooLargeError(f"expected an image of at most {self._source.max_bytes:,} bytes")
         return data
+
+
+def encoded(address: str) -> str:
+    """An address whose names stand in it as people see them, with what HTTP cannot carry percent-encoded.
+
+    What is encoded already stays as it is. An ``#`` belongs to a name: an image has no parts to jump to.
+    """
+    return quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", address), safe="%/:?&=+,;@!$'()*~[]", errors="surrogatepass")
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        scheme, host, _ = _origin(parts)
+    except ValueError:
+        return False
+    return scheme in ("http", "https") and bool(host) and not parts.query and not parts.fragment
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port, which an address may leave out."""
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 class _NoRedirect(HTTPRedirectHandler):

@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from anyio import from_thread
 from fastapi import APIRouter
 
 from ...engine.image import U8
 from ...engine.network import Network
-from ..replay import MAX_PIXELS, Replay
+from ..replay import MAX_PIXELS, Replay, Work
+from ..service import LocalService
 from ..settings import Limits
-from ..uploads import decode_upload
+from ..uploads import DecodingRoom
 from . import anylabeling, label_studio
 from .label_studio_images import Source
 
 ANYLABELING, LABEL_STUDIO = "/x-anylabeling", "/label-studio"
 
 
-def routers(networks: Mapping[str, Network], limits: Limits, source: Source) -> list[APIRouter]:
+def routers(
+    networks: Mapping[str, Network], limits: Limits, source: Source, service: LocalService | None = None
+) -> list[APIRouter]:
     """The routers for :func:`mfp.serve.app.create_app`.
 
     Args:
         networks: by name, the default one first.
         limits: of images.
         source: where Label Studio's images come from.
+        service: whose sessions' clicks the tools' passes take turns with; None: they go beside them.
 
     Raises:
         OptionError: the source names no server or folder.
     """
 
+    decoding = DecodingRoom(limits.memory // 2)
+
     def decode(data: bytes) -> U8:
-        return decode_upload(data, limits.image_pixels)[0]
+        with decoding.decoded(data, limits.image_pixels) as (pixels, _):
+            return pixels
+
+    def turn(key: str, call: Work) -> Any:
+        assert service is not None
+        return from_thread.run(service.turn, f"tool {key}", call)  # FastAPI runs the tools' routes on threads
 
     room = MAX_PIXELS // len(networks)
-    replays = {name: Replay(network, decode, room) for name, network in networks.items()}
+    replays = {
+        name: Replay(network, decode, room, turn=turn if service else None) for name, network in networks.items()
+    }
     anylabeling_routes, label_studio_routes = APIRouter(prefix=ANYLABELING), APIRouter(prefix=LABEL_STUDIO)
     anylabeling_routes.include_router(anylabeling.router(replays))
     label_studio_routes.include_router(label_studio.router(replays, source))

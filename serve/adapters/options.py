@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
+from ..stores import home_path
 from .label_studio_images import Source
 
 
@@ -19,11 +19,14 @@ def add_tool_options(parser: argparse.ArgumentParser) -> None:
         help="where its images are fetched, with the token of the environment variable LABEL_STUDIO_API_KEY",
     )
     tools.add_argument(
-        "--label-studio-files", type=Path, metavar="FOLDER", help="root of its local files, where they are here too"
+        "--label-studio-files",
+        type=home_path,
+        metavar="FOLDER",
+        help="root of its local files, where they are here too",
     )
 
 
 def source_of(args: argparse.Namespace) -> Source:
     """The same for :func:`mfp.serve.adapters.mounting.routers`."""
-    token = os.environ.get("LABEL_STUDIO_API_KEY", "")
-    return Source(args.label_studio_url, token, args.label_studio_files, args.max_request_bytes)
+    token = os.environ.get("LABEL_STUDIO_API_KEY", "").strip()
+    return Source(args.label_studio_url.strip(), token, args.label_studio_files, args.max_request_bytes)

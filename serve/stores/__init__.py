@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
-from ...engine.errors import OptionError
+from ...engine.errors import OptionError, StoreError
 from ..events import Event, SessionRecord
 
 
@@ -51,23 +52,51 @@ class SessionStore(ABC):
 
     @abstractmethod
     def touch(self, id: str) -> None:
-        """Note that a session is in use now; :meth:`create` and :meth:`append` do so too."""
+        """Note that a session is in use now; :meth:`create` and :meth:`append` do so too.
+
+        Where the store has no room to note it, nothing is noted and nothing raised: the session can still be read.
+        """
 
     @abstractmethod
     def expire(self, older_than: float) -> list[str]:
-        """Forget the sessions that were not in use for so many seconds. Returns their ids."""
+        """Forget the sessions that were not in use for so many seconds. Returns their ids.
+
+        Seconds in which a server ran on this store, by :class:`~mfp.serve.stores.clock.RunningClock`: neither a wrong
+        date nor the time when no server ran makes a session old.
+        """
 
     @abstractmethod
     def count(self) -> int:
         """How many sessions there are."""
 
     @abstractmethod
+    def probe(self) -> None:
+        """Write something, as durably as an event.
+
+        Raises:
+            StoreError: a click could not be kept now.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Give files and connections back. Everything that was promised is durable already."""
 
 
+def home_path(path: str) -> Path:
+    """The path, with ``~`` at its beginning as the home folder: no shell replaces it inside of a URL.
+
+    Raises:
+        StoreError: there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise StoreError(f"cannot open {path}: {error}") from None
+
+
 def open_store(url: str) -> SessionStore:
-    """The store of a URL: ``sqlite:///sessions.sqlite`` (a path; four slashes begin an absolute one), ``redis://…``.
+    """The store of a URL: ``sqlite:///sessions.sqlite``, a path (four slashes begin an absolute one, ``~/`` one
+    in the home folder), or ``redis://…``.
 
     Raises:
         OptionError: the URL is of another kind.
@@ -77,7 +106,7 @@ def open_store(url: str) -> SessionStore:
     if separator and scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         from .sqlite import SqliteStore
 
-        return SqliteStore(rest[1:])
+        return SqliteStore(home_path(rest[1:]))
     if separator and scheme in ("redis", "rediss"):
         from .redis import RedisStore
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 from uuid import uuid4
@@ -13,17 +13,30 @@ from uuid import uuid4
 from ...engine.errors import OptionError, RevisionError, RuntimeMissingError, StoreError, UnknownSessionError
 from ..events import Event, SessionRecord
 from . import SessionStore
+from .clock import RunningClock
 
 PREFIX = "mfp:"
-IN_USE = PREFIX + "in_use"  # sorted set: id → when it was used last, in seconds of Redis's clock, which replicas share
+IN_USE = PREFIX + "in_use"  # sorted set: id → when it was used last, by the store's clock
+CLOCK = PREFIX + "clock"  # the store's clock (stores/clock.py), which all servers on it move
 EXPECTED = "expected a store like redis://HOST:6379/0, or redis://HOST:6379/0?copies=1"
 TIMEOUT = 10.0  # seconds for an answer
 COPY_TIMEOUT_MS = 5000  # for replicas to have an event
 EXPIRED_AT_ONCE = 100  # sessions: Redis does nothing else meanwhile
 
 # A script runs as one: nothing comes between its check and its change. (A transaction would too, but a Redis that runs
-# full takes none, not even to read or to delete.) KEYS: session, log, in_use.
-NOW = "local t = redis.call('TIME') local now = t[1] + t[2] / 1e6 "
+# full takes none, not even to read or to delete.) KEYS: session, log, in_use, clock. The last of ARGV: the time now,
+# else the store's clock as it was kept last.
+NOW = f"local now = tonumber(ARGV[#ARGV]) or tonumber(redis.call('GET', '{CLOCK}') or 0) "
+# A store that has no clock gets one that begins with Redis's, and the age of its sessions counts from now: before the
+# store had a clock, they were marked with Redis's, which a wrong date sets forward.
+ADOPT = """
+local kept = redis.call('GET', KEYS[4])
+if kept then return kept end
+local time = redis.call('TIME')
+for _, id in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do redis.call('ZADD', KEYS[3], time[1], id) end
+redis.call('SET', KEYS[4], time[1])
+return time[1]
+"""
 # A request that is sent again, because the answer to it was lost, finds its own work and is content.
 CREATE = (
     NOW
@@ -48,6 +61,7 @@ end
 return length
 """
 )
+ADVANCE = NOW + "redis.call('SET', KEYS[4], string.format('%.6f', math.max(now, redis.call('GET', KEYS[4]) or 0)))"
 REVISION = "if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end return redis.call('LLEN', KEYS[2])"
 EVENTS = "if redis.call('EXISTS', KEYS[1]) == 0 then return false end return redis.call('LRANGE', KEYS[2], 0, -1)"
 DELETE = "redis.call('ZREM', KEYS[3], ARGV[1]) return redis.call('UNLINK', KEYS[1], KEYS[2])"
@@ -55,11 +69,14 @@ TOUCH = NOW + "redis.call('ZADD', KEYS[3], 'XX', now, ARGV[1])"
 EXPIRE = (
     NOW
     + """
-local ids = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', '(' .. (now - ARGV[1]), 'LIMIT', 0, ARGV[2])
+now = math.max(now, tonumber(redis.call('GET', KEYS[4]) or 0))
+local limit = string.format('(%.6f', now - ARGV[1])
+local ids = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', limit, 'LIMIT', 0, ARGV[2])
 for _, id in ipairs(ids) do
     redis.call('UNLINK', ARGV[3] .. id, ARGV[4] .. id)
     redis.call('ZREM', KEYS[3], id)
 end
+redis.pcall('SET', KEYS[4], string.format('%.6f', now))
 return ids
 """
 )
@@ -101,13 +118,17 @@ class RedisStore(SessionStore):
         script = self._redis.register_script
         self._create, self._append, self._delete, self._touch = map(script, (CREATE, APPEND, DELETE, TOUCH))
         self._revision, self._events, self._expire = map(script, (REVISION, EVENTS, EXPIRE))
+        self._adopt, self._advance = map(script, (ADOPT, ADVANCE))
         with self._reaching():
             self._redis.ping()
+        self._clock: RunningClock | None = None
+        with suppress(StoreError):  # full, or a replica that is read only: it is read again before anything is written
+            self._now()
         self._check_durable()
 
     def create(self, record: SessionRecord, image: bytes) -> None:
         with self._reaching():
-            made = self._create(_keys(record.id), [record.id, record.to_json(), image])
+            made = self._create(_keys(record.id), [record.id, record.to_json(), image, self._now()])
         if not made:
             raise StoreError(f"there is a session {record.id!r} already")
 
@@ -134,9 +155,9 @@ class RedisStore(SessionStore):
     def append(self, id: str, revision: int, event: Event) -> None:
         # Its own mark tells this request, sent again, from another one with the same click.
         line = f"{uuid4().hex} {event.to_json()}"
-        keys, arguments = _keys(id), [id, str(revision), line]
         copies = 0
         with self._reaching():
+            keys, arguments = _keys(id), [id, str(revision), line, self._now()]
             if self._copies:
                 pipe: Any = self._redis.pipeline(transaction=False)  # WAIT is about what this connection wrote
                 self._append(keys, arguments, client=pipe)
@@ -148,8 +169,7 @@ class RedisStore(SessionStore):
             raise _unknown(id)
         if present != revision:
             raise RevisionError(f"expected the session at revision {revision}, it is at {present}")
-        if copies < self._copies:
-            raise StoreError(f"{self._name}: expected {self._copies} replicas to have the event, {copies} do")
+        self._check_copies(copies, "the event")
 
     def delete(self, id: str) -> None:
         with self._reaching():
@@ -158,14 +178,14 @@ class RedisStore(SessionStore):
             raise _unknown(id)
 
     def touch(self, id: str) -> None:
-        with self._reaching():
-            self._touch(_keys(id), [id])
+        with suppress(StoreError), self._reaching():  # a Redis that is full can still be read
+            self._touch(_keys(id), [id, self._now()])
 
     def expire(self, older_than: float) -> list[str]:
         expired: list[str] = []
         while True:
             with self._reaching():
-                ids = self._expire(_keys(""), [older_than, EXPIRED_AT_ONCE, _session(""), _log("")])
+                ids = self._expire(_keys(""), [older_than, EXPIRED_AT_ONCE, _session(""), _log(""), self._now()])
             expired += [id.decode() for id in ids]
             if len(ids) < EXPIRED_AT_ONCE:
                 return expired
@@ -174,8 +194,27 @@ class RedisStore(SessionStore):
         with self._reaching():
             return int(self._redis.zcard(IN_USE))
 
+    def probe(self) -> None:
+        with self._reaching():
+            pipe: Any = self._redis.pipeline(transaction=False)
+            self._advance(_keys(""), [self._now()], client=pipe)
+            pipe.execute_command("WAIT", self._copies, COPY_TIMEOUT_MS)
+            _, copies = pipe.execute()
+        self._check_copies(copies, "a probe")
+
     def close(self) -> None:
         self._redis.close()
+
+    def _now(self) -> str:
+        """The store's clock, as scripts take it."""
+        if self._clock is None:
+            with self._reaching():
+                self._clock = RunningClock(float(self._adopt(_keys(""))))
+        return f"{self._clock.now():.6f}"
+
+    def _check_copies(self, copies: int, what: str) -> None:
+        if copies < self._copies:
+            raise StoreError(f"{self._name}: expected {self._copies} replicas to have {what}, {copies} do")
 
     def _field(self, id: str, name: str) -> bytes:
         with self._reaching():
@@ -228,7 +267,7 @@ def _log(id: str) -> str:
 
 
 def _keys(id: str) -> list[str]:
-    return [_session(id), _log(id), IN_USE]
+    return [_session(id), _log(id), IN_USE, CLOCK]
 
 
 def _unknown(id: str) -> UnknownSessionError:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ...engine.errors import RevisionError, StoreError, UnknownSessionError
 from ..events import Event, SessionRecord
 from . import SessionStore
+from .clock import RunningClock
+from .reserve import Reserve
 
+T = TypeVar("T")
 _Run = Callable[..., sqlite3.Cursor]
 SCHEMA = 1
 WAIT = 10.0  # seconds for another process that writes
 TOUCH_EVERY = 60.0  # seconds
+PROBE = 16 * 1024  # bytes that a probe writes: not less than a click's pages
+STEP = 256  # free pages that are given back at a time; each is written to the log
 TABLES = """
 CREATE TABLE IF NOT EXISTS sessions (
     id TEXT PRIMARY KEY, record TEXT NOT NULL, revision INTEGER NOT NULL, touched REAL NOT NULL
@@ -30,12 +36,15 @@ CREATE TABLE IF NOT EXISTS events (
     PRIMARY KEY (id, revision)
 ) WITHOUT ROWID;
 """
+# One row: the store's clock (stores/clock.py), and what a probe writes. In files without it, `touched` is a date.
+CLOCK = "CREATE TABLE server (one INTEGER PRIMARY KEY CHECK (one = 1), clock REAL NOT NULL, probe BLOB)"
 
 
 class SqliteStore(SessionStore):
     """See :class:`~mfp.serve.stores.SessionStore`.
 
-    Write-ahead log, and the disk is waited for at every commit: an event is there after a power failure too.
+    Write-ahead log, and the disk is waited for at every commit: an event is there after a power failure too. On a full
+    disk sessions can be read and deleted, and a server can start: a file beside this one keeps space for that.
 
     Args:
         path: of the file; made, with its folder, where it is missing, readable by its owner alone.
@@ -46,7 +55,26 @@ class SqliteStore(SessionStore):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
+        self._log = Path(f"{self._path}-wal")
+        self._reserve = Reserve(Path(f"{self._path}-reserve"))
         self._lock = threading.Lock()  # SQLite has one writer anyhow, and a read takes microseconds
+        self._damage = ""  # what the newest write said of a damaged file
+        try:
+            self._open()
+        except sqlite3.OperationalError as error:
+            if not _full(error):
+                raise self._unusable(error) from None
+            self._reserve.release()
+            try:
+                self._open()
+            except sqlite3.Error as again:
+                raise self._unusable(again) from None
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
+        self._files = self._identities()
+        self._reserve.fill()
+
+    def _open(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))  # the photographs are nobody else's business
@@ -55,10 +83,7 @@ class SqliteStore(SessionStore):
             raise StoreError(f"cannot open {self._path}: {error}; expected a file that can be written") from None
         try:
             self._prepare()
-        except sqlite3.Error as error:
-            self._connection.close()
-            raise StoreError(f"cannot use {self._path}: {error}; expected a file that `mfp serve` made") from None
-        except StoreError:
+        except BaseException:
             self._connection.close()
             raise
 
@@ -73,12 +98,43 @@ class SqliteStore(SessionStore):
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
         run("PRAGMA foreign_keys = ON")
-        self._connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+        if version == 0:  # what is complete is not written again: a full disk is no reason not to start
+            self._connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+        self._clock = RunningClock(time.time())
+        self._counted = False  # whether the store's clock is known
+        try:
+            self._adopt()
+        except sqlite3.OperationalError as error:
+            if not _full(error):
+                raise  # a file of mfp before the clock, on a full disk: nothing expires until it can be written
+
+    def _adopt(self) -> None:
+        """Read the store's clock. A file that has none gets one, and the age of its sessions counts from now."""
+        run = self._connection.execute
+        has_clock = "SELECT count(*) FROM sqlite_master WHERE name = 'server'"
+        if run(has_clock).fetchone() == (0,):
+            run("BEGIN IMMEDIATE")
+            try:
+                if run(has_clock).fetchone() == (0,):  # nor has another process made it meanwhile
+                    run(CLOCK)
+                    run("INSERT INTO server VALUES (1, ?, NULL)", (self._clock.now(),))
+                    run("UPDATE sessions SET touched = ?", (self._clock.now(),))
+                run("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    run("ROLLBACK")
+        (clock,) = run("SELECT clock FROM server").fetchone()
+        self._clock = RunningClock(clock)
+        self._counted = True
 
     def create(self, record: SessionRecord, image: bytes) -> None:
+        if self._free() < 2 * len(image):  # in the log, and in the file: else a full disk could not be put in order
+            raise StoreError(f"cannot write {self._path}: its disk is full; make room there, or delete sessions")
         with self._writing() as run:
-            run("INSERT INTO sessions VALUES (?, ?, 0, ?)", (record.id, record.to_json(), time.time()))
+            run("INSERT INTO sessions VALUES (?, ?, 0, ?)", (record.id, record.to_json(), self._clock.now()))
             run("INSERT INTO images VALUES (?, ?)", (record.id, image))
+        with self._lock, suppress(sqlite3.Error):  # the session is kept; its photograph does not stay in the log
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def record(self, id: str) -> SessionRecord:
         with self._reading() as run:
@@ -109,24 +165,35 @@ class SqliteStore(SessionStore):
             if present != revision:
                 raise RevisionError(f"expected the session at revision {revision}, it is at {present}")
             run("INSERT INTO events VALUES (?, ?, ?)", (id, revision, event.to_json()))
-            run("UPDATE sessions SET revision = ?, touched = ? WHERE id = ?", (revision + 1, time.time(), id))
+            run("UPDATE sessions SET revision = ?, touched = ? WHERE id = ?", (revision + 1, self._clock.now(), id))
 
     def delete(self, id: str) -> None:
-        with self._writing() as run:
-            _found(run("DELETE FROM sessions WHERE id = ? RETURNING 1", (id,)).fetchone(), id)
+        def delete() -> None:
+            with self._writing() as run:
+                _found(run("DELETE FROM sessions WHERE id = ? RETURNING 1", (id,)).fetchone(), id)
+
+        self._with_reserve(delete)
+        self._give_back()
 
     def touch(self, id: str) -> None:
-        with self._writing() as run:
-            now = time.time()  # what changes nothing costs no wait for the disk
+        with suppress(StoreError), self._writing() as run:  # on a full disk it can still be read
+            now = self._clock.now()  # what changes nothing costs no wait for the disk
             run("UPDATE sessions SET touched = ? WHERE id = ? AND touched < ?", (now, id, now - TOUCH_EVERY))
 
     def expire(self, older_than: float) -> list[str]:
-        with self._writing() as run:
-            limit = time.time() - older_than
-            ids = [id for (id,) in run("DELETE FROM sessions WHERE touched < ? RETURNING id", (limit,)).fetchall()]
+        def expire() -> list[str]:
+            if not self._counted:
+                with self._reading():
+                    self._adopt()
+            with self._writing() as run:
+                now = self._clock.meet(run("SELECT clock FROM server").fetchone()[0])
+                run("UPDATE server SET clock = ?", (now,))
+                gone = run("DELETE FROM sessions WHERE touched < ? RETURNING id", (now - older_than,)).fetchall()
+            return [id for (id,) in gone]
+
+        ids = self._with_reserve(expire)
         if ids:
-            with self._reading() as run:
-                run("PRAGMA incremental_vacuum").fetchall()
+            self._give_back()
         return ids
 
     def count(self) -> int:
@@ -134,8 +201,34 @@ class SqliteStore(SessionStore):
             (number,) = run("SELECT count(*) FROM sessions").fetchone()
         return int(number)
 
+    def probe(self) -> None:
+        self._check_files()
+        with self._reading() as run:
+            run("SELECT 1")
+        if self._damage:
+            raise StoreError(f"cannot write {self._path}: {self._damage}")
+        try:
+            # A connection of its own: what the other one remembers of a file says nothing of the file.
+            address = f"{self._path.absolute().as_uri()}?mode=rw"
+            with closing(sqlite3.connect(address, WAIT, isolation_level=None, uri=True)) as connection:
+                run = connection.execute
+                run("PRAGMA synchronous = FULL")
+                run("BEGIN IMMEDIATE")
+                run("SAVEPOINT click")  # finds its place in each table, as a click's does
+                run("INSERT INTO sessions (id, record, revision, touched) VALUES ('', '', 0, 0)")
+                run("INSERT INTO events (id, revision, event) VALUES ('', 0, '')")
+                run("INSERT INTO images (id, data) VALUES ('', '')")
+                run("ROLLBACK TO click")
+                if self._counted:
+                    run("UPDATE server SET clock = max(clock, ?), probe = zeroblob(?)", (self._clock.now(), PROBE))
+                run("COMMIT")
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot write {self._path}: {error}") from error
+
     def close(self) -> None:
         with self._lock:
+            with suppress(sqlite3.Error):
+                self._connection.execute("UPDATE server SET clock = max(clock, ?)", (self._clock.now(),))
             self._connection.close()
 
     @contextmanager
@@ -149,6 +242,7 @@ class SqliteStore(SessionStore):
     @contextmanager
     def _writing(self) -> Iterator[_Run]:
         with self._lock:
+            self._check_files()
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
@@ -158,8 +252,78 @@ class SqliteStore(SessionStore):
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
                     raise
+                self._damage = ""
             except sqlite3.Error as error:
+                self._damage = str(error) if type(error) is sqlite3.DatabaseError else ""  # malformed, or no database
                 raise StoreError(f"cannot write {self._path}: {error}") from error
+
+    def _with_reserve(self, call: Callable[[], T]) -> T:
+        """A call that makes room; on a full disk with the space that is kept for it."""
+        try:
+            return call()
+        except StoreError as error:
+            if not isinstance(error.__cause__, sqlite3.OperationalError) or not _full(error.__cause__):
+                raise
+        self._reserve.release()
+        try:
+            with self._reading() as run:  # zeros over a photograph would take as much space in the log as it does
+                (usual,) = run("PRAGMA secure_delete").fetchone()
+                run("PRAGMA secure_delete = OFF")
+            try:
+                return call()
+            finally:
+                with self._reading() as run:
+                    run(f"PRAGMA secure_delete = {usual}")
+        finally:
+            self._give_back()
+            self._reserve.fill()
+
+    def _give_back(self) -> None:
+        """Move the log into the file, and give what both do not need to the disk, where it has room for the move."""
+        with self._lock, suppress(sqlite3.Error):
+            run = self._connection.execute
+            (pages,), (size,) = run("PRAGMA page_count").fetchone(), run("PRAGMA page_size").fetchone()
+            if self._free() < pages * size - self._path.stat().st_size:
+                return
+            left = pages
+            while left > (free := run("PRAGMA freelist_count").fetchone()[0]):  # as long as a step leaves fewer
+                left = free
+                run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._connection.executescript(f"PRAGMA incremental_vacuum({STEP})")  # execute() would free one page
+            run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _free(self) -> int:
+        try:
+            return shutil.disk_usage(self._path.parent).free
+        except OSError as error:
+            raise StoreError(f"cannot write {self._path}: {error}") from None
+
+    def _identities(self) -> list[tuple[int, int]]:
+        with self._reading() as run:
+            run("SELECT count(*) FROM sessions").fetchone()  # the log is there from the first look on
+        return [(file.stat().st_dev, file.stat().st_ino) for file in (self._path, self._log)]
+
+    def _check_files(self) -> None:
+        """What is written to a file that was removed is gone with it, and SQLite does not notice."""
+        for file, identity in zip((self._path, self._log), self._files, strict=True):
+            try:
+                found = file.stat()
+            except OSError as error:
+                raise StoreError(f"cannot write {self._path}: {error}; {_MOVED}") from None
+            if (found.st_dev, found.st_ino) != identity:
+                raise StoreError(f"cannot write {self._path}: another file {file.name} is in its place; {_MOVED}")
+
+    def _unusable(self, error: sqlite3.Error) -> StoreError:
+        remedy = "make room on its disk" if _full(error) else "expected a file that `mfp serve` made"
+        return StoreError(f"cannot use {self._path}: {error}; {remedy}")
+
+
+_MOVED = "stop the server, put the file back, and start it again (docs/deploying.md, backup)"
+
+
+def _full(error: sqlite3.Error) -> bool:
+    """Whether more space may help. On a full disk SQLite's shared memory ends with an I/O error."""
+    return any(words in str(error) for words in ("is full", "disk I/O error", "unable to open database file"))
 
 
 def _found(row: tuple[Any, ...] | None, id: str) -> tuple[Any, ...]:

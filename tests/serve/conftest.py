@@ -65,11 +65,24 @@ def client(open_client):
 
 
 class ServerProcess:
-    """`mfp serve` in a process of its own, with ``lite0`` unless the flags name another network."""
+    """`mfp serve` in a process of its own, with ``lite0`` unless the flags name another network.
 
-    def __init__(self, folder, number, *flags):
+    ``before`` is a command that runs it.
+    """
+
+    def __init__(self, folder, number, *flags, before=()):
         store, self._log = folder / "sessions.sqlite", folder / f"server{number}.log"
-        command = [sys.executable, "-m", "mfp.engine.cli", "serve", "--port", "0", "--store", f"sqlite:///{store}"]
+        command = [
+            *before,
+            sys.executable,
+            "-m",
+            "mfp.engine.cli",
+            "serve",
+            "--port",
+            "0",
+            "--store",
+            f"sqlite:///{store}",
+        ]
         with self._log.open("w") as log:  # not a pipe, which fills up where nobody reads
             self.process = subprocess.Popen([*command, "--log-format", "json", "--threads", "1", *flags], stderr=log)
         while True:
@@ -102,8 +115,8 @@ def start_server(tmp_path):
     """``start_server(*flags)``: a :class:`ServerProcess` on a store that the servers of a test share."""
     started = []
 
-    def start(*flags):
-        started.append(ServerProcess(tmp_path, len(started), *flags))
+    def start(*flags, before=()):
+        started.append(ServerProcess(tmp_path, len(started), *flags, before=before))
         return started[-1]
 
     yield start

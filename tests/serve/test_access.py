@@ -194,3 +194,25 @@ def test_too_many_requests_are_told_when_to_come_again(open_client):
         assert refused
         assert refused[0].headers["retry-after"] == "1"
         assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "named"),
+    [
+        ("127.0.0.1:8700", "https://mfp.example", "--allow-host mfp.example"),  # what nginx's proxy_pass sends
+        ("localhost", "https://mfp.example:8443", "--allow-host mfp.example:8443"),
+        ("mfp.example", "https://mfp.example", "--allow-host mfp.example"),
+        ("127.0.0.1", "null", None),
+    ],
+)
+def test_what_a_proxy_needs_is_named(open_client, host, origin, named):
+    with open_client(settings=Settings(hosts=("127.0.0.1", "localhost", "::1"), rate=0)) as client:
+        answer = client.post(f"{API}/sessions", content=b"x", headers={"Host": host, "Origin": origin})
+        assert (answer.status_code, answer.json()["error"]) == (403, "OriginError")
+        assert ("--allow-host" in answer.json()["message"]) == (named is not None)
+        assert named is None or answer.json()["message"].endswith(named)
+        if named is not None:
+            hosts = ("127.0.0.1", "localhost", "::1", named.split()[-1])
+            with open_client(settings=Settings(hosts=hosts, rate=0)) as told:  # and it is what was needed
+                answer = told.post(f"{API}/sessions", content=b"x", headers={"Host": host, "Origin": origin})
+                assert answer.status_code == 400

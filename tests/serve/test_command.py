@@ -6,7 +6,9 @@ import sys
 import pytest
 
 from mfp.engine.cli import run_command
+from mfp.engine.errors import OptionError
 from mfp.serve.command import default_store
+from mfp.serve.server import check_address
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,53 @@ def test_numbers_out_of_range(flags, capsys):
     with pytest.raises(SystemExit):
         run_command("serve", flags)
     assert "expected a" in capsys.readouterr().err
+
+
+NUMBERS = ("--port", "--workers", "--keep", "--max-sessions", "--memory", "--max-image-pixels", "--max-request-bytes")
+NUMBERS += ("--rate", "--replica-cpus", "--replica-gpus", "--replicas")
+
+
+@pytest.mark.parametrize("value", ["-1", "99999999999999999999999", "9" * 5000, "x", "", "nan", "1e999", "-0.5"])
+@pytest.mark.parametrize("option", NUMBERS)
+def test_numbers_that_are_none_are_refused_in_words(option, value, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run_command("serve", [f"{option}={value}"])
+    assert ended.value.code == 2
+    assert f"argument {option}: expected a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--port", "99999"], "expected a port from 0 to 65535, got '99999'"),
+        (["--port", "65536"], "expected a port from 0 to 65535, got '65536'"),
+        (["--trust-proxy", "proxy"], "expected an address, or a network as 10.0.0.0/8, got 'proxy'"),
+        (["--trust-proxy", "*"], "expected an address"),
+    ],
+)
+def test_addresses_that_are_none_are_refused_in_words(flags, message, capsys):
+    with pytest.raises(SystemExit):
+        run_command("serve", flags)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["nonsense.invalid", "a..b", "x" * 70, "[::1]", "999.1.1.1", "-1", "127.0.0.1:80", "größe", "http://localhost"],
+)
+def test_hosts_that_are_none(host, capsys, tmp_path):
+    """… are refused before anything is loaded: this network is not there."""
+    flags = [f"--host={host}", "--network", "nothing.onnx", "--token", "a-long-enough-token"]
+    with pytest.raises(OptionError, match="expected an address of this machine"):
+        check_address(host, 8700)
+    assert run_command("serve", [*flags, "--store", f"sqlite:///{tmp_path}/s.sqlite"]) == 2
+    assert "expected an address of this machine, for example 127.0.0.1" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_address_of_another_machine(capsys):
+    assert run_command("serve", ["--host", "203.0.113.1", "--token", "a-long-enough-token"]) == 2
+    assert "cannot listen at 203.0.113.1, port 8700: cannot assign requested address" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_named_with_its_remedy():

@@ -2,9 +2,12 @@
 
 import json
 import random
+import shutil
 import signal
+import subprocess
 import threading
 import time
+from datetime import datetime, timezone
 
 import httpx2
 import pytest
@@ -84,6 +87,44 @@ def test_kill_9(start_server, tmp_path, lite0, sample, replayed):
             assert Mask.from_rle(reply["rle"]) == session.undo()
         session.close()
     store.close()
+
+
+def test_wrong_dates_at_starts(start_server, tmp_path, small, golden):
+    """40 days ahead, then 20 back, then right: of the work before nothing is lost, nor of that in between."""
+    if shutil.which("faketime") is None:
+        pytest.skip("needs faketime: apt-get install faketime")
+    flags = ("--network", str(golden("toy.onnx")), "--keep", "30")
+
+    def ask(server, method, path, **options):
+        answer = httpx2.request(method, server.url + API + path, timeout=60, **options)
+        assert answer.status_code < 300, answer.text
+        return answer.json()
+
+    server = start_server(*flags)
+    id = ask(server, "POST", "/sessions?flip=false", content=small())["id"]
+    ask(server, "POST", f"/sessions/{id}/clicks", json={"x": 20, "y": 20})
+    before = ask(server, "GET", f"/sessions/{id}")
+    assert server.end() == 0
+    others = []
+    for days in (40, -20):
+        # faketime's library without its command, which would stand between the server and a signal
+        told = subprocess.run(["faketime", "-m", "-f", f"{days:+}d", "env"], capture_output=True, text=True, check=True)
+        wrong = [line for line in told.stdout.splitlines() if line.startswith(("LD_PRELOAD=", "FAKETIME="))]
+        assert len(wrong) == 2
+        server = start_server(*flags, before=("env", *wrong))
+        date = datetime.fromisoformat(server.lines()[-1]["time"].replace("Z", "+00:00"))
+        assert abs((date - datetime.now(timezone.utc)).days - days) <= 1  # it was wrong
+        time.sleep(1)  # in which all were deleted once
+        assert ask(server, "GET", f"/sessions/{id}") == before
+        others.append(ask(server, "POST", "/sessions?flip=false", content=small())["id"])
+        ask(server, "POST", f"/sessions/{id}/undo")
+        ask(server, "POST", f"/sessions/{id}/redo")
+        before["revision"] += 2
+        server.process.kill()
+        server.process.wait()
+    server = start_server(*flags)
+    assert ask(server, "GET", f"/sessions/{id}") == before
+    assert [ask(server, "GET", f"/sessions/{other}")["revision"] for other in others] == [0, 0]
 
 
 def test_an_orderly_end(start_server, tmp_path, sample):

@@ -165,3 +165,29 @@ def test_urls_that_are_not_understood(redis_url):
             open_store(url)
     with pytest.raises(StoreError, match=r"127\.0\.0\.1:1/0"):
         open_store("redis://127.0.0.1:1/0")
+
+
+def test_a_redis_that_cannot_be_written_fails_the_probe_and_is_read(start_redis):
+    port, _ = start_redis("--maxmemory", "3mb", "--maxmemory-policy", "noeviction")
+    store = open_store(f"redis://127.0.0.1:{port}/0")
+    store.create(record("a"), b"image")
+    store.probe()
+    with redis.Redis(port=port) as connection:
+        connection.config_set("maxmemory", "1mb")
+        with pytest.raises(StoreError, match="maxmemory"):
+            store.probe()
+        store.touch("a")
+        assert store.image("a") == b"image"
+        assert store.expire(3600) == []
+        other = open_store(f"redis://127.0.0.1:{port}/0")
+        assert other.revision("a") == 0
+        other.close()
+        store.delete("a")
+        connection.config_set("maxmemory", "0")
+    store.probe()
+    store.close()
+    copy, _ = start_redis("--replicaof", "127.0.0.1", str(port))
+    store = open_store(f"redis://127.0.0.1:{copy}/0")
+    with pytest.raises(StoreError, match="read only replica"):
+        store.probe()
+    store.close()

@@ -1,5 +1,7 @@
 """What every store promises, held against each of them."""
 
+import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -11,7 +13,7 @@ import pytest
 
 from mfp.engine.errors import OptionError, RevisionError, StoreError, UnknownSessionError
 from mfp.serve.events import Event, SessionRecord
-from mfp.serve.stores import open_store
+from mfp.serve.stores import clock, open_store
 
 OPTIONS = {"size": (384, 384), "flip": True, "threshold": 0.5, "n_early": 7, "r_max": 100.0}
 CLICK = Event("click", 1.25, 2.5, False)
@@ -145,6 +147,18 @@ class TestSqlite:
         with pytest.raises(StoreError, match="cannot open"):
             open_store(f"sqlite:///{tmp_path / 'text' / 'below'}")
 
+    @pytest.mark.parametrize("gone", [lambda store: store.delete("a"), lambda store: store.expire(-1)])
+    def test_what_is_deleted_is_given_back_to_the_disk(self, tmp_path, gone):
+        store = open_store(f"sqlite:///{tmp_path / 'sessions.sqlite'}")
+        taken = [sum(file.stat().st_size for file in tmp_path.iterdir())]
+        store.create(record("a"), os.urandom(3_000_000))
+        taken.append(sum(file.stat().st_size for file in tmp_path.iterdir()))
+        gone(store)
+        taken.append(sum(file.stat().st_size for file in tmp_path.iterdir()))
+        assert taken[1] - taken[0] > 3_000_000
+        assert taken[2] - taken[0] < 100_000
+        store.close()
+
     def test_a_damaged_row_is_named(self, tmp_path):
         store = open_store(f"sqlite:///{tmp_path / 'sessions.sqlite'}")
         store.create(record("a"), b"image")
@@ -170,3 +184,112 @@ class TestSqlite:
         store = open_store(url)
         assert [event.x for event in store.events("a")] == list(range(50))
         store.close()
+
+
+class TestExpiry:
+    """By the time that servers ran on the store (stores/clock.py), whatever the date is."""
+
+    @pytest.mark.parametrize("days", [40, -20, 4000])
+    def test_a_wrong_date_makes_no_session_old(self, url, days):
+        """Processes of their own, so that the date is wrong for everything in them."""
+        if shutil.which("faketime") is None:
+            pytest.skip("needs faketime: apt-get install faketime")
+
+        def run(code, *command):
+            text = (
+                "import sys, time\n"
+                "from mfp.serve.stores import open_store\n"
+                "from mfp.serve.events import Event, SessionRecord\n"
+                "store = open_store(sys.argv[1])\n"
+                f"{code}\n"
+                "store.close()\n"
+            )
+            done = subprocess.run([*command, sys.executable, "-c", text, url], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        make = "store.create(SessionRecord.from_json({!r}), b'image')"
+        ask = "print(int(time.time()), store.expire(30 * 86400), store.count())"
+        run(make.format(record("a").to_json()))
+        wrong = run(f"{ask}; {make.format(record('b').to_json())}", "faketime", "-f", f"{days:+}d")
+        assert abs(int(wrong.split()[0]) - time.time() - days * 86400) < 86400 / 2  # it was wrong
+        assert wrong.split()[1:] == ["[]", "1"]
+        assert run(ask).split()[1:] == ["[]", "2"]
+
+    def test_the_date_is_not_asked(self, url, monkeypatch):
+        store = open_store(url)
+        store.create(record("a"), b"image")
+        for days in (40, -40, 400):
+            monkeypatch.setattr(time, "time", lambda real=time.time, days=days: real() + days * 86400)
+            assert store.expire(60) == []
+            store.close()
+            store = open_store(url)
+            store.touch("a")
+            assert store.expire(60) == []
+            monkeypatch.undo()
+        assert store.expire(60) == []
+        assert store.count() == 1
+        store.close()
+
+    def test_running_time_counts_over_restarts_and_between_processes(self, url, monkeypatch):
+        seconds = 1000.0
+        monkeypatch.setattr(clock.time, "monotonic", lambda: seconds)
+        one, other = open_store(url), open_store(url)
+        one.create(record("old"), b"image")
+        for hour in range(10):  # both go by the same hours, not by twenty
+            seconds += 3600
+            assert one.expire(9.5 * 3600) == (["old"] if hour == 9 else [])
+            assert other.expire(9.5 * 3600) == []
+        one.create(record("new"), b"image")
+        seconds += 1800
+        one.probe()  # as every /readyz, and each look for old sessions, it moves the store's clock
+        one.close()
+        other.close()
+        seconds += 1e9  # no server ran, or its machine was started anew
+        one = open_store(url)
+        assert one.expire(1801) == []
+        seconds += 10
+        assert one.expire(1801) == ["new"]
+        one.close()
+
+    @pytest.mark.parametrize("days", [-40, 40])
+    def test_sessions_of_a_store_without_a_clock_count_from_now(self, url, days):
+        """A store as mfp wrote it before: marked with the date, which may have been wrong."""
+        store = open_store(url)
+        store.create(record("a"), b"image")
+        store.create(record("b"), b"image")
+        store.close()
+        then = time.time() + days * 86400
+        if url.startswith("redis"):
+            import redis
+
+            with redis.Redis.from_url(url) as connection:
+                connection.delete("mfp:clock")
+                connection.zadd("mfp:in_use", {"a": then})
+        else:
+            with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+                connection.execute("DROP TABLE server")
+                connection.execute("UPDATE sessions SET touched = ? WHERE id = 'a'", (then,))
+            connection.close()
+        store = open_store(url)
+        assert store.expire(3600) == []
+        time.sleep(0.05)
+        assert sorted(store.expire(0.02)) == ["a", "b"]
+        store.close()
+
+
+def test_a_probe_writes(store):
+    store.probe()
+    store.create(record("a"), b"image")
+    store.probe()
+    assert store.count() == 1
+    assert store.revision("a") == 0
+
+
+def test_a_home_folder_in_a_url(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    open_store("sqlite:///~/below/sessions.sqlite").close()
+    assert [path.name for path in tmp_path.iterdir()] == ["below"]
+    with pytest.raises(StoreError, match="cannot open ~nobody-of-this-name"):
+        open_store("sqlite:///~nobody-of-this-name/sessions.sqlite")

@@ -2,7 +2,9 @@
 
 import io
 import struct
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from PIL import Image
 
 from mfp.engine.errors import ImageError, TooLargeError
 from mfp.engine.image import read_image
-from mfp.serve.uploads import MEDIA_TYPES, check_header, decode_upload
+from mfp.serve.uploads import BYTES, MEDIA_TYPES, DecodingRoom, check_header, decode_upload
 
 LIMIT = 300_000  # pixels; the sample has 262,144
 KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
@@ -151,3 +153,46 @@ def test_sizes_that_lie(width, height, rows):
 
 def test_headers_are_read_without_decoding(sample):
     assert check_header(sample[:1000], LIMIT) == "image/jpeg"
+
+
+def test_photographs_in_decoding_share_the_memory(sample):
+    """Four at a time find room for two; a fifth that is larger than all of it goes alone."""
+    pixels = 512 * 512
+    room = DecodingRoom(2 * pixels * BYTES)
+    large = encoded(Image.open(io.BytesIO(sample)).resize((1024, 1024)), "JPEG")
+    seen, together = [], threading.Barrier(2)
+
+    def work(data):
+        with room.decoded(data, 4 * pixels) as (decoded, _):
+            seen.append(room.taken)
+            if decoded.shape[0] == 512:
+                together.wait(60)  # two are in it at a time, or this ends with an error
+            seen.append(room.taken)
+
+    with ThreadPoolExecutor(5) as pool:
+        for done in [pool.submit(work, data) for data in (sample, sample, large, sample, sample)]:
+            done.result()
+    assert max(seen) == 4 * pixels * BYTES  # the large one's
+    assert set(seen) <= {pixels * BYTES, 2 * pixels * BYTES, 4 * pixels * BYTES}
+    assert room.taken == 0
+    with pytest.raises(ImageError), room.decoded(b"nothing", pixels):
+        pass
+    with pytest.raises(TooLargeError), room.decoded(large, pixels):
+        pass
+    assert room.taken == 0
+
+
+def test_sessions_make_room_for_a_photograph_in_decoding(tmp_path, toy, small, sample):
+    from mfp.serve.sessions import Sessions
+    from mfp.serve.settings import Limits
+    from mfp.serve.stores.sqlite import SqliteStore
+
+    sessions = Sessions({"toy": toy}, SqliteStore(tmp_path / "sessions.sqlite"), Limits(memory=40_000_000))
+    for _ in range(3):
+        sessions.create(small(500, 500))
+    assert sessions.counts()["live"] == 3
+    large = encoded(Image.open(io.BytesIO(sample)).resize((1900, 1700)), "JPEG")
+    with sessions._decoding.decoded(large, 50_000_000):
+        # 38.8 of 40 MB are taken; the newest session is left, as always
+        assert sessions.counts()["live"] == 1
+    sessions.close()

@@ -7,6 +7,7 @@ label_studio_sdk/converter/brush.py for the brush's run lengths.
 
 import base64
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -251,6 +252,115 @@ def test_a_redirect_is_not_followed(server):
     assert [path for path, _ in server.asked] == ["/away"]
 
 
+class Anything(BaseHTTPRequestHandler):
+    """Gives every path, and notes it as it came over the wire."""
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"photograph")
+
+    def do_POST(self):
+        self.server.asked.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"access": "exchanged"}')
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def anything(server):
+    server.RequestHandlerClass = Anything
+    return server
+
+
+NAMES = {
+    "/data/upload/1/plain.jpg": "/data/upload/1/plain.jpg",
+    "/data/upload/1/my photo.jpg": "/data/upload/1/my%20photo.jpg",
+    "/data/upload/1/my%20photo.jpg": "/data/upload/1/my%20photo.jpg",
+    "/data/upload/1/größe 1.jpg": "/data/upload/1/gr%C3%B6%C3%9Fe%201.jpg",
+    "/data/upload/1/gr%C3%B6%c3%9fe.jpg": "/data/upload/1/gr%C3%B6%c3%9fe.jpg",
+    "/data/upload/1/写真.jpg": "/data/upload/1/%E5%86%99%E7%9C%9F.jpg",
+    "/data/upload/1/🐈.jpg": "/data/upload/1/%F0%9F%90%88.jpg",
+    "/data/upload/1/100% sure.jpg": "/data/upload/1/100%25%20sure.jpg",
+    "/data/upload/1/5%.jpg": "/data/upload/1/5%25.jpg",
+    "/data/upload/1/a#b.jpg": "/data/upload/1/a%23b.jpg",
+    "/data/upload/1/a%23b.jpg": "/data/upload/1/a%23b.jpg",
+    '/data/upload/1/it\'s "so" <b> {c} |d| ^e` \\f.jpg': (
+        "/data/upload/1/it's%20%22so%22%20%3Cb%3E%20%7Bc%7D%20%7Cd%7C%20%5Ee%60%20%5Cf.jpg"
+    ),
+    "/data/upload/1/(1) [2] ~3!,;:@&=+$*.jpg": "/data/upload/1/(1)%20[2]%20~3!,;:@&=+$*.jpg",
+    "/data/local-files/?d=my folder/ä.jpg": "/data/local-files/?d=my%20folder/%C3%A4.jpg",
+    "/data/local-files/?d=my%20folder/a.jpg&t=1": "/data/local-files/?d=my%20folder/a.jpg&t=1",
+    " /data/upload/1/a.jpg ": "/data/upload/1/a.jpg",
+    "/data/upload/1/\ud800.jpg": "/data/upload/1/%ED%A0%80.jpg",
+}
+
+
+@pytest.mark.parametrize("base", ["", "/studio", "/tools/my studio/"])
+@pytest.mark.parametrize("name", NAMES)
+def test_names_as_people_see_them(anything, base, name):
+    """… are asked for percent-encoded, once; and below the path that Label Studio lies at."""
+    base_encoded = base.rstrip("/").replace(" ", "%20")
+    images = Images(Source(anything.url + base, "secret"))
+    addresses = [name, f"{anything.url}{base.rstrip('/')}{name.strip()}"]
+    addresses += [base.rstrip("/") + name.strip()] if base else []
+    for address in addresses:
+        assert images.read(address) == b"photograph"
+    if base:  # with blanks in it: as the server's own path begins with it, encoded or not
+        assert images.read(f"{base_encoded}{name.strip()}") == b"photograph"
+    assert set(anything.asked) == {base_encoded + NAMES[name]}
+
+
+@pytest.mark.parametrize("base", ["", "/studio", "/studio/"])
+def test_a_token_is_exchanged_below_label_studios_path(anything, base):
+    Images(Source(anything.url + base, "a.b.c")).read("/data/upload/1/a.jpg")
+    below = base.rstrip("/")
+    assert anything.asked == [f"{below}/api/token/refresh", f"{below}/data/upload/1/a.jpg"]
+
+
+@pytest.mark.parametrize("written", ["http://LOCALHOST:{port}/a.jpg", "HTTP://localhost:{port}/a.jpg"])
+def test_one_server_written_otherwise(anything, written):
+    images = Images(Source(f"http://localhost:{anything.server_port}", "secret"))
+    assert images.read(written.format(port=anything.server_port)) == b"photograph"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"nonsense\r\n\r\n",
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X-Long: " + b"x" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+    ],
+)
+def test_answers_that_are_no_http(answer):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(ImageError, match=r"cannot fetch http://127\.0\.0\.1:\d+/a\.jpg: \S"):
+            Images(Source(f"http://127.0.0.1:{listening.getsockname()[1]}", "secret")).read("/a.jpg")
+        thread.join()
+
+
+@pytest.mark.parametrize("token", ["größe", "two words", "a\nb"])
+def test_a_token_that_is_none(token):
+    with pytest.raises(OptionError, match="LABEL_STUDIO_API_KEY"):
+        Images(Source("http://127.0.0.1:1", token))
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -269,6 +379,8 @@ def test_a_redirect_is_not_followed(server):
         "http://{host}@example.org/a.jpg",
         "http://{host}\\@example.org/a.jpg",
         "http://[::1",
+        "http://{host}:x/a.jpg",
+        "/data/upload/1/a\x00.jpg",
         "",
     ],
 )
@@ -300,7 +412,17 @@ def test_files_below_a_folder(tmp_path):
         Images(Source(files=root, max_bytes=2)).read("/data/local-files/?d=cats/a b.jpg")
 
 
-@pytest.mark.parametrize("source", [{"url": "label-studio"}, {"url": "file:///"}, {"files": "nothing"}])
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"url": "label-studio"},
+        {"url": "file:///"},
+        {"url": "http://["},
+        {"url": "http://host:port"},
+        {"url": "http://host/?a=b"},
+        {"files": "nothing"},
+    ],
+)
 def test_sources_that_are_none(source, tmp_path):
     with pytest.raises(OptionError, match="expected"):
         Images(Source(**{key: tmp_path / value if key == "files" else value for key, value in source.items()}))
