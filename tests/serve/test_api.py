@@ -78,7 +78,7 @@ def test_a_session_gives_the_engines_masks(open_client, lite0, sample):
         image = client.get(f"{API}/sessions/{id}/image")
         assert (image.content, image.headers["content-type"]) == (sample, "image/jpeg")
         reply = act(client, id, "reset")
-        assert (reply["area"], reply["object"], reply["can_undo"]) == (0, 1, False)
+        assert (reply["area"], reply["object"], reply["can_undo"]) == (0, 1, True)
         assert client.delete(f"{API}/sessions/{id}").status_code == 204
         assert client.get(f"{API}/sessions/{id}").status_code == 404
 

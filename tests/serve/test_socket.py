@@ -118,7 +118,7 @@ def test_a_session_that_is_not_there(client, session):
     with client.websocket_connect(f"{API}/sessions/{session}/ws") as socket:
         socket.receive_json()
         client.delete(f"{API}/sessions/{session}")
-        assert ask(socket, type="state")["status"] == 404
+        assert socket.receive_json()["status"] == 404  # without being asked
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_json()
         assert closed.value.code == 4404
@@ -139,8 +139,19 @@ def test_two_sockets_of_one_session(client, session):
     with client.websocket_connect(url) as first, client.websocket_connect(url) as second:
         assert (first.receive_json()["revision"], second.receive_json()["revision"]) == (0, 0)
         assert ask(first, type="click", x=1, y=1, revision=0)["revision"] == 1
+        told = second.receive_json()
+        assert (told["type"], told["ref"], told["revision"], len(told["objects"][0]["clicks"])) == ("state", None, 1, 1)
         assert ask(second, type="click", x=9, y=1, revision=0)["error"] == "RevisionError"
         assert ask(second, type="click", x=9, y=1, revision=1)["revision"] == 2
+        told = first.receive_json()
+        assert (told["type"], told["revision"], len(told["objects"][0]["clicks"])) == ("state", 2, 2)
+        assert ask(first, type="state", ref=1)["ref"] == 1  # no second telling before it
+        client.delete(f"{API}/sessions/{session}")
+        for socket in (first, second):
+            assert socket.receive_json()["status"] == 404
+            with pytest.raises(WebSocketDisconnect) as closed:
+                socket.receive_json()
+            assert closed.value.code == 4404
 
 
 def test_messages_count_as_requests(open_client, small):
