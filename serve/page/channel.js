@@ -185,7 +185,7 @@ export class Channel {
   refused(message) {
     const action = this.inFlight;
     const error = new ServerError(message.status, message.error, message.message, message.retry_after ?? 1);
-    if (!this.ready || error.status === 404) {
+    if (!this.ready || (error.status === 404 && message.ref === null)) {
       this.lost(error.message); // check() finds out
       return;
     }

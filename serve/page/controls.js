@@ -20,13 +20,16 @@ export function keysToStage(stage) {
   let pointed = false;
   addEventListener("pointerdown", () => (pointed = true), true);
   addEventListener("keydown", () => (pointed = false), true);
-  const giveBack = () =>
-    setTimeout(() => {
-      const { activeElement } = document;
-      const typing = activeElement.matches("input[type=text], input[type=password]");
-      if (!pointed || !stage.photograph || typing || document.querySelector("dialog[open]")) return;
-      if (activeElement !== stage.element) stage.element.focus({ preventScroll: true });
-    });
+  const give = () => {
+    const { activeElement } = document;
+    const typing = activeElement.matches("input[type=text], input[type=password]");
+    if (!pointed || !stage.photograph || typing || document.querySelector("dialog[open]")) return;
+    if (activeElement !== stage.element) stage.element.focus({ preventScroll: true });
+  };
+  const giveBack = () => {
+    give();
+    setTimeout(give); // labels and dialogs move the focus after this
+  };
   const isSelect = (event) => event.target.matches("select"); // its list is open; it changes when that is closed
   addEventListener("click", (event) => isSelect(event) || giveBack());
   addEventListener("change", giveBack);

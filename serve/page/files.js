@@ -6,8 +6,15 @@ import { hideNotice, notice } from "./notices.js";
 /** What the server reads; index.html lists the same for the file dialog. */
 const TYPES = ["image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff"];
 const NO_TYPE = /\.(jpe?g|png|webp|bmp|tiff?)$/i; // some systems tell no type
+const LONGEST = 255; // characters
 
 const isPhotograph = ({ type, name }) => TYPES.includes(type) || (!type && NO_TYPE.test(name));
+
+/** A name that the server takes. */
+function nameOf({ name }) {
+  const characters = [...name].filter((character) => !/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(character));
+  return characters.slice(-LONGEST).join("") || "photograph";
+}
 
 /** @param open (file, name) is called with each */
 export function acceptFiles(open) {
@@ -21,7 +28,7 @@ export function acceptFiles(open) {
       notice("files", "error", `${what}: ${files[0].name}. JPEG, PNG and WebP files work.`);
       return;
     }
-    const name = file.name || "photograph";
+    const name = nameOf(file);
     if (files.length > 1) {
       const others = files.length === 2 ? "the other file is" : `the other ${files.length - 1} files are`;
       notice("files", "warn", `Opening ${name}; ${others} not opened. One photograph at a time.`);

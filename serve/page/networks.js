@@ -38,5 +38,5 @@ export const networksKnown = () => known.length > 0;
 /** Show which one the present object's clicks go to, or will, once what waits is done. */
 export function showNetwork({ state, waiting }) {
   const wanted = waiting.findLast((action) => action.type === "network");
-  if (state && known.length) $("network").value = wanted?.network ?? presentOf(state).network ?? state.network;
+  if (state && known.length) $("network").value = wanted?.network ?? presentOf(state).network;
 }

@@ -201,10 +201,11 @@ export class Session {
 
   /** The same photograph and the same clicks again, after the server has lost them. */
   reopen() {
-    const { size, flip, threshold, n_early, r_max } = this.state.options;
+    const { flip, threshold, ...own } = this.state.options;
     const { network } = asActions(this.state, []);
     const actions = () => asActions(this.state, this.waiting).actions;
-    const options = { network, size, flip, threshold, n_early, r_max };
+    // The rest may be the present network's own, and the objects begin with another.
+    const options = { network, flip, threshold, ...(network === this.state.network && own) };
     return this.openFile(this.file, this.name, options, { actions, instead: true });
   }
 
@@ -301,7 +302,7 @@ export class Session {
       },
       onReply: (action, reply) => {
         const before = this.state.present;
-        this.state = after(this.state, action, reply);
+        this.state = after(this.state, reply);
         hideNotice("refused");
         this.page.changed();
         this.page.replied(action, reply, before);

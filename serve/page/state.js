@@ -3,14 +3,13 @@
 /** The object that clicks go to. */
 export const presentOf = (state) => state.objects.find((object) => object.object === state.present);
 
-/** The state after an action. @param reply the server's Reply */
-export function after(state, action, reply) {
-  const { revision, object: present, can_undo, can_redo, clicks, area, box, rle } = reply;
+/** The state after an action's reply. */
+export function after(state, reply) {
+  const { revision, network, object: present, can_undo, can_redo, clicks, area, box, rle } = reply;
   const objects =
     reply.objects ??
     state.objects.map((object) => (object.object === present ? { ...object, clicks, area, box, rle } : object));
-  const network = reply.network ?? (action.type === "network" ? action.network : state.network);
-  return { ...state, revision, present, can_undo, can_redo, objects, network };
+  return { ...state, revision, network, present, can_undo, can_redo, objects };
 }
 
 /**
@@ -23,10 +22,10 @@ export function asActions(state, waiting) {
   const numbers = new Map(); // the new session counts its objects from 0
   const present = presentOf(state);
   const finished = state.objects.filter((object) => object !== present);
-  const first = finished[0]?.network ?? state.network;
+  const first = (finished[0] ?? present).network;
   let network = first;
   const use = (wanted) => {
-    if (wanted && wanted !== network) actions.push({ type: "network", network: (network = wanted) });
+    if (wanted !== network) actions.push({ type: "network", network: (network = wanted) });
   };
   const click = ({ x, y, positive }) => actions.push({ type: "click", x, y, positive });
   for (const object of finished) {
@@ -36,9 +35,10 @@ export function asActions(state, waiting) {
     actions.push({ type: "finish" });
     if (object.hidden) actions.push({ type: "hide", object: numbers.get(object.object) });
   }
-  use(state.network);
+  use(present.network);
   present.clicks.forEach(click);
   numbers.set(present.object, numbers.size);
+  if (present.hidden) actions.push({ type: "hide", object: numbers.get(present.object) });
   for (const { type, x, y, positive, object, network } of waiting) {
     actions.push({ type, x, y, positive, object: numbers.get(object), network });
   }
