@@ -125,10 +125,11 @@ export class Channel {
   }
 
   receive(message) {
-    if (message.type === "state" && this.ready) this.told(message);
-    else if (message.type === "state") this.adopt(message);
-    else if (message.type === "reply") this.answered(message);
-    else if (message.type === "error") this.refused(message);
+    const { type, ref, ...rest } = message;
+    if (type === "state" && this.ready) this.told(rest);
+    else if (type === "state") this.adopt(rest);
+    else if (type === "reply") this.answered(ref, rest);
+    else if (type === "error") this.refused(ref, rest);
   }
 
   /** Another window has changed the session. What is queued here was meant for what was there before. */
@@ -170,11 +171,11 @@ export class Channel {
     this.pump();
   }
 
-  answered(reply) {
+  answered(ref, reply) {
     const action = this.inFlight;
     this.after("answer", 0, null);
     this.revision = reply.revision;
-    if (!action || action.ref !== reply.ref) return;
+    if (!action || action.ref !== ref) return;
     this.inFlight = null;
     action.answeredAt = performance.now();
     this.on.onReply(action, reply);
@@ -182,14 +183,14 @@ export class Channel {
     this.pump();
   }
 
-  refused(message) {
+  refused(ref, message) {
     const action = this.inFlight;
     const error = new ServerError(message.status, message.error, message.message, message.retry_after ?? 1);
-    if (!this.ready || (error.status === 404 && message.ref === null)) {
+    if (!this.ready || (error.status === 404 && ref === null)) {
       this.lost(error.message); // check() finds out
       return;
     }
-    if (!action || action.ref !== message.ref) return;
+    if (!action || action.ref !== ref) return;
     this.inFlight = null;
     this.after("answer", 0, null);
     if (error.status === 429 || error.status === 503) {

@@ -21,7 +21,7 @@ export function sayChanged(dropped) {
 export function sayGone(error, again) {
   const message = error.status === 404 ? "The server no longer has this session." : error.message;
   hideNotice("connection");
-  failure("gone", { status: error.status, message }, again, "Upload again");
+  failure("gone", { status: error.status, message }, again, { label: "Upload again" });
 }
 
 /** Of a session that is not on the screen any more. */

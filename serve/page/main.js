@@ -34,7 +34,7 @@ let patience = 0;
 const api = new Api(askToken);
 const stage = new Stage($("stage"));
 const latency = new Latency($("latency"));
-const session = new Session(api, { show, phase, connection, changed, replied });
+const session = new Session(api, { show, phase, connection, changed, replied, again: start });
 const overlay = new Overlay(stage, session);
 
 function show(photograph) {

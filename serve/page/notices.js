@@ -54,9 +54,10 @@ export function sentence(text) {
  * Show what went wrong. A token that is missing is said once, however many requests it stopped.
  *
  * @param again what a button does, or null
+ * @param words around the error's: before, after, and the button's label
  */
-export function failure(key, error, again = null, label = "Try again") {
+export function failure(key, error, again = null, { before = "", after = "", label = "Try again" } = {}) {
   const noToken = error.status === 401;
   const action = again && { label: noToken ? "Enter the token" : label, run: again };
-  notice(noToken ? "token" : key, "error", sentence(error.message), action);
+  notice(noToken ? "token" : key, "error", `${before}${sentence(error.message)}${after}`, action);
 }

@@ -15,7 +15,7 @@ export class Session {
   /**
    * @param page what shows it: show(photograph), phase("empty" | "decoding" | "opening" | "open"),
    *   connection("connecting" | "open" | "lost"), changed(), replied(action, reply,
-   *   number of the object that was the present one)
+   *   number of the object that was the present one), again(): begin anew, after an answer that did not come
    */
   constructor(api, page) {
     this.api = api;
@@ -98,7 +98,7 @@ export class Session {
     this.page.phase("opening");
     this.uploads += 1;
     try {
-      const state = await this.api.create(file, { ...options, name }, stop.signal);
+      const state = await this.api.create(file, { ...options, name }, stop.signal).finally(() => (this.uploads -= 1));
       if (mine !== this.opening) {
         photograph.close();
         this.overtaken(shown, state);
@@ -123,7 +123,6 @@ export class Session {
       this.notTaken(error, mine, shown, file, name, options, again);
     } finally {
       clearTimeout(slow);
-      this.uploads -= 1;
       if (mine === this.opening) hideNotice("upload");
     }
   }
@@ -157,8 +156,8 @@ export class Session {
     const retry = () =>
       this.openFile(file, name, options, { ...again, ...(actions.length && { actions: () => actions }) });
     this.kept = never ? 0 : actions.length;
-    const words = this.kept ? ` Your ${this.kept === 1 ? "click is" : `${this.kept} clicks are`} kept.` : "";
-    failure("open", Object.assign(error, { message: `${name}: ${sentence(error.message)}${words}` }), never ? null : retry);
+    const after = this.kept ? ` Your ${this.kept === 1 ? "click is" : `${this.kept} clicks are`} kept.` : "";
+    failure("open", error, never ? null : retry, { before: `${name}: `, after });
   }
 
   /** Open the session of the page's address, if it names one. */
@@ -194,7 +193,7 @@ export class Session {
         this.forgetAddress();
         notice("open", "warn", "The server no longer has the session of this address. Open the photograph again.");
       } else {
-        failure("open", error, () => this.openAddress());
+        failure("open", error, () => this.page.again());
       }
     }
   }

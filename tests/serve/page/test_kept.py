@@ -35,8 +35,8 @@ def test_leaving_with_clicks_that_are_on_their_way(open_page, server):
         page.click(*place)
     page.drop("other.png", "image/png", png(64, 64))
     page.tab.wait_for_function("(id) => mfp.session.id !== id && mfp.session.id", arg=first)
-    card = page.tab.locator(".notice", has_text="3 clicks on sample.jpg are still being sent")
-    card.wait_for()
+    card = page.tab.locator('.notice[data-key^="left"]')
+    assert "3 clicks on sample.jpg are still being sent" in card.inner_text()
     assert page.run("session.unsent")
     page.screenshot("desktop_light_left_behind")
     hold.release()
@@ -74,6 +74,7 @@ def test_closing_asks_while_a_click_is_not_sent(open_page, server):
     hold.release()
     page.wait_clicks(1)
     page.tab.reload()
+    page.wait_ready()
     page.wait_clicks(1)
     assert asked == ["beforeunload"]
 
@@ -120,7 +121,7 @@ def test_a_server_that_takes_no_photograph_now(open_page, server, open_before):
         before = page.state()["id"]
     full = {"status": 503, "json": {"error": "UnavailableError", "message": "the store is full"}}
     answers = []
-    page.tab.route("**/api/v1/sessions?*", answers.append)
+    page.tab.route("**/api/v1/sessions?*", lambda route: answers.append(route))
     page.drop("half.png", "image/png", png(256, 256))
     card = page.tab.locator('.notice[data-key="upload"]', has_text="Uploading half.png")
     card.wait_for()  # a slow upload is told
@@ -159,7 +160,7 @@ def test_a_token_is_asked_for_once(open_page, launch_server):
     page.tab.fill("#token", "correct-horse")
     page.tab.keyboard.press("Enter")
     page.tab.wait_for_selector('.notice[data-key="open"]')  # there is no such session
-    assert page.tab.locator("#network").is_visible()
+    page.tab.wait_for_selector("#network", state="visible")
     tab = page.tab.context.new_page()  # another tab of this browser
     tab.goto(server.url)
     tab.wait_for_selector("#network", state="visible")

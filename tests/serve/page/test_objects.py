@@ -18,7 +18,7 @@ def create(server, query):
 
 
 def test_another_network_keeps_what_is_finished(open_page, server, replay):
-    id = create(server, "network=lite0&flip=false&threshold=0.4&size=320&name=flat.jpg")
+    id = create(server, "network=lite0&flip=false&threshold=0.4&name=flat.jpg")
     for kind, body in (
         *(("clicks", {"x": x, "y": y}) for x, y in (BODY, FACE)),
         ("finish", None),
@@ -102,7 +102,7 @@ def test_the_list_by_the_keyboard(open_page):
         page.wait_clicks(1, finished=number - 1)
         page.tab.keyboard.press("n")
         page.wait_clicks(0, finished=number)
-    focus = "document.activeElement.ariaLabel ?? document.activeElement.innerText"
+    focus = "document.activeElement.ariaLabel ?? document.activeElement.innerText.replaceAll('\\n', ' ')"
     page.tab.get_by_role("button", name="Hide Object 1").focus()
     page.tab.keyboard.press("Enter")
     page.tab.wait_for_function("() => mfp.session.state.objects[0].hidden")
