@@ -85,6 +85,10 @@ class LiveSession:
         event = self._kept(event)
         history = self._history.after(event)
         action = {"undo": self._history.actions, "redo": self._history.undone}.get(event.kind, (event,))[-1]
+        everything = action.kind not in ("click", "reset")
+        if everything:
+            for entry in history.objects.by_number.values():
+                self._measure(entry)  # what is damaged is found before the event is kept
         self._follow(event.kind, history.objects.unfinished)
         self._history = history
         if event.kind == "click":
@@ -94,7 +98,7 @@ class LiveSession:
             timing = stages | {"total": self._session.timing.total}
         else:
             timing = {"total": (time.perf_counter() - started) * 1e3}
-        return event, timing, action.kind not in ("click", "reset")
+        return event, timing, everything
 
     def _kept(self, event: Event) -> Event:
         """The event with what follows from the present state, once that state allows it."""
@@ -243,14 +247,8 @@ class LiveSession:
         return [self._state_of(number, entry) for number, entry in sorted(self._history.objects.by_number.items())]
 
     def _state_of(self, number: int, entry: ObjectLog) -> ObjectState:
-        if entry.counts is None:
-            (area, box), rle = (self._mask.area, self._mask.box), self.rle
-        else:
-            if entry.counts not in self._measured:
-                mask = self._finished(entry.counts)
-                self._measured[entry.counts] = mask.area, mask.box
-            area, box = self._measured[entry.counts]
-            rle = _message(self._finished_rle(entry.counts))
+        area, box = self._measure(entry)
+        rle = self.rle if entry.counts is None else _message(self._finished_rle(entry.counts))
         return ObjectState(
             object=number,
             finished=entry.counts is not None,
@@ -261,6 +259,14 @@ class LiveSession:
             box=box,
             rle=rle,
         )
+
+    def _measure(self, entry: ObjectLog) -> tuple[int, Roi | None]:
+        if entry.counts is None:
+            return self._mask.area, self._mask.box
+        if entry.counts not in self._measured:
+            mask = self._finished(entry.counts)
+            self._measured[entry.counts] = mask.area, mask.box
+        return self._measured[entry.counts]
 
     def _finished(self, counts: str) -> Mask:
         try:
