@@ -269,7 +269,7 @@ def open_page(browser, server, shots):
 
 @pytest.fixture(scope="session")
 def replay():
-    """``replay(clicks, network="lite0", image=the sample, **options)``: the engine's session after the page's clicks."""
+    """``replay(clicks, network="lite0", image=the sample, **options)``: the engine's session after these clicks."""
     networks = {}
 
     def run(clicks, network="lite0", image=SAMPLE, **options):
