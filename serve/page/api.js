@@ -32,7 +32,9 @@ export class Api {
   /** @param options name, network, size, flip …: all that POST /sessions takes; what is undefined or null is left out */
   create(photograph, options, signal) {
     const given = Object.entries(options).filter(([, value]) => value !== undefined && value !== null);
-    const query = new URLSearchParams(given.map(([key, value]) => [key, Array.isArray(value) ? value.join("x") : value]));
+    const query = new URLSearchParams(
+      given.map(([key, value]) => [key, Array.isArray(value) ? value.join("x") : value]),
+    );
     return this.json("POST", `sessions?${query}`, { body: photograph, signal });
   }
   /** Whether the server has the session: the answer's head says so, its body is not read. */

@@ -6,7 +6,9 @@ let count = 0; // each loss has a card of its own
 
 /** @param seconds until the next attempt; reason: what the server said, if it did */
 export function sayLost(seconds, reason, retry) {
-  const what = reason ? sentence(reason) : "The connection to the server is lost. Your clicks are kept and will be sent.";
+  const what = reason
+    ? sentence(reason)
+    : "The connection to the server is lost. Your clicks are kept and will be sent.";
   const text = `${what} Trying again in ${Math.max(1, Math.round(seconds))} s.`;
   if (!renameNotice("connection", text)) notice("connection", "warn", text, { label: "Try now", run: retry });
 }

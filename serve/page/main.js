@@ -159,7 +159,8 @@ bindPointer(stage, {
     hideNotice("drag");
     click(place, remove || removing(), time);
   },
-  dragged: () => notice("drag", "info", "A drag is no click. Hold Space, or use the middle button, to move the photograph."),
+  dragged: () =>
+    notice("drag", "info", "A drag is no click. Hold Space, or use the middle button, to move the photograph."),
 });
 
 keysToStage(stage);
@@ -240,6 +241,7 @@ $("network").onchange = () => {
   if (session.channel) session.useNetwork($("network").value);
 };
 $("home").onclick = (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return; // in a tab or window of its own
   event.preventDefault();
   if (location.hash) history.pushState(null, "", location.pathname + location.search);
   session.openAddress();

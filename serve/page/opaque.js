@@ -15,7 +15,7 @@ export async function hasAlpha(blob) {
   }
   if (text(head.subarray(1, 4)) !== "PNG") return false;
   if (head[25] & 4) return true;
-  for (let place = 8; place < blob.size; ) {
+  for (let place = 8; place < blob.size;) {
     const chunk = await bytes(place, place + 8); // its length and name; one colour may be named as transparent
     const name = text(chunk.subarray(4));
     if (name === "tRNS") return true;
@@ -58,7 +58,13 @@ export async function opaqueBitmap(blob, options = {}) {
 function withoutAlpha(gl, tile) {
   const pixels = new Uint8Array(4 * tile.width * tile.height);
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, tile);
-  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, gl.getParameter(gl.TEXTURE_BINDING_2D), 0);
+  gl.framebufferTexture2D(
+    gl.FRAMEBUFFER,
+    gl.COLOR_ATTACHMENT0,
+    gl.TEXTURE_2D,
+    gl.getParameter(gl.TEXTURE_BINDING_2D),
+    0,
+  );
   gl.readPixels(0, 0, tile.width, tile.height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
   for (let i = 3; i < pixels.length; i += 4) pixels[i] = 255;
   return new ImageData(new Uint8ClampedArray(pixels.buffer), tile.width, tile.height);

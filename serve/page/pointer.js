@@ -2,7 +2,7 @@
 
 const SLIP = 5; // CSS pixels that a mouse or pen may slip while its button is down, and still click
 const SLACK = 10; // the same of a finger
-const TWICE = 500; // milliseconds within which a second click at the same place belongs to the first
+const TWICE = 300; // milliseconds within which a second tap at the same place belongs to the first
 const WHEEL = 0.0016; // zoom a wheel pixel, as an exponent
 
 /**
@@ -15,7 +15,8 @@ export function bindPointer(stage, hands) {
   const down = new Map(); // pointers on the stage: id → {x, y}
   let drag = null; // a mouse that moves the photograph
   let tap = null; // a finger that may yet be a tap: {id, x, y}
-  let press = null; // a mouse that may yet be a click: {id, x, y, remove}
+  let press = null; // a mouse that may yet be a click: {id, x, y, remove, again: whether it is a
+  // second one at the same place, as the system sees it}
   let last = null; // the newest click, until something else is done: {x, y, remove, time, photograph}
 
   const place = (event) => {
@@ -24,16 +25,14 @@ export function bindPointer(stage, hands) {
   };
 
   /** Once: a double click is a habit of the hand, not two clicks. */
-  function click({ x, y, remove }, time, slack) {
+  function click({ x, y, remove, again }, time) {
     const { photograph } = stage;
-    const again =
-      last?.photograph === photograph &&
-      last.remove === remove &&
-      time - last.time < TWICE &&
-      Math.hypot(x - last.x, y - last.y) <= slack;
+    const same = last?.photograph === photograph && last.remove === remove;
     last = { x, y, remove, time, photograph };
-    if (!again) hands.click(x, y, remove, time);
+    if (!(same && again)) hands.click(x, y, remove, time);
   }
+  const isSecondTap = ({ x, y }, time) =>
+    !!last && time - last.time < TWICE && Math.hypot(x - last.x, y - last.y) <= 2 * SLACK;
   addEventListener("keydown", () => (last = null), true);
   addEventListener("wheel", () => (last = null), { capture: true, passive: true });
   addEventListener("pointerdown", ({ target }) => element.contains(target) || (last = null), true);
@@ -52,6 +51,10 @@ export function bindPointer(stage, hands) {
     } else if (event.button === 0 || event.button === 2) {
       press = { id: event.pointerId, ...at, remove: event.button === 2 || event.shiftKey };
     }
+  });
+
+  element.addEventListener("mousedown", (event) => {
+    if (press) press.again = event.detail > 1; // pointer events do not count
   });
 
   element.addEventListener("pointermove", (event) => {
@@ -84,8 +87,9 @@ export function bindPointer(stage, hands) {
 
   element.addEventListener("pointerup", (event) => {
     // Where the button or finger came down, which is what was aimed at.
-    if (tap?.id === event.pointerId) click({ ...tap, remove: false }, event.timeStamp, 2 * SLACK);
-    if (press?.id === event.pointerId) click(press, event.timeStamp, SLIP);
+    const time = event.timeStamp;
+    if (tap?.id === event.pointerId) click({ ...tap, remove: false, again: isSecondTap(tap, time) }, time);
+    if (press?.id === event.pointerId) click(press, time);
     release(event);
   });
   element.addEventListener("pointercancel", release);

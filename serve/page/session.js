@@ -5,11 +5,9 @@ import { Background } from "./background.js";
 import { Channel } from "./channel.js";
 import { sayChanged, sayGone, sayLost, sayNotDone } from "./line.js";
 import { announce, failure, hideNotice, notice, sentence } from "./notices.js";
-import { Photograph } from "./photograph.js";
-import { forget, remember } from "./recent.js";
+import { openAddress, openFile } from "./open.js";
+import { forget } from "./recent.js";
 import { after, asActions } from "./state.js";
-
-const PATIENCE = 500; // milliseconds of an upload after which a card says what is under way
 
 export class Session {
   /**
@@ -55,147 +53,13 @@ export class Session {
     return this.waiting.length + this.background.waiting + this.uploads + this.kept > 0;
   }
 
-  /**
-   * Open a session on a photograph. What is open stays until the server has taken the photograph; where nothing is, it
-   * is shown at once, and clicks on it are kept until then.
-   *
-   * @param options network, size, flip …: as POST /sessions takes them
-   * @param again {actions: () => done at once, in this order; instead: in place of the session that is open, which is
-   *   gone}
-   */
-  async openFile(file, name, options = {}, again = {}) {
-    const mine = (this.decoding += 1);
-    this.kept = 0;
-    hideNotice("open");
-    this.page.phase("decoding");
-    let photograph;
-    try {
-      photograph = await Photograph.decode(file);
-    } catch (error) {
-      if (mine !== this.decoding) return;
-      this.settle();
-      notice("open", "error", error.message);
-      return;
-    }
-    if (mine !== this.decoding) {
-      photograph.close();
-      return;
-    }
-    if (!this.id) this.begin(photograph, file, name, again.actions?.() ?? []);
-    await this.upload(photograph, file, name, options, again);
+  /** @see openFile in open.js */
+  openFile(file, name, options, again) {
+    return openFile(this, file, name, options, again);
   }
 
-  /** Make the photograph's session. */
-  async upload(photograph, file, name, options, again) {
-    const mine = (this.opening += 1);
-    let shown = this.id ? null : this.channel; // of the photograph, where it is shown already
-    const stop = new AbortController();
-    const card = () => {
-      const text = `Uploading ${name}.${shown ? "" : " What is open stays until it is there."}`;
-      notice("upload", "info", text, { label: "Cancel", run: () => stop.abort() });
-    };
-    const slow = setTimeout(card, PATIENCE);
-    this.page.phase("opening");
-    this.uploads += 1;
-    try {
-      const state = await this.api.create(file, { ...options, name }, stop.signal).finally(() => (this.uploads -= 1));
-      if (mine !== this.opening) {
-        photograph.close();
-        this.overtaken(shown, state);
-        return;
-      }
-      const turned = photograph.width !== state.width || photograph.height !== state.height;
-      const right = turned ? await Photograph.decode(file, state) : photograph; // as the server has it
-      if (shown && turned) this.page.show(right);
-      if (!shown) {
-        if (turned) photograph.close();
-        const actions = again.actions?.() ?? [];
-        this.leave(!again.instead);
-        this.begin(right, file, name, actions);
-        shown = this.channel;
-      }
-      history[again.instead ? "replaceState" : "pushState"](null, "", `#session=${state.id}`);
-      remember(state.id, state.name || name);
-      this.adopt(state);
-      shown.attach(state.id);
-    } catch (error) {
-      if (!shown) photograph.close();
-      this.notTaken(error, mine, shown, file, name, options, again);
-    } finally {
-      clearTimeout(slow);
-      if (mine === this.opening) hideNotice("upload");
-    }
-  }
-
-  /** Something else is open by now. Clicks that were made on the photograph are still done. */
-  overtaken(channel, state) {
-    if (channel?.waiting.length) {
-      remember(state.id, state.name);
-      channel.attach(state.id);
-    } else {
-      this.api.remove(state.id).catch(() => {});
-    }
-  }
-
-  /** The server did not take the photograph: what was open before is still there, or nothing is. */
-  notTaken(error, mine, shown, file, name, options, again) {
-    if (mine !== this.opening) {
-      if (shown?.waiting.length) this.background.fail(shown, error);
-      return;
-    }
-    const actions = shown?.waiting ?? [];
-    if (shown) {
-      shown.close();
-      this.channel = null;
-      this.clear();
-    } else {
-      this.settle();
-    }
-    if (error.name === "AbortError") return;
-    const never = [400, 413, 415, 422].includes(error.status);
-    const retry = () =>
-      this.openFile(file, name, options, { ...again, ...(actions.length && { actions: () => actions }) });
-    this.kept = never ? 0 : actions.length;
-    const after = this.kept ? ` Your ${this.kept === 1 ? "click is" : `${this.kept} clicks are`} kept.` : "";
-    failure("open", error, never ? null : retry, { before: `${name}: `, after });
-  }
-
-  /** Open the session of the page's address, if it names one. */
-  async openAddress() {
-    const id = new URLSearchParams(location.hash.slice(1)).get("session");
-    if (id === this.id && id) return;
-    const mine = (this.opening += 1);
-    this.decoding += 1;
-    this.kept = 0;
-    this.leave();
-    this.clear();
-    hideNotice("upload");
-    if (!id) return;
-    try {
-      this.page.phase("opening");
-      const [state, file] = await Promise.all([this.api.state(id), this.api.image(id)]);
-      this.page.phase("decoding");
-      const photograph = await Photograph.decode(file, state);
-      if (mine !== this.opening) {
-        photograph.close();
-        return;
-      }
-      const channel = this.background.take(id); // it was left before its clicks were done
-      this.begin(photograph, file, state.name || "photograph", [], channel);
-      remember(id, this.fileName);
-      this.adopt(state);
-      if (channel) channel.reconnect();
-      else this.channel.attach(id);
-    } catch (error) {
-      if (mine !== this.opening) return;
-      this.clear();
-      if (error instanceof ServerError && error.status === 404) {
-        this.forgetAddress();
-        notice("open", "warn", "The server no longer has the session of this address. Open the photograph again.");
-      } else {
-        failure("open", error, () => this.page.again());
-      }
-    }
+  openAddress() {
+    return openAddress(this);
   }
 
   /** The same photograph and the same clicks again, after the server has lost them. */
@@ -276,7 +140,7 @@ export class Session {
     this.fileName = "";
     this.gone = false;
     this.page.show(null);
-    this.page.phase(this.uploads ? "opening" : "empty");
+    this.page.phase("empty");
     this.page.changed();
   }
 
