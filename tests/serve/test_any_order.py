@@ -34,7 +34,7 @@ def test_any_order_of_calls(toy, small, variant, reference):
         @initialize(
             flip=st.booleans(),
             threshold=st.sampled_from([0.3, 0.5]),
-            own=st.sampled_from([{}, {"size": WIDTH}, {"size": WIDTH, "n_early": 2}, {"r_max": 30.0}]),
+            own=st.sampled_from([{"size": WIDTH}, {"size": WIDTH, "n_early": 2}, {"size": 40, "r_max": 30.0}]),
         )
         def open(self, flip, threshold, own):
             self.folder = tempfile.TemporaryDirectory()
@@ -50,8 +50,10 @@ def test_any_order_of_calls(toy, small, variant, reference):
             service = LocalService(networks, store, Limits(memory=memory), 1)
             return TestClient(create_app(service, Settings(rate=0))).__enter__()
 
-        @rule(which=st.integers(0, 1))
+        @rule(which=st.sampled_from([0, 1, *[None] * 6]))  # seldom, as an application takes long to make
         def restart(self, which):
+            if which is None:
+                return
             self.clients[which].__exit__(None, None, None)
             self.clients[which] = self.start((10**9, 0)[which])
 
@@ -120,4 +122,4 @@ def test_any_order_of_calls(toy, small, variant, reference):
                 client.__exit__(None, None, None)
             self.folder.cleanup()
 
-    run_state_machine_as_test(Calls, settings=settings(max_examples=10, stateful_step_count=35, deadline=None))
+    run_state_machine_as_test(Calls, settings=settings(max_examples=15, stateful_step_count=35, deadline=None))

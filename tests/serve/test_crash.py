@@ -79,7 +79,7 @@ def test_kill_9(start_server, tmp_path, lite0, sample, replayed):
         reply = http.post(f"/sessions/{annotator.id}/clicks", json=click | {"revision": state["revision"]}).json()
         now.do("click", **click)
         assert (reply["rle"], reply["roi"]) == now.mask(now.present)
-        for _ in range(3):
+        for _ in range(min(3, len(now.past))):
             reply = http.post(f"/sessions/{annotator.id}/undo").json()
             now.do("undo")
             assert (reply["object"], reply["rle"], reply["can_undo"]) == (
