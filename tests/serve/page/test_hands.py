@@ -222,8 +222,10 @@ def test_files_that_are_dropped_or_pasted(open_page):
     page.tab.wait_for_function("() => document.querySelector('.notice p')?.textContent.includes('cannot show')")
     page.click(180, 400)  # the session before it is as it was
     page.wait_clicks(2)
+    page.tab.click("label.remove")
     page.drop("pasted.png", "image/png", photograph_file("PNG"), paste=True)
     page.wait_clicks(0)
+    assert page.tab.locator("input[value=add]").is_checked()  # a new photograph begins with what is added
     assert page.tab.title() == "pasted.png · mfp"
 
 
