@@ -19,7 +19,7 @@ def stored_image(store: SessionStore, id: str) -> Download:
         StoreError: it is not what was uploaded.
     """
     record, data = store.record(id), store.image(id)
-    if record.sha256 and hashlib.sha256(data).hexdigest() != record.sha256:
+    if not isinstance(data, bytes) or (record.sha256 and hashlib.sha256(data).hexdigest() != record.sha256):
         raise StoreError("the stored photograph is damaged: its checksum is not that of the upload; upload it again")
     return Download(data, record.media_type, record.name)
 
