@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 from .answers import documented
 from .desk import Desk
 from .downloads import Download
-from .events import KINDS, Event
+from .events import Event
 from .messages import (
     At,
     ClickRequest,
@@ -43,7 +43,13 @@ def router(desk: Desk) -> APIRouter:
         "/sessions",
         tags=["sessions"],
         status_code=201,
-        responses={201: {"links": _links(*KINDS[1:], "get_session", "click", "mask", "probability", "image", "coco")}},
+        responses={
+            201: {
+                "links": _links(
+                    "undo", "redo", "reset", "finish", "get_session", "click", "mask", "probability", "image", "coco"
+                )
+            }
+        },
         openapi_extra={
             "requestBody": {
                 "required": True,

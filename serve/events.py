@@ -111,6 +111,7 @@ class Event:
                 and all(type(value) in (int, float) and math.isfinite(value) for value in (event.x, event.y))
                 and isinstance(event.positive, bool)
                 and type(event.object) is int
+                and isinstance(event.options, dict)
                 and all(isinstance(value, str) for value in (event.counts, event.network, event.weights))
                 and (event.kind != "network" or set(event.options) == OPTIONS)
             )
@@ -188,7 +189,7 @@ def _restore_size(options: dict[str, Any]) -> None:
 def _fields(text: str | bytes, what: str) -> dict[str, Any]:
     try:
         fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise _no(what, text, error) from None
     if not isinstance(fields, dict):
         raise _no(what, text)
@@ -196,7 +197,7 @@ def _fields(text: str | bytes, what: str) -> dict[str, Any]:
 
 
 def _no(what: str, text: str | bytes, error: Exception | None = None) -> StoreError:
-    return StoreError(f"expected {what} of a session, found {text[:100]!r}" + (f" ({error})" if error else ""))
+    return StoreError(f"expected {what} of a session, found {str(text)[:100]!r}" + (f" ({error})" if error else ""))
 
 
 def _checksum(*parts: object) -> str:

@@ -61,8 +61,8 @@ class LiveSession:
         present = self._history.objects.unfinished
         try:
             self._session, self._mask = self._opened(present.choice, present.clicks, pixels)
-        except (ClickError, OptionError) as error:
-            raise StoreError(f"damaged log: {error}") from error
+        except OptionError as error:
+            raise StoreError(f"damaged record: {error}") from error
         # Of the engine's session, which may be asked to take back or bring back a click without a network pass.
         self._choice, self._clicks = present.choice, present.clicks
 
@@ -163,7 +163,7 @@ class LiveSession:
                 mask = session.redo()
             else:
                 session.reset()
-                mask = _clicked(session, clicks)
+                mask = _replayed(session, clicks)
             self.revision = revision
         self._mask, self._rle = mask, None
         self._choice, self._clicks = choice, clicks
@@ -172,7 +172,7 @@ class LiveSession:
         network = available(self._networks, choice)
         session = Session(network, self._read() if pixels is None else pixels, **choice.options)
         try:
-            return session, _clicked(session, clicks)
+            return session, _replayed(session, clicks)
         except BaseException:
             session.close()
             raise
@@ -294,6 +294,13 @@ def _clicked(session: Session, clicks: Sequence[Event]) -> Mask:
     for click in clicks:
         mask = session.click(click.x, click.y, click.positive)
     return mask
+
+
+def _replayed(session: Session, clicks: Sequence[Event]) -> Mask:
+    try:
+        return _clicked(session, clicks)
+    except ClickError as error:  # they were accepted once
+        raise StoreError(f"damaged log: {error}") from error
 
 
 def _message(rle: RLE) -> Rle:

@@ -15,7 +15,7 @@ from .messages import NetworkEntry, Reply, SessionOptions, SessionState
 from .networks import load_networks
 from .ray_settings import ClusterSettings
 from .service import LocalService, Service
-from .sessions import stored_image
+from .stored import stored_image
 from .stores import SessionStore, open_store
 
 ATTEMPTS = 5  # where replicas end while they are at work

@@ -12,15 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from secrets import token_urlsafe
 
-from ..engine.errors import (
-    ImageError,
-    MfpError,
-    RevisionError,
-    StoreError,
-    TooLargeError,
-    UnavailableError,
-    UnknownSessionError,
-)
+from ..engine.errors import MfpError, RevisionError, UnavailableError, UnknownSessionError
 from ..engine.image import U8
 from ..engine.network import Network
 from .choices import chosen
@@ -30,6 +22,7 @@ from .live import LiveSession
 from .memory import Trim
 from .messages import NetworkEntry, Reply, SessionOptions, SessionState
 from .settings import Limits
+from .stored import stored_image, stored_pixels
 from .stores import SessionStore
 from .uploads import checked_name, decode_upload
 
@@ -296,7 +289,7 @@ class Sessions:
         return self._opened(self._store.record(id), self._store.events(id))
 
     def _opened(self, record: SessionRecord, events: Sequence[Event], pixels: U8 | None = None) -> LiveSession:
-        read = partial(_stored_pixels, self._store, record.id)
+        read = partial(stored_pixels, self._store, record.id)
         return LiveSession(record, self._networks, read, events, self._limits, pixels)
 
     def _make_room(self) -> None:
@@ -320,33 +313,6 @@ class Sessions:
             with slot.lock:
                 _empty(slot)
             self._trim.later()
-
-
-def stored_image(store: SessionStore, id: str) -> Download:
-    """A session's photograph, as it was uploaded.
-
-    Raises:
-        UnknownSessionError: there is no such session.
-        StoreError: it is not what was uploaded.
-    """
-    record, data = store.record(id), store.image(id)
-    if record.sha256 and hashlib.sha256(data).hexdigest() != record.sha256:
-        raise StoreError("the stored photograph is damaged: its checksum is not that of the upload; upload it again")
-    return Download(data, record.media_type, record.name)
-
-
-def _stored_pixels(store: SessionStore, id: str) -> U8:
-    record, image = store.record(id), stored_image(store, id)
-    try:
-        pixels, _ = decode_upload(image.data, record.width * record.height)
-    except (ImageError, TooLargeError) as error:
-        raise StoreError(f"the stored photograph is damaged: {error}") from error
-    if pixels.shape[:2] != (record.height, record.width):
-        raise StoreError(
-            f"the stored photograph is damaged: expected {record.width}×{record.height} pixels, "
-            f"found {pixels.shape[1]}×{pixels.shape[0]}"
-        )
-    return pixels
 
 
 def _empty(slot: _Slot) -> None:

@@ -82,6 +82,27 @@ def test_whatever_is_done_is_taken_back_and_done_again(client, id, kind, body):
     assert act(client, id, "redo", 409)["error"] == "NothingToUndoError"
 
 
+@pytest.mark.parametrize(("first", "second"), [(2, 1), (1, 2), (3, 2), (2, 2), (2, 0)])
+def test_a_choice_between_objects_of_about_as_many_clicks_is_taken_back(client, small, first, second):
+    id = client.post(f"{API}/sessions", content=small(), params=OPTIONS).json()["id"]
+    for number in range(first):
+        act(client, id, "clicks", x=10 + 8 * number, y=10)
+    act(client, id, "finish")
+    for number in range(second):
+        act(client, id, "clicks", x=40, y=30 - 8 * number)
+    before = look(client, id)
+    act(client, id, "select", object=0)
+    after = look(client, id)
+    for expected, step in ((before, "undo"), (after, "redo"), (before, "undo"), (after, "redo")):
+        reply = act(client, id, step)
+        assert reply["objects"] == look(client, id)["objects"] == expected["objects"]
+    probability = client.get(f"{API}/sessions/{id}/probability?format=npy").content
+    sessions = client.app.state.desk.service.sessions
+    sessions._slots.clear()  # as if it had been evicted
+    assert look(client, id) == after
+    assert client.get(f"{API}/sessions/{id}/probability?format=npy").content == probability
+
+
 def test_everything_is_taken_back_to_the_first_click(client, id):
     last = look(client, id)
     replies = [act(client, id, "undo") for _ in range(8)]
@@ -177,6 +198,9 @@ def test_another_network_is_for_what_comes_next(open_client, client, id, network
         assert later.get(f"{API}/sessions/{id}").json() == last
         act(later, id, "finish")
         assert look(later, id)["objects"][-1]["network"] == "other"
+        with Session(networks["other"], decode_image(small()), **OPTIONS) as session:
+            assert act(later, id, "clicks", x=9, y=33)["rle"] == session.click(9, 33).to_rle()
+        act(later, id, "undo")
     with open_client({"other": networks["other"]}) as later:  # which lacks the old network
         act(later, id, "clicks", x=3, y=3)
         before = later.get(f"{API}/sessions/{id}").json()

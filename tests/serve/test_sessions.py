@@ -194,7 +194,7 @@ class TestDamage:
         change("UPDATE images SET data = ?", image)
         assert sessions.state(id) == before
 
-    @pytest.mark.parametrize("image", [b"", b"nothing", None])
+    @pytest.mark.parametrize("image", [b"", b"nothing", "text", None])
     def test_a_photograph_of_a_version_without_checksums(self, open_sessions, stored, small, image):
         id, change = stored()
         fields = json.loads(SqliteStore(open_sessions.path).record(id).to_json())
@@ -226,6 +226,10 @@ class TestDamage:
             ("UPDATE events SET event = ? WHERE revision = 1", ('{"kind":"finish","counts":"damaged"}',)),
             ("UPDATE events SET event = ? WHERE revision = 2", ('{"kind":"click","x":900,"y":1,"positive":true}',)),
             ("UPDATE events SET event = ? WHERE revision = 0", ('{"kind":"undo"}',)),
+            ("UPDATE events SET event = x'00' WHERE revision = 0", ()),
+            ("UPDATE events SET event = ? WHERE revision = 0", ('{"kind":"reset","options":null}',)),
+            ("UPDATE sessions SET record = json_set(record, '$.check', NULL, '$.options.flip', 3, '$.width', 55)", ()),
+            ("UPDATE sessions SET record = json_remove(record, '$.check', '$.options.r_max')", ()),
         ],
     )
     def test_rows_that_are_not_what_was_written(self, open_sessions, stored, sql, values):
