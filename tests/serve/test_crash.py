@@ -1,5 +1,6 @@
 """kill -9, and an orderly end: what was acknowledged is there afterwards, and the masks are the same, bit by bit."""
 
+import contextlib
 import json
 import random
 import signal
@@ -91,6 +92,45 @@ def test_kill_9(start_server, tmp_path, lite0, sample, replayed):
         event.kind for annotator in annotators for event in store.events(annotator.id)
     }
     store.close()
+
+
+def test_kill_9_while_another_network_takes_over(start_server, sample, golden):
+    """It has, or it has not; the finished objects are as they were, and an undo brings the last one back."""
+    networks = ("--network", "lite0", "--network", str(golden("toy.onnx")))
+    server = start_server(*networks)
+    http = httpx2.Client(base_url=server.url + API, timeout=60)
+    id = http.post("/sessions", content=sample, params=OPTIONS | {"name": "photo.jpg"}).json()["id"]
+    for x in (120, 250, 400):
+        http.post(f"/sessions/{id}/clicks", json={"x": x, "y": 330})
+        http.post(f"/sessions/{id}/finish")
+    for x in (60, 90, 130):
+        http.post(f"/sessions/{id}/clicks", json={"x": x, "y": 100})
+    before = http.get(f"/sessions/{id}").json()
+
+    def switch():
+        with contextlib.suppress(httpx2.TransportError):
+            http.post(f"/sessions/{id}/network", json={"network": "toy"})
+
+    for wait in (0.05, None):  # amid it, and once it is acknowledged
+        thread = threading.Thread(target=switch)
+        thread.start()
+        thread.join(wait)
+        server.process.kill()
+        thread.join()
+        server = start_server(*networks)
+        http = httpx2.Client(base_url=server.url + API, timeout=60)
+        state = http.get(f"/sessions/{id}").json()
+        assert state["objects"][:3] == before["objects"][:3]
+        assert [one["network"] for one in state["objects"]] == ["lite0"] * 3 + [state["network"]]
+        assert state["objects"][3]["clicks"] == before["objects"][3]["clicks"]
+        assert (state["options"]["flip"], state["name"]) == (False, "photo.jpg")
+        if state["network"] == "lite0":
+            assert wait is not None
+            assert state == before
+            continue
+        back = http.post(f"/sessions/{id}/undo", json={"revision": state["revision"]}).json()
+        assert (back["objects"], back["network"]) == (before["objects"], "lite0")
+        before = http.get(f"/sessions/{id}").json()
 
 
 def test_an_orderly_end(start_server, tmp_path, sample):
