@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
@@ -10,16 +11,19 @@ from .answers import documented
 from .body import photograph
 from .desk import Desk
 from .downloads import Download
-from .events import KINDS, Event
+from .events import Event
 from .messages import (
     At,
     ClickRequest,
     CocoFile,
     NetworkEntry,
+    NetworkRequest,
+    ObjectRequest,
     Reply,
     SessionOptions,
     SessionState,
 )
+from .uploads import NAME
 
 Id = Annotated[str, Path(description="of the session", max_length=64)]
 SIZE = r"^[1-9]\d{0,4}(x[1-9]\d{0,4})?$"
@@ -40,7 +44,13 @@ def router(desk: Desk) -> APIRouter:
         "/sessions",
         tags=["sessions"],
         status_code=201,
-        responses={201: {"links": _links(*KINDS[1:], "get_session", "click", "mask", "probability", "image", "coco")}},
+        responses={
+            201: {
+                "links": _links(
+                    "undo", "redo", "reset", "finish", "get_session", "click", "mask", "probability", "image", "coco"
+                )
+            }
+        },
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -68,10 +78,11 @@ def router(desk: Desk) -> APIRouter:
         r_max: Annotated[
             float | None, Query(description="largest radius of modulation, network pixels", gt=0, le=10000)
         ] = None,
+        name: Annotated[str, Query(description="of the photograph; folders are left out", max_length=NAME)] = "",
     ) -> SessionState:
         """Open a session on a photograph, which is the request's body."""
         options = SessionOptions(size=_size(size), flip=flip, threshold=threshold, n_early=n_early, r_max=r_max)
-        return await service.create(await photograph(request), network, options)
+        return await service.create(await photograph(request), network, options, None, name)
 
     @routes.get("/sessions/{id}", tags=["sessions"], responses=documented(404))
     async def get_session(id: Id) -> SessionState:
@@ -81,17 +92,14 @@ def router(desk: Desk) -> APIRouter:
     @routes.delete("/sessions/{id}", tags=["sessions"], status_code=204, responses=documented(404))
     async def delete_session(id: Id) -> None:
         """Forget a session, its photograph and its masks."""
-        await service.delete(id)
+        await desk.delete(id)
 
     @routes.post("/sessions/{id}/clicks", tags=["events"], responses=documented(404, 409))
     async def click(id: Id, request: ClickRequest) -> Reply:
         """Click. The answer comes when the click is durable."""
         return await desk.act(id, Event("click", request.x, request.y, request.positive), request.revision)
 
-    def simple(kind: str, summary: str) -> None:
-        async def act(id: Id, request: Annotated[At | None, Body()] = None) -> Reply:
-            return await desk.act(id, Event(kind), request.revision if request else None)
-
+    def add(kind: str, act: Callable[..., Awaitable[Reply]], summary: str) -> None:
         routes.add_api_route(
             f"/sessions/{{id}}/{kind}",
             act,
@@ -102,10 +110,31 @@ def router(desk: Desk) -> APIRouter:
             responses=documented(404, 409),
         )
 
-    simple("undo", "Take the newest click back.")
-    simple("redo", "Bring the click back that was undone last.")
+    def simple(kind: str, summary: str) -> None:
+        async def act(id: Id, request: Annotated[At | None, Body()] = None) -> Reply:
+            return await desk.act(id, Event(kind), request.revision if request else None)
+
+        add(kind, act, summary)
+
+    def of_an_object(kind: str, summary: str) -> None:
+        async def act(id: Id, request: ObjectRequest) -> Reply:
+            return await desk.act(id, Event(kind, object=request.object), request.revision)
+
+        add(kind, act, summary)
+
+    simple("undo", "Take the newest action back, whatever it was: a click, a reset, a finish, a deleted object.")
+    simple("redo", "Bring the action back that was undone last.")
     simple("reset", "Drop all clicks of the present object.")
     simple("finish", "Keep the present object and start the next one on the same photograph.")
+    of_an_object("select", "Go on with a finished object. The present one is finished where it has clicks.")
+    of_an_object("delete", "Drop an object. In place of the present one a new one is started.")
+    of_an_object("hide", "Mark an object as not to be drawn.")
+    of_an_object("show", "Take the mark of a hidden object away.")
+
+    @routes.post("/sessions/{id}/network", tags=["events"], responses=documented(404, 409))
+    async def network(id: Id, request: NetworkRequest) -> Reply:
+        """Go on with another network. The present object is computed anew, finished ones stay as they are."""
+        return await desk.act(id, Event("network", network=request.network), request.revision)
 
     @routes.get(
         "/sessions/{id}/mask",
@@ -150,7 +179,10 @@ def router(desk: Desk) -> APIRouter:
 
 
 def _file(download: Download) -> Response:
-    return Response(download.data, media_type=download.media_type, headers={"Cache-Control": "no-store"})
+    headers = {"Cache-Control": "no-store"}
+    if download.disposition:
+        headers["Content-Disposition"] = download.disposition
+    return Response(download.data, media_type=download.media_type, headers=headers)
 
 
 def _files(*media_types: str) -> dict[int | str, dict[str, Any]]:

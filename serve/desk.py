@@ -15,6 +15,7 @@ from .messages import Reply
 from .metrics import Metrics
 from .rate import Rate
 from .service import Service
+from .viewers import Viewer, Viewers
 
 PROBES = 4  # a second; anybody may ask for more, and each one waits for the disk
 
@@ -44,14 +45,30 @@ class Desk:
             if self._failed is not None:
                 raise StoreError(str(self._failed))
 
-    async def act(self, id: str, event: Event, revision: int | None) -> Reply:
-        """Pass an event on; count it, and note its stages in the log's line. ``timing["server"]`` is all of it."""
+    def __post_init__(self) -> None:
+        self.viewers = Viewers(self.service)
+
+    async def act(self, id: str, event: Event, revision: int | None, by: Viewer | None = None) -> Reply:
+        """Pass an event on; count it, note its stages in the log's line, and wake those who look at the session.
+
+        ``timing["server"]`` is all of it.
+
+        Args:
+            id, event, revision: as of :meth:`~mfp.serve.service.Service.act`.
+            by: who did it, if that is one of those.
+        """
         started = time.perf_counter()
         logs.note(session=id[: logs.SESSION], kind=event.kind)
         reply = await self.service.act(id, event, revision)
         reply.timing["server"] = (time.perf_counter() - started) * 1e3
         self.metrics.event(event.kind, reply)
+        self.viewers.changed(id, reply.revision, by)
         logs.note(
             revision=reply.revision, stages={name: round(value, 3) for name, value in reply.timing.items() if value}
         )
         return reply
+
+    async def delete(self, id: str) -> None:
+        """Forget a session, and wake those who look at it."""
+        await self.service.delete(id)
+        self.viewers.changed(id)

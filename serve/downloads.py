@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,29 @@ from .messages import SessionState
 
 JSON = "application/json"
 PNG = "image/png"
+NPY = "application/octet-stream"
+SUFFIXES = {JSON: ".json", PNG: ".png", NPY: ".npy"}
 
 
 class Download(NamedTuple):
-    """A file's bytes and their media type."""
+    """A file's bytes, their media type, and a name for the file, empty where there is none."""
 
     data: bytes
     media_type: str
+    name: str = ""
+
+    def named(self, photograph: str, what: str = "") -> Download:
+        """The same under the photograph's name without its ending, with a word on what it is."""
+        stem = photograph.rpartition(".")[0] or photograph
+        suffix = SUFFIXES.get(self.media_type, "")
+        return self._replace(name=f"{stem}{what}{suffix}" if stem else "")
+
+    @property
+    def disposition(self) -> str:
+        """Content-Disposition, empty without a name. Browsers show the file, and save it under its name (RFC 6266)."""
+        plain = self.name.isascii() and not set(self.name) & set('"\\%')
+        value = f'filename="{self.name}"' if plain else f"filename*=UTF-8''{quote(self.name, safe='')}"
+        return f"inline; {value}" if self.name else ""
 
 
 def mask_file(mask: Mask, form: str) -> Download:
@@ -50,12 +67,12 @@ def probability_file(probability: NDArray[np.float32], form: str) -> Download:
     if form == "npy":
         data = io.BytesIO()
         np.save(data, probability)
-        return Download(data.getvalue(), "application/octet-stream")
+        return Download(data.getvalue(), NPY)
     raise OptionError(f"expected the format png or npy, got {form!r}")
 
 
 def coco_file(state: SessionState) -> Download:
-    """A COCO file of one image: an annotation per object that has pixels."""
+    """A COCO file of one image: an annotation per object that has pixels, hidden ones too."""
     annotations: list[dict[str, Any]] = []
     for entry in state.objects:
         if entry.box is None:
@@ -74,7 +91,7 @@ def coco_file(state: SessionState) -> Download:
         )
     return _json(
         {
-            "images": [{"id": 1, "width": state.width, "height": state.height, "file_name": state.id}],
+            "images": [{"id": 1, "width": state.width, "height": state.height, "file_name": state.name or state.id}],
             "annotations": annotations,
             "categories": [{"id": 1, "name": "object"}],
         }

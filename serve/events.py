@@ -1,16 +1,35 @@
-"""What is kept of a session: its record, its image and the list of what was done, from which its masks follow."""
+"""What is kept of a session: its record, its image and the log of what was done, from which its masks follow."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..engine.errors import StoreError
 
-KINDS = ("click", "undo", "redo", "reset", "finish")
+ACTIONS = ("click", "reset", "finish", "select", "delete", "hide", "show", "network")  # what undo takes back
+KINDS = ("click", "undo", "redo", *ACTIONS[1:])
+OF_AN_OBJECT = ("select", "delete", "hide", "show")
+OPTIONS = {"size", "flip", "threshold", "n_early", "r_max"}
+CHECK = "check"  # the field of a stored line that says whether the rest is as it was written
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How masks are computed.
+
+    Attributes:
+        network: its name, as ``GET /networks`` lists it.
+        weights: of that network; another network of the same name would give other masks.
+        options: of the engine's session, all of them with values: size, flip, threshold, n_early, r_max.
+    """
+
+    network: str
+    weights: str
+    options: dict[str, Any] = field(hash=False)
 
 
 @dataclass(frozen=True)
@@ -21,8 +40,11 @@ class Event:
         kind: one of :data:`KINDS`.
         x, y: of a click, column and row in image pixels.
         positive: of a click, whether it adds to the object.
-        counts: of a finish, the object's mask, COCO's compressed run lengths. It follows from the clicks before it; it
-            is kept so that a session is rebuilt without the clicks of the objects that are done.
+        counts: of a finish, the object's mask, COCO's compressed run lengths; of a select, that of the object which
+            was left unfinished, empty where it had no clicks. It follows from the clicks before it; it is kept so that
+            a session is rebuilt without the clicks of the objects that are done.
+        object: of a select, delete, hide or show, the object's number.
+        network, weights, options: of a network, what the clicks that follow are computed with (:class:`Choice`).
     """
 
     kind: str
@@ -30,12 +52,25 @@ class Event:
     y: float = 0.0
     positive: bool = True
     counts: str = ""
+    object: int = -1
+    network: str = ""
+    weights: str = ""
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def choice(self) -> Choice:
+        """Of a network event."""
+        return Choice(self.network, self.weights, self.options)
 
     def to_json(self) -> str:
         fields: dict[str, Any] = {"kind": self.kind}
         if self.kind == "click":
             fields |= {"x": self.x, "y": self.y, "positive": self.positive}
-        elif self.kind == "finish":
+        elif self.kind == "network":
+            fields |= {"network": self.network, "weights": self.weights, "options": self.options}
+        if self.kind in OF_AN_OBJECT:
+            fields["object"] = self.object
+        if self.kind in ("finish", "select"):
             fields["counts"] = self.counts
         return json.dumps(fields, separators=(",", ":"))
 
@@ -46,20 +81,45 @@ class Event:
         Raises:
             StoreError: it is none.
         """
+        return cls._of(_fields(text, "an event"), text)
+
+    def sealed(self, id: str, revision: int) -> str:
+        """The line that a store keeps: :meth:`to_json` with a checksum over it and its place in the log."""
+        text = self.to_json()
+        return f'{text[:-1]},"{CHECK}":"{_checksum(id, revision, text)}"}}'
+
+    @classmethod
+    def opened(cls, text: str | bytes, id: str, revision: int) -> Event:
+        """The event of :meth:`sealed`. Lines of versions that wrote no checksum are taken as they are.
+
+        Raises:
+            StoreError: it is none, is not what was written, or was written at another place.
+        """
+        fields = _fields(text, "an event")
+        check = fields.pop(CHECK, None)
+        event = cls._of(fields, text)
+        if check is not None and check != _checksum(id, revision, event.to_json()):
+            raise StoreError(f"event {revision} of this session is damaged in the store: its checksum does not fit")
+        return event
+
+    @classmethod
+    def _of(cls, fields: dict[str, Any], text: str | bytes) -> Event:
         try:
-            fields = json.loads(text)
             event = cls(**fields)
             sound = (
                 event.kind in KINDS
-                and math.isfinite(event.x)
-                and math.isfinite(event.y)
+                and all(type(value) in (int, float) and math.isfinite(value) for value in (event.x, event.y))
                 and isinstance(event.positive, bool)
-                and isinstance(event.counts, str)
+                and type(event.object) is int
+                and isinstance(event.options, dict)
+                and all(isinstance(value, str) for value in (event.counts, event.network, event.weights))
+                and (event.kind != "network" or set(event.options) == OPTIONS)
             )
-        except (TypeError, ValueError) as error:
-            raise StoreError(f"expected an event of a session, found {text[:100]!r} ({error})") from None
+        except (TypeError, ValueError, OverflowError) as error:
+            raise _no("an event", text, error) from None
         if not sound:
-            raise StoreError(f"expected an event of a session, found {text[:100]!r}")
+            raise _no("an event", text)
+        _restore_size(event.options)
         return event
 
 
@@ -69,12 +129,12 @@ class SessionRecord:
 
     Attributes:
         id: 22 characters that cannot be guessed.
-        network: name of the network, as ``GET /networks`` lists it.
-        weights: of that network; another network of the same name would give other masks.
-        options: of the engine's session, all of them with values: size, flip, threshold, n_early, r_max.
+        network, weights, options: what it begins with (:class:`Choice`).
         width, height: of the image, upright, in pixels.
         media_type: of the image's file.
         created: seconds since the epoch.
+        name: of the photograph; empty: nobody said.
+        sha256: of the image's file, in hexadecimal digits; empty: made by a version that kept none.
     """
 
     id: str
@@ -85,71 +145,61 @@ class SessionRecord:
     height: int
     media_type: str
     created: float
+    name: str = ""
+    sha256: str = ""
+
+    @property
+    def choice(self) -> Choice:
+        """What its first object is computed with."""
+        return Choice(self.network, self.weights, self.options)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"))
+        text = json.dumps(asdict(self), separators=(",", ":"))
+        return f'{text[:-1]},"{CHECK}":"{_checksum(text)}"}}'
 
     @classmethod
     def from_json(cls, text: str | bytes) -> SessionRecord:
-        """The record of :meth:`to_json`.
+        """The record of :meth:`to_json`, or of a version that wrote no name and no checksums.
 
         Raises:
-            StoreError: it is none.
+            StoreError: it is none, or not what was written.
         """
+        fields = _fields(text, "the record")
+        check = fields.pop(CHECK, None)
         try:
-            record = cls(**json.loads(text))
-            size = record.options["size"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"expected the record of a session, found {text[:100]!r} ({error})") from None
-        if isinstance(size, list):  # JSON knows no tuples
-            record.options["size"] = tuple(size)
+            record = cls(**fields)
+            sound = set(record.options) == OPTIONS and all(
+                type(side) is int and side > 0 for side in (record.width, record.height)
+            )
+        except TypeError as error:
+            raise _no("the record", text, error) from None
+        if not sound:
+            raise _no("the record", text)
+        if check is not None and check != _checksum(json.dumps(asdict(record), separators=(",", ":"))):
+            raise StoreError("the record of this session is damaged in the store: its checksum does not fit")
+        _restore_size(record.options)
         return record
 
 
-@dataclass(frozen=True)
-class FinishedObject:
-    """An object that is done: its clicks, and its mask as COCO's compressed run lengths."""
-
-    clicks: tuple[Event, ...]
-    counts: str
+def _restore_size(options: dict[str, Any]) -> None:
+    if isinstance(options.get("size"), list):  # JSON knows no tuples
+        options["size"] = tuple(options["size"])
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a log leaves a session.
-
-    Attributes:
-        finished: the objects that are done.
-        clicks: of the present object, in order.
-        undone: clicks that redo would bring back, the next one last.
-    """
-
-    finished: tuple[FinishedObject, ...]
-    clicks: tuple[Event, ...]
-    undone: tuple[Event, ...]
+def _fields(text: str | bytes, what: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _no(what, text, error) from None
+    if not isinstance(fields, dict):
+        raise _no(what, text)
+    return fields
 
 
-def progress(events: Sequence[Event]) -> Progress:
-    """What a log comes to, without a network: the clicks that count, and those that redo would bring back.
+def _no(what: str, text: str | bytes, error: Exception | None = None) -> StoreError:
+    return StoreError(f"expected {what} of a session, found {str(text)[:100]!r}" + (f" ({error})" if error else ""))
 
-    Raises:
-        StoreError: the log takes back a click that it does not have.
-    """
-    finished: list[FinishedObject] = []
-    clicks: list[Event] = []
-    undone: list[Event] = []
-    for number, event in enumerate(events):
-        if event.kind == "click":
-            clicks.append(event)
-            undone.clear()
-        elif event.kind in ("undo", "redo"):
-            source, target = (clicks, undone) if event.kind == "undo" else (undone, clicks)
-            if not source:
-                raise StoreError(f"damaged log: event {number} is {event.kind} with nothing to {event.kind}")
-            target.append(source.pop())
-        else:
-            if event.kind == "finish":
-                finished.append(FinishedObject(tuple(clicks), event.counts))
-            clicks.clear()
-            undone.clear()
-    return Progress(tuple(finished), tuple(clicks), tuple(undone))
+
+def _checksum(*parts: object) -> str:
+    """64 bits in hexadecimal digits; for damage, not against forgery."""
+    return hashlib.blake2b("\n".join(map(str, parts)).encode(), digest_size=8).hexdigest()

@@ -56,6 +56,18 @@ class ClickRequest(At):
     positive: bool = Field(default=True, description="true adds to the object, false removes from it")
 
 
+class ObjectRequest(At):
+    """Something that is done to an object."""
+
+    object: int = Field(description="its number, as the state has it", ge=0)
+
+
+class NetworkRequest(At):
+    """Another network for what comes next."""
+
+    network: str = Field(description="a name of GET /networks", max_length=200)
+
+
 class ClickMessage(Message):
     """A click as it is told."""
 
@@ -83,8 +95,10 @@ Box = Annotated[
 class ObjectState(Message):
     """One object: its clicks and its mask."""
 
-    object: int = Field(description="its number, from 0")
+    object: int = Field(description="its number, from 0; never that of another object")
     finished: bool
+    hidden: bool = Field(description="whether it is marked as not to be drawn")
+    network: str = Field(description="that its mask is computed with")
     clicks: list[ClickMessage]
     area: int = Field(description="pixels")
     box: Box | None = Field(description="null where the mask is empty")
@@ -95,28 +109,34 @@ class SessionState(Message):
     """A session as it is now."""
 
     id: str
-    network: str
+    name: str = Field(description="of the photograph; empty where nobody said")
+    network: str = Field(description="of the objects that come next")
     width: int
     height: int
     options: SessionOptions
     revision: int = Field(description="number of events in the session's log")
     can_undo: bool
     can_redo: bool
-    objects: list[ObjectState] = Field(description="the last one is the present, unfinished one")
+    present: int = Field(description="number of the present object, the one that is not finished")
+    objects: list[ObjectState] = Field(description="by number")
 
 
 class Reply(Message):
     """The answer to an event: the present object after it."""
 
     revision: int = Field(description="number of events in the session's log; this one is durable")
-    object: int = Field(description="number of the present object, from 0")
+    object: int = Field(description="number of the present object")
     clicks: list[ClickMessage]
     area: int
     box: Box | None
     rle: Rle
     roi: Box | None = Field(description="what the newest network pass looked at; null before the first click")
+    network: str = Field(description="of the objects that come next")
     can_undo: bool
     can_redo: bool
+    objects: list[ObjectState] | None = Field(
+        description="all objects, by number, where more has changed than the present one's clicks; null: as before"
+    )
     timing: dict[str, float] = Field(description="milliseconds by stage (docs/serving.md)")
 
 

@@ -15,6 +15,7 @@ from .messages import NetworkEntry, Reply, SessionOptions, SessionState
 from .networks import load_networks
 from .ray_settings import ClusterSettings
 from .service import LocalService, Service
+from .stored import stored_image
 from .stores import SessionStore, open_store
 
 ATTEMPTS = 5  # where replicas end while they are at work
@@ -76,11 +77,11 @@ class RayService(Service):
         return found
 
     async def create(
-        self, image: bytes, network: str | None, options: SessionOptions, id: str | None = None
+        self, image: bytes, network: str | None, options: SessionOptions, id: str | None = None, name: str = ""
     ) -> SessionState:
         # Named here, so that it is opened where its clicks will go.
         id = id or token_urlsafe(16)
-        state: SessionState = await self._call(id, "create", image, network, options, id, again=False)
+        state: SessionState = await self._call(id, "create", image, network, options, id, name, again=False)
         return state
 
     async def act(self, id: str, event: Event, revision: int | None) -> Reply:
@@ -102,10 +103,7 @@ class RayService(Service):
         return download
 
     async def image(self, id: str) -> Download:
-        def read() -> Download:
-            return Download(self._store.image(id), self._store.record(id).media_type)
-
-        return await asyncio.to_thread(read)
+        return await asyncio.to_thread(stored_image, self._store, id)
 
     async def coco(self, id: str) -> Download:
         download: Download = await self._call(id, "coco", id)

@@ -29,7 +29,7 @@ class Service(ABC):
 
     @abstractmethod
     async def create(
-        self, image: bytes, network: str | None, options: SessionOptions, id: str | None = None
+        self, image: bytes, network: str | None, options: SessionOptions, id: str | None = None, name: str = ""
     ) -> SessionState: ...
 
     @abstractmethod
@@ -98,9 +98,9 @@ class LocalService(Service):
         return self.sessions.networks()
 
     async def create(
-        self, image: bytes, network: str | None, options: SessionOptions, id: str | None = None
+        self, image: bytes, network: str | None, options: SessionOptions, id: str | None = None, name: str = ""
     ) -> SessionState:
-        return await self._aside(partial(self.sessions.create, image, network, options, id))
+        return await self._aside(partial(self.sessions.create, image, network, options, id, name))
 
     async def act(self, id: str, event: Event, revision: int | None) -> Reply:
         reply, waited = await self._turns.run(id, partial(self.sessions.act, id, event, revision))

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from secrets import token_urlsafe
-from typing import Any
 
-from ..engine.contract import DEFAULT_LONGER_SIDE
-from ..engine.errors import MfpError, OptionError, RevisionError, UnavailableError, UnknownSessionError
+from ..engine.errors import (
+    MfpError,
+    OptionError,
+    RevisionError,
+    StoreError,
+    UnavailableError,
+    UnknownSessionError,
+)
+from ..engine.image import U8
 from ..engine.network import Network
+from .choices import chosen
 from .downloads import Download, coco_file, mask_file, probability_file
-from .events import Event, SessionRecord, progress
+from .events import Event, SessionRecord
 from .live import LiveSession
 from .memory import Trim
 from .messages import NetworkEntry, Reply, SessionOptions, SessionState
 from .settings import Limits
+from .stored import stored_image, stored_pixels
 from .stores import SessionStore
-from .uploads import DecodingRoom
+from .uploads import DecodingRoom, checked_name
 
 ATTEMPTS = 3  # where another replica was quicker
 
@@ -79,6 +89,7 @@ class Sessions:
         network: str | None = None,
         options: SessionOptions | None = None,
         id: str | None = None,
+        name: str = "",
     ) -> SessionState:
         """A new session.
 
@@ -87,31 +98,33 @@ class Sessions:
             network: a name, None for the default.
             options: of the session.
             id: that nobody can guess; None: a new one.
+            name: of the photograph.
 
         Raises:
             ImageError: it is no image, or damaged.
             TooLargeError: it has too many pixels.
-            OptionError: an option is out of its range, or there is no network of this name.
+            OptionError: an option is out of its range, there is no network of this name, or the photograph's is none.
             UnavailableError: the store is full.
         """
-        name = next(iter(self._networks)) if network is None else network
-        if name not in self._networks:
-            raise OptionError(f"expected one of the networks {', '.join(self._networks)}, got {name!r}")
+        name = checked_name(name)
+        network = next(iter(self._networks)) if network is None else network
+        choice = chosen(self._networks, network, options or SessionOptions(), self._limits.side)
         if self._store.count() >= self._limits.sessions:
             raise UnavailableError(f"this server keeps {self._limits.sessions:,} sessions and is full: delete some")
-        values = self._options(self._networks[name], options or SessionOptions())
         with self._decoding.decoded(image, self._limits.image_pixels) as (pixels, media_type):
             record = SessionRecord(
                 id=id or token_urlsafe(16),
-                network=name,
-                weights=self._networks[name].info.weights,
-                options=values,
+                network=choice.network,
+                weights=choice.weights,
+                options=choice.options,
                 width=pixels.shape[1],
                 height=pixels.shape[0],
                 media_type=media_type,
                 created=time.time(),
+                name=name,
+                sha256=hashlib.sha256(image).hexdigest(),
             )
-            live = LiveSession(record, self._networks[name], pixels, 0, progress(()), self._limits)
+            live = self._opened(record, (), pixels)
             self._store.create(record, image)
             with self._guard:
                 self._slots[record.id] = _Slot(live=live, bytes=live.bytes)
@@ -127,9 +140,10 @@ class Sessions:
             revision: that the session must be at, None for any.
 
         Raises:
-            UnknownSessionError: there is no such session.
+            UnknownSessionError: there is no such session, or no such object in it.
             RevisionError: the session is at another revision; nothing was changed.
-            ClickError, NothingToUndoError, SessionError: as of the engine's session; nothing was changed.
+            ClickError, NothingToUndoError, SessionError, OptionError, UnavailableError: it cannot be done
+                (:meth:`~mfp.serve.live.LiveSession.apply`); nothing was changed.
             StoreError: the event could not be kept. Ask for the state to see whether it was.
         """
         attempts = ATTEMPTS if revision is None else 1
@@ -149,7 +163,7 @@ class Sessions:
                     "ask for its state, and see whether your event is in it"
                 )
             try:
-                kept, timing = live.apply(event)
+                kept, timing, everything = live.apply(event)
                 started = time.perf_counter()
                 # Computed first, so that what fails leaves no trace; only what the store took is answered.
                 try:
@@ -164,7 +178,7 @@ class Sessions:
                 _empty(slot)
                 raise
             live.revision += 1
-            return live.reply(timing | {"rebuild": rebuild})
+            return live.reply(timing | {"rebuild": rebuild}, everything)
 
     def state(self, id: str) -> SessionState:
         """All there is to know of a session.
@@ -185,7 +199,9 @@ class Sessions:
         """
         with self._held(id) as (_, live, _):
             mask = live.mask(number)
-        return mask_file(mask, form)
+            number = live.present if number is None else number
+            name = live.record.name
+        return mask_file(mask, form).named(name, f"_{number}")
 
     def probability(self, id: str, form: str = "png") -> Download:
         """The probability map of the present object, as ``png`` (8 bits) or ``npy`` (float32).
@@ -196,15 +212,17 @@ class Sessions:
         """
         with self._held(id) as (_, live, _):
             probability = live.probability()
-        return probability_file(probability, form)
+            name = live.record.name
+        return probability_file(probability, form).named(name, "_probability")
 
     def image(self, id: str) -> Download:
         """The photograph as it was uploaded.
 
         Raises:
             UnknownSessionError: there is no such session.
+            StoreError: it is not what was uploaded.
         """
-        return Download(self._store.image(id), self._store.record(id).media_type)
+        return stored_image(self._store, id)
 
     def coco(self, id: str) -> Download:
         """All objects that have a mask, as a COCO file.
@@ -214,7 +232,7 @@ class Sessions:
         """
         with self._held(id) as (_, live, _):
             state = live.state()
-        return coco_file(state)
+        return coco_file(state).named(state.name)
 
     def delete(self, id: str) -> None:
         """Forget a session.
@@ -276,16 +294,14 @@ class Sessions:
         self._make_room()
 
     def _rebuilt(self, id: str) -> LiveSession:
-        record = self._store.record(id)
-        network = self._networks.get(record.network)
-        if network is None or network.info.weights != record.weights:
-            raise UnavailableError(
-                f"this session was made with the network {record.network!r} of weights {record.weights}, "
-                "which this server does not have: start it with --network of that file"
-            )
-        events = self._store.events(id)
-        with self._decoding.decoded(self._store.image(id), record.width * record.height, True) as (pixels, _):
-            return LiveSession(record, network, pixels, len(events), progress(events), self._limits)
+        try:
+            return self._opened(self._store.record(id), self._store.events(id))
+        except OptionError as error:  # they were accepted once
+            raise StoreError(f"the record of this session is damaged in the store: {error}") from error
+
+    def _opened(self, record: SessionRecord, events: Sequence[Event], pixels: U8 | None = None) -> LiveSession:
+        read = partial(stored_pixels, self._store, record.id, self._decoding)
+        return LiveSession(record, self._networks, read, events, self._limits, pixels)
 
     def _make_room(self) -> None:
         """Empty the least recently used places until the rest are within the limit; busy ones are left alone."""
@@ -308,20 +324,6 @@ class Sessions:
             with slot.lock:
                 _empty(slot)
             self._trim.later()
-
-    def _options(self, network: Network, options: SessionOptions) -> dict[str, Any]:
-        """All of them with values, so that a later default changes no session."""
-        info = network.info
-        size = options.size if options.size is not None else info.size or DEFAULT_LONGER_SIDE
-        if options.size is not None and max(size if isinstance(size, tuple) else (size,)) > self._limits.side:
-            raise OptionError(f"expected a size of at most {self._limits.side} pixels a side, got {options.size}")
-        return {
-            "size": size,
-            "flip": options.flip,
-            "threshold": options.threshold,
-            "n_early": info.n_early if options.n_early is None else options.n_early,
-            "r_max": info.r_max if options.r_max is None else options.r_max,
-        }
 
 
 def _empty(slot: _Slot) -> None:

@@ -1,23 +1,27 @@
-"""The WebSocket: clicks without a request each."""
+"""The WebSocket: clicks without a request each, and news of what others do in the same session."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Coroutine
+from typing import Annotated, Any, Literal, TypeAlias
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import Field, TypeAdapter, ValidationError
 
-from ..engine.errors import UnknownSessionError
+from ..engine.errors import StoreError, TooManyError, UnavailableError, UnknownSessionError
 from . import logs
 from .access import chosen
 from .answers import answer, refused
 from .desk import Desk
 from .events import Event
-from .messages import At, ClickRequest
+from .messages import At, ClickRequest, NetworkRequest, ObjectRequest
+from .viewers import Viewer
 from .watch import client
 
 GONE = 4404  # close code: no such session
+AGAIN = 0.2  # seconds until news are asked for again
 Ref = Annotated[str | int | None, Field(description="echoed in the answer")]
 
 
@@ -28,14 +32,29 @@ class ClickCall(ClickRequest):
     ref: Ref = None
 
 
+class ObjectCall(ObjectRequest):
+    """Something that is done to an object."""
+
+    type: Literal["select", "delete", "hide", "show"]
+    ref: Ref = None
+
+
+class NetworkCall(NetworkRequest):
+    """Another network for what comes next."""
+
+    type: Literal["network"]
+    ref: Ref = None
+
+
 class OtherCall(At):
-    """An event without a place, or a question for the state."""
+    """An event that needs no more words, or a question for the state."""
 
     type: Literal["undo", "redo", "reset", "finish", "state"]
     ref: Ref = None
 
 
-CALL: TypeAdapter[ClickCall | OtherCall] = TypeAdapter(Annotated[ClickCall | OtherCall, Field(discriminator="type")])
+Call: TypeAlias = ClickCall | ObjectCall | NetworkCall | OtherCall
+CALL: TypeAdapter[Call] = TypeAdapter(Annotated[Call, Field(discriminator="type")])
 
 
 def router(desk: Desk) -> APIRouter:
@@ -47,12 +66,8 @@ def router(desk: Desk) -> APIRouter:
         await socket.accept(chosen(socket.scope.get("subprotocols", ())))
         desk.gate.sockets.add(socket)
         try:
-            await _send(socket, await _answer(desk, socket, id, '{"type":"state"}'))
-            while True:
-                text = await socket.receive_text()
-                with logs.line("message", session=id[: logs.SESSION]):
-                    # Nothing else runs between the end of the work and the sending: the gate closes behind the answer.
-                    await _send(socket, await _answer(desk, socket, id, text))
+            with desk.viewers.watching(id) as viewer:
+                await _converse(desk, socket, id, viewer)
         except UnknownSessionError as error:
             await _send(socket, _refusal(desk, error, None))
             await socket.close(GONE)
@@ -66,7 +81,47 @@ def router(desk: Desk) -> APIRouter:
     return routes
 
 
-async def _answer(desk: Desk, socket: WebSocket, id: str, text: str) -> dict[str, Any]:
+async def _converse(desk: Desk, socket: WebSocket, id: str, viewer: Viewer) -> None:
+    """Answer what comes, and tell the news in between: one after the other, so that revisions never go back."""
+    await _send(socket, await _answer(desk, socket, id, viewer, '{"type":"state"}'))
+    receiving = _task(socket.receive_text())
+    news = _task(viewer.news.wait())
+    try:
+        while True:
+            await asyncio.wait((receiving, news), return_when=asyncio.FIRST_COMPLETED)
+            if receiving.done():
+                text = receiving.result()
+                receiving = _task(socket.receive_text())
+                with logs.line("message", session=id[: logs.SESSION]):
+                    # Nothing else runs between the end of the work and the sending: the gate closes behind the answer.
+                    await _send(socket, await _answer(desk, socket, id, viewer, text))
+            else:
+                viewer.news.clear()
+                news = _task(viewer.news.wait())
+                await _tell(desk, socket, id, viewer)
+    finally:
+        receiving.cancel()
+        news.cancel()
+
+
+def _task(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is no news that a socket has closed
+    return task
+
+
+async def _tell(desk: Desk, socket: WebSocket, id: str, viewer: Viewer) -> None:
+    try:
+        with desk.gate.running():
+            await socket.send_text(await desk.viewers.state(id, viewer))
+    except TooManyError:  # the session is busy: those who click go first
+        await asyncio.sleep(AGAIN)
+        viewer.news.set()
+    except (UnavailableError, StoreError, MemoryError) as error:
+        desk.metrics.error(type(error).__name__)  # the viewer did not ask: it will see when it does
+
+
+async def _answer(desk: Desk, socket: WebSocket, id: str, viewer: Viewer, text: str) -> dict[str, Any]:
     ref = None
     try:
         try:
@@ -79,17 +134,31 @@ async def _answer(desk: Desk, socket: WebSocket, id: str, text: str) -> dict[str
         ref = call.ref
         desk.rate.take(client(socket.scope))
         with desk.gate.running():
-            if isinstance(call, ClickCall):
-                event = Event("click", call.x, call.y, call.positive)
-            elif call.type == "state":
-                return {"type": "state", "ref": ref, **(await desk.service.state(id)).model_dump()}
-            else:
-                event = Event(call.type)
-            return {"type": "reply", "ref": ref, **(await desk.act(id, event, call.revision)).model_dump()}
+            if call.type == "state":
+                state = await desk.service.state(id)
+                viewer.revision = max(viewer.revision, state.revision)
+                return {"type": "state", "ref": ref, **state.model_dump()}
+            try:
+                reply = await desk.act(id, _event(call), call.revision, viewer)
+            except UnknownSessionError as error:
+                await desk.service.state(id)  # raises it where it is the session that is gone, and not an object of it
+                return _refusal(desk, error, ref)
+            viewer.revision = max(viewer.revision, reply.revision)
+            return {"type": "reply", "ref": ref, **reply.model_dump()}
     except UnknownSessionError:
         raise
     except Exception as error:
         return _refusal(desk, error, ref)
+
+
+def _event(call: Call) -> Event:
+    if isinstance(call, ClickCall):
+        return Event("click", call.x, call.y, call.positive)
+    if isinstance(call, ObjectCall):
+        return Event(call.type, object=call.object)
+    if isinstance(call, NetworkCall):
+        return Event(call.type, network=call.network)
+    return Event(call.type)
 
 
 def _refusal(desk: Desk, error: Exception, ref: object) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ..engine.errors import ImageError, TooLargeError
+from ..engine.errors import ImageError, OptionError, TooLargeError
 from ..engine.image import U8, decode_image
 
 # Pillow's names; nothing else is opened, whatever the file's name or Content-Type says.
@@ -22,6 +24,24 @@ MEDIA_TYPES = {
 SCAN = b"\xff\xda"  # begins a scan of a JPEG file; its compressed data never has these two bytes
 SCANS = 100  # each goes over all pixels, and takes a few bytes to ask for; photographs have 1, progressive ones some 10
 BYTES = 12  # a pixel, about, while a photograph is decoded and turned; OpenCV decodes to 8 bits row by row
+
+
+NAME = 255  # characters of a photograph's name
+
+
+def checked_name(name: str) -> str:
+    """A photograph's name without its folders.
+
+    Raises:
+        OptionError: it is too long, or has characters that no name has: line breaks, NUL and their like.
+    """
+    if len(name) > NAME:
+        raise OptionError(f"expected a photograph's name of at most {NAME} characters, got {len(name)}")
+    odd = [character for character in name if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")]
+    if odd:
+        raise OptionError(f"expected a photograph's name without control characters, got {odd[0]!r} in it")
+    last = re.split(r"[/\\]", name)[-1]
+    return "" if last in (".", "..") else last
 
 
 def check_header(data: bytes, max_pixels: int) -> str:

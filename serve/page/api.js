@@ -1,6 +1,8 @@
 // The server's HTTP interface (/openapi.json describes it) as functions that return plain data or throw one of two errors.
 
-const TOKEN = "mfp-token"; // in sessionStorage: it goes when the tab is closed
+import { keep, load } from "./store.js";
+
+const TOKEN = "mfp-token"; // in this browser's storage
 
 /** The server answered, with an error. `kind` is its name there ("ClickError"), the message is for people. */
 export class ServerError extends Error {
@@ -20,16 +22,34 @@ export class Api {
   constructor(askToken) {
     this.askToken = askToken;
     this.base = new URL("api/v1/", document.baseURI);
-    this.token = sessionStorage.getItem(TOKEN);
+    this.token = load(TOKEN);
     this.asking = null;
   }
 
   networks() {
     return this.json("GET", "networks");
   }
-  create(photograph, network) {
-    const query = network ? `?network=${encodeURIComponent(network)}` : "";
-    return this.json("POST", `sessions${query}`, { body: photograph });
+  /** @param options name, network, size, flip …: all that POST /sessions takes; what is undefined or null is left out */
+  create(photograph, options, signal) {
+    const given = Object.entries(options).filter(([, value]) => value !== undefined && value !== null);
+    const query = new URLSearchParams(
+      given.map(([key, value]) => [key, Array.isArray(value) ? value.join("x") : value]),
+    );
+    return this.json("POST", `sessions?${query}`, { body: photograph, signal });
+  }
+  /** Whether the server has the session: the answer's head says so, its body is not read. */
+  async exists(id, signal) {
+    const reading = new AbortController();
+    signal?.addEventListener("abort", () => reading.abort());
+    try {
+      await this.answer("GET", this.path(id, "image"), { signal: reading.signal });
+      return true;
+    } catch (error) {
+      if (error.status === 404 || error.status === 410) return false;
+      throw error;
+    } finally {
+      reading.abort();
+    }
   }
   state(id) {
     return this.json("GET", this.path(id));
@@ -92,6 +112,8 @@ export class Api {
 
   /** Ask for a token, once however many requests were refused. False where the person gave none. */
   async newToken(used) {
+    const kept = load(TOKEN); // another tab may have been given one meanwhile
+    if (this.token === used && kept && kept !== used) this.token = kept;
     if (this.token === used) {
       this.asking ??= this.askToken(!!used).finally(() => {
         this.asking = null;
@@ -99,7 +121,7 @@ export class Api {
       const token = await this.asking;
       if (!token) return false;
       this.token = token;
-      sessionStorage.setItem(TOKEN, token);
+      keep(TOKEN, token);
     }
     return true;
   }

@@ -2,6 +2,7 @@
 // follows. A lost line is opened again; whether an unanswered action arrived is told by the revision that is found then.
 
 import { ServerError } from "./api.js";
+import { presentOf } from "./state.js";
 
 const FIRST_PAUSE = 400; // milliseconds before the second attempt to connect; doubled for each one after it
 const LONGEST_PAUSE = 8000;
@@ -9,9 +10,9 @@ const PATIENCE = 60000; // an answer that takes longer is taken for a dead line
 
 export class Channel {
   /**
-   * @param handlers onState(state), onReply(action, reply), onRefused(action, error), onChangedElsewhere(actions not
+   * @param handlers onState(state, by whom: nothing, or "another window"), onReply(action, reply), onRefused(action, error), onChangedElsewhere(actions not
    *   done), onGone(error), onConnection("connecting" | "open" | "lost", seconds until the next attempt, what the server
-   *   said, if it did)
+   *   said, if it did). They may be replaced: `channel.on`
    */
   constructor(api, handlers) {
     this.api = api;
@@ -20,6 +21,7 @@ export class Channel {
     this.revision = null; // the server's, as far as it is known here
     this.queue = []; // not sent
     this.inFlight = null; // sent, not answered
+    this.news = null; // a state that was told meanwhile
     this.socket = null;
     this.ready = false; // the socket is open and its state known
     this.closed = false;
@@ -41,10 +43,12 @@ export class Channel {
     this.connect();
   }
 
-  /** @param action {type: "click", x, y, positive} or {type: "undo" | "redo" | "reset" | "finish"} */
+  /**
+   * @param action {type: "click", x, y, positive}, {type: "undo" | "redo" | "reset" | "finish"},
+   *   {type: "select" | "delete" | "hide" | "show", object} or {type: "network", network}
+   */
   send(action) {
-    if (this.closed) return;
-    this.queue.push(action);
+    this.queue.push(action); // of a session that is gone, too: it may be made again
     this.pump();
   }
 
@@ -58,9 +62,21 @@ export class Channel {
 
   close() {
     this.closed = true;
+    this.ready = false;
     removeEventListener("online", this.wake);
     for (const timer of Object.values(this.timers)) clearTimeout(timer);
     this.socket?.close();
+  }
+
+  /** Connect anew at once. An action that is not answered is looked for in the state that the server tells. */
+  reconnect() {
+    const socket = this.socket;
+    this.socket = null;
+    socket?.close();
+    this.ready = false;
+    this.after("answer", 0, null);
+    this.after("connect", 0, null);
+    this.connect();
   }
 
   connect() {
@@ -109,9 +125,29 @@ export class Channel {
   }
 
   receive(message) {
-    if (message.type === "state") this.adopt(message);
-    else if (message.type === "reply") this.answered(message);
-    else if (message.type === "error") this.refused(message);
+    const { type, ref, ...rest } = message;
+    if (type === "state" && this.ready) this.told(rest);
+    else if (type === "state") this.adopt(rest);
+    else if (type === "reply") this.answered(ref, rest);
+    else if (type === "error") this.refused(ref, rest);
+  }
+
+  /** Another window has changed the session. What is queued here was meant for what was there before. */
+  told(state) {
+    if (this.inFlight) {
+      this.news = state; // whether ours came before it is told by our answer
+    } else if (state.revision > this.revision) {
+      this.revision = state.revision;
+      const dropped = this.queue.splice(0);
+      this.on.onState(state, "another window");
+      if (dropped.length) this.on.onChangedElsewhere(dropped);
+    }
+  }
+
+  hearNews() {
+    const news = this.news;
+    this.news = null;
+    if (news) this.told(news);
   }
 
   /** The session as the server has it: at the beginning, after a line was lost, or after a revision was refused. */
@@ -119,11 +155,13 @@ export class Channel {
     const sent = this.inFlight;
     const known = this.revision;
     this.inFlight = null;
+    this.news = null;
     this.attempts = 0;
     this.revision = state.revision;
     this.ready = true;
     if (sent && state.revision === sent.revision) {
-      this.queue.unshift(sent); // it did not arrive
+      sent.doubtful = true; // it did not arrive, or is being worked on
+      this.queue.unshift(sent);
     } else if (known !== null && state.revision !== known && !(sent && arrived(sent, state))) {
       const dropped = this.queue.splice(0);
       this.on.onChangedElsewhere(sent ? [sent, ...dropped] : dropped);
@@ -133,25 +171,26 @@ export class Channel {
     this.pump();
   }
 
-  answered(reply) {
+  answered(ref, reply) {
     const action = this.inFlight;
     this.after("answer", 0, null);
     this.revision = reply.revision;
-    if (!action || action.ref !== reply.ref) return;
+    if (!action || action.ref !== ref) return;
     this.inFlight = null;
     action.answeredAt = performance.now();
     this.on.onReply(action, reply);
+    this.hearNews();
     this.pump();
   }
 
-  refused(message) {
+  refused(ref, message) {
     const action = this.inFlight;
     const error = new ServerError(message.status, message.error, message.message, message.retry_after ?? 1);
-    if (!this.ready || error.status === 404) {
+    if (!this.ready || (error.status === 404 && ref === null)) {
       this.lost(error.message); // check() finds out
       return;
     }
-    if (!action || action.ref !== message.ref) return;
+    if (!action || action.ref !== ref) return;
     this.inFlight = null;
     this.after("answer", 0, null);
     if (error.status === 429 || error.status === 503) {
@@ -165,6 +204,7 @@ export class Channel {
       this.socket.send(JSON.stringify({ type: "state" }));
     } else {
       this.on.onRefused(action, error);
+      this.hearNews();
       this.pump();
     }
   }
@@ -176,8 +216,8 @@ export class Channel {
     action.revision = this.revision;
     action.sentAt = performance.now();
     this.inFlight = action;
-    const { type, x, y, positive, ref, revision } = action;
-    this.socket.send(JSON.stringify({ type, x, y, positive, ref, revision }));
+    const { type, x, y, positive, object, network, ref, revision } = action;
+    this.socket.send(JSON.stringify({ type, x, y, positive, object, network, ref, revision }));
     this.after("answer", PATIENCE, () => this.lost());
   }
 
@@ -197,6 +237,6 @@ export class Channel {
 function arrived(action, state) {
   if (state.revision !== action.revision + 1) return false;
   if (action.type !== "click") return true;
-  const last = state.objects.at(-1).clicks.at(-1);
+  const last = presentOf(state).clicks.at(-1);
   return !!last && last.x === action.x && last.y === action.y && last.positive === action.positive;
 }

@@ -1,15 +1,39 @@
 // Photographs on their way in: chosen, dropped or pasted.
 
 import { $ } from "./dom.js";
-import { notice } from "./notices.js";
+import { hideNotice, notice } from "./notices.js";
+
+/** What the server reads; index.html lists the same for the file dialog. */
+const TYPES = ["image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff"];
+const NO_TYPE = /\.(jpe?g|png|webp|bmp|tiff?)$/i; // some systems tell no type
+const LONGEST = 255; // characters
+
+const isPhotograph = ({ type, name }) => TYPES.includes(type) || (!type && NO_TYPE.test(name));
+
+/** A name that the server takes. */
+function nameOf({ name }) {
+  const characters = [...name].filter((character) => !/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(character));
+  return characters.slice(-LONGEST).join("") || "photograph";
+}
 
 /** @param open (file, name) is called with each */
 export function acceptFiles(open) {
-  const take = (files) => {
-    const images = [...files].filter((file) => file.type.startsWith("image/"));
-    if (images.length) open(images[0], images[0].name || "photograph");
-    else if (files.length)
-      notice("open", "error", `That is no photograph: ${files[0].name}. JPEG, PNG and WebP files work.`);
+  const take = (list) => {
+    const files = [...list];
+    if (!files.length) return;
+    const file = files.find(isPhotograph);
+    hideNotice("files");
+    if (!file) {
+      const what = files[0].type.startsWith("image/") ? "That kind of picture is not taken" : "That is no photograph";
+      notice("files", "error", `${what}: ${files[0].name}. JPEG, PNG and WebP files work.`);
+      return;
+    }
+    const name = nameOf(file);
+    if (files.length > 1) {
+      const others = files.length === 2 ? "the other file is" : `the other ${files.length - 1} files are`;
+      notice("files", "warn", `Opening ${name}; ${others} not opened. One photograph at a time.`);
+    }
+    open(file, name);
   };
 
   const choose = () => $("file").click();

@@ -1,23 +1,27 @@
 // The page: its parts, put together. The photograph's session is in session.js, its drawing in stage.js.
 
 import { Api } from "./api.js";
-import { $, make } from "./dom.js";
+import { keysToStage, removing, setMode } from "./controls.js";
+import { askDelete, askToken } from "./dialogs.js";
+import { $ } from "./dom.js";
 import { acceptFiles } from "./files.js";
 import { bindKeys } from "./keys.js";
 import { Latency } from "./latency.js";
-import { announce, askToken, notice } from "./notices.js";
+import { listNetworks, networksKnown, showNetwork } from "./networks.js";
+import { announce, failure, hideNotice, notice } from "./notices.js";
 import { listObjects, share } from "./objects.js";
 import { Overlay } from "./overlay.js";
 import { bindPointer } from "./pointer.js";
+import { listRecent } from "./recent.js";
 import { save, stem } from "./save.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
+import { presentOf } from "./state.js";
 
 const CONNECTION = {
   empty: ["idle", "No photograph"],
   decoding: ["busy", "Decoding"],
   opening: ["busy", "Uploading"],
-  failed: ["lost", "Not opened"],
   connecting: ["busy", "Connecting"],
   open: ["ready", "Connected"],
   lost: ["lost", "Connection lost"],
@@ -30,22 +34,17 @@ let patience = 0;
 const api = new Api(askToken);
 const stage = new Stage($("stage"));
 const latency = new Latency($("latency"));
-const session = new Session(api, { show, orient, phase, connection, changed, replied });
+const session = new Session(api, { show, phase, connection, changed, replied, again: start });
 const overlay = new Overlay(stage, session);
 
 function show(photograph) {
   stage.show(photograph);
   overlay.clear();
   latency.clear();
+  setMode("add");
+  hideNotice("drag");
   document.body.classList.toggle("empty", !photograph);
   if (photograph) stage.element.focus({ preventScroll: true });
-}
-
-/** The server turned the photograph otherwise than the browser did: show it as the server has it. */
-async function orient(size) {
-  if (stage.photograph.width === size.width && stage.photograph.height === size.height) return;
-  stage.show(await stage.photograph.constructor.decode(session.file, size));
-  changed();
 }
 
 function phase(name) {
@@ -53,6 +52,7 @@ function phase(name) {
   document.body.classList.toggle("opening", opening);
   showBusy();
   if (name !== "open") connection(name);
+  listRecent(api, name === "empty");
 }
 
 /** A bar while the photograph is on its way, and while a mask takes its time. */
@@ -71,57 +71,70 @@ function connection(name) {
 
 /** Bring everything up to date with the session. */
 function changed() {
-  const { state, waitingClicks } = session;
+  const { state, waiting, name } = session;
   overlay.update();
   showBusy();
   $("photo-name").hidden = !session.file;
-  document.title = session.name ? `${session.name} · mfp` : "mfp";
-  if (state) {
-    $("photo-name").textContent = `${session.name}, ${state.width} × ${state.height}`;
-    listObjects($("objects"), state, downloadMask);
-    if (networks.length) $("network").value = state.network;
-  }
-  const clicked = !!state?.objects.at(-1).clicks.length || waitingClicks.length > 0;
+  document.title = name ? `${name} · mfp` : "mfp";
+  $("photo-name").textContent = state ? `${name}, ${state.width} × ${state.height}` : name;
+  listObjects($("objects"), state, { act, download: downloadMask });
+  showNetwork(session);
+  const begun = waiting.findLastIndex((action) => ["finish", "select", "reset"].includes(action.type));
+  const clicked =
+    waiting.slice(begun + 1).some((action) => action.type === "click") ||
+    (begun < 0 && !!state && presentOf(state).clicks.length > 0);
   const any = !!state?.objects.some((object) => object.area);
-  $("undo").disabled = !(state?.can_undo || waitingClicks.length);
+  $("objects-hint").hidden = !(state?.objects.length > 1);
+  $("undo").disabled = !(state?.can_undo || waiting.length);
   $("redo").disabled = !state?.can_redo;
   $("reset").disabled = $("finish").disabled = !clicked;
   $("download-masks").disabled = $("download-coco").disabled = !any;
   $("delete").disabled = !state;
 }
 
-function replied(action, reply) {
+/** @param before number of the object that was the present one */
+function replied(action, reply, before) {
   if (action.type === "click" && action.startedAt && !document.hidden) {
     stage.whenPainted((paintedAt) => latency.add(action, paintedAt, reply.timing));
   }
   const part = share(reply.area / (session.state.width * session.state.height));
-  const done = {
-    click: action.positive ? "Added" : "Removed",
-    undo: "Undone",
-    redo: "Redone",
-    reset: "Clicks dropped",
-  }[action.type];
-  announce(done ? `${done}: the mask covers ${part}.` : `Object ${reply.object} finished. Click on the next one.`);
+  const name = `Object ${(action.object ?? before) + 1}`;
+  const covers = `the mask covers ${part}.`;
+  announce(
+    {
+      click: `${action.positive ? "Added" : "Removed"}: ${covers}`,
+      undo: `Undone: ${covers}`,
+      redo: `Redone: ${covers}`,
+      reset: `Clicks dropped: ${covers}`,
+      finish: `${name} finished. Click on the next one.`,
+      select: `Going on with ${name}: ${covers}`,
+      delete: `${name} deleted. Undo brings it back.`,
+      hide: `${name} hidden.`,
+      show: `${name} shown.`,
+      network: `Network ${action.network}: ${covers}`,
+    }[action.type],
+  );
 }
 
 // What a person can do ------------------------------------------------------------------------------------------------
 
-const removing = () => document.querySelector("input[name=mode]:checked").value === "remove";
-
-function click(place, remove, startedAt) {
-  session.act({ type: "click", ...place, positive: !remove, startedAt });
+function act(action) {
+  if (["finish", "select"].includes(action.type)) setMode("add"); // the first click of an object that is begun
+  session.act(action);
 }
 
-const act = (type) => () => {
+const click = (place, remove, startedAt) => act({ type: "click", ...place, positive: !remove, startedAt });
+
+const press = (type) => () => {
   const enabled = !$(type).disabled;
-  if (enabled) session.act({ type });
+  if (enabled) act({ type });
 };
 
 const hands = {
-  undo: act("undo"),
-  redo: act("redo"),
-  reset: act("reset"),
-  finish: act("finish"),
+  undo: press("undo"),
+  redo: press("redo"),
+  reset: press("reset"),
+  finish: press("finish"),
   toggleView: () => setView(overlay.heatWanted ? "mask" : "heat"),
   help: () => $("help-dialog").showModal(),
   fit: () => {
@@ -143,16 +156,14 @@ bindPointer(stage, {
     const place = stage.view.toClick(x, y);
     if (!place || !session.channel) return;
     stage.setCursor(null);
+    hideNotice("drag");
     click(place, remove || removing(), time);
   },
+  dragged: () =>
+    notice("drag", "info", "A drag is no click. Hold Space, or use the middle button, to move the photograph."),
 });
 
-// A mouse that pressed a button leaves the keys to the photograph: the space bar shall move it, not press again.
-for (const tools of document.querySelectorAll(".tools, .zoom")) {
-  tools.addEventListener("click", (event) => {
-    if (event.detail) stage.element.focus({ preventScroll: true });
-  });
-}
+keysToStage(stage);
 for (const id of ["undo", "redo", "reset", "finish", "help"]) $(id).onclick = hands[id];
 $("zoom-in").onclick = () => hands.zoom(1.25);
 $("zoom-out").onclick = () => hands.zoom(0.8);
@@ -161,9 +172,6 @@ stage.onView = (view) => {
   $("zoom-level").value = `${Math.round(100 * view.scale)} %`;
 };
 
-for (const input of document.querySelectorAll("input[name=mode]")) {
-  input.onchange = () => stage.element.classList.toggle("removing", removing());
-}
 for (const input of document.querySelectorAll("input[name=view]")) input.onchange = () => setView(input.value);
 
 function setView(name) {
@@ -192,7 +200,7 @@ $("sample").onclick = async () => {
   try {
     await open(await api.sample(), "sample.jpg");
   } catch (error) {
-    notice("open", "error", error.message);
+    failure("open", error);
   }
 };
 
@@ -200,7 +208,7 @@ const downloading = (work) => async () => {
   try {
     await work();
   } catch (error) {
-    notice("refused", "error", error.message);
+    failure("refused", error);
   }
 };
 
@@ -215,47 +223,36 @@ $("download-masks").onclick = downloading(async () => {
 });
 $("download-coco").onclick = downloading(async () => {
   const coco = await api.coco(session.id);
-  coco.images[0].file_name = session.name; // which the server is not told
   save(new Blob([JSON.stringify(coco)], { type: "application/json" }), `${stem(session.name)}_coco.json`);
 });
-$("delete").onclick = () => session.remove();
-
-// Networks ------------------------------------------------------------------------------------------------------------
-
-const RUNTIMES = {
-  onnxruntime: "ONNX Runtime",
-  openvino: "OpenVINO",
-  tensorrt: "TensorRT",
-  "tensorrt-rtx": "TensorRT for RTX",
-  torch: "PyTorch",
+$("delete").onclick = async () => {
+  const objects = session.state.objects.filter((object) => object.clicks.length).length;
+  if (await askDelete(session.name, objects)) session.remove();
 };
-let networks = [];
 
-async function listNetworks() {
-  try {
-    networks = await api.networks();
-  } catch (error) {
-    notice("networks", "error", error.message, { label: "Try again", run: listNetworks });
-    return;
-  }
-  $("network").replaceChildren(
-    ...networks.map((network) => {
-      const text = `${network.name} · ${RUNTIMES[network.runtime] ?? network.runtime} · ${network.device.toUpperCase()} · ${network.precision}`;
-      return make("option", { value: network.name, selected: network.default }, text);
-    }),
-  );
-  $("network").disabled = networks.length < 2;
-  $("network").parentElement.hidden = false;
-  changed();
+// The beginning, and the end ------------------------------------------------------------------------------------------
+
+function start() {
+  if (!networksKnown()) listNetworks(api, changed, start);
+  if (!session.id) session.openAddress();
 }
 
 $("network").onchange = () => {
-  if (session.state) session.reopen($("network").value);
+  if (session.channel) session.useNetwork($("network").value);
 };
-
+$("home").onclick = (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return; // in a tab or window of its own
+  event.preventDefault();
+  if (location.hash) history.pushState(null, "", location.pathname + location.search);
+  session.openAddress();
+};
 addEventListener("popstate", () => session.openAddress());
+addEventListener("beforeunload", (event) => {
+  if (!session.unsent) return;
+  event.preventDefault();
+  event.returnValue = true; // what older browsers go by
+});
 phase("empty");
-listNetworks();
-session.openAddress();
+start();
 
 export { session, stage }; // for tests, bench/page_latency.py and the browser's console

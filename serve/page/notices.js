@@ -44,17 +44,20 @@ export function announce(text) {
 
 const find = (key) => $("notices").querySelector(`[data-key="${key}"]`);
 
-/** Ask for the server's token; null where the person has none. @param wrong whether one was refused just now */
-export function askToken(wrong) {
-  const dialog = $("token-dialog");
-  $("token-wrong").hidden = !wrong;
-  dialog.returnValue = "";
-  $("token-cancel").onclick = () => dialog.close();
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.onclose = () => {
-      resolve(dialog.returnValue === "ok" ? $("token").value.trim() || null : null);
-      $("token").value = "";
-    };
-  });
+/** The server's messages begin small and end without a full stop. */
+export function sentence(text) {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+}
+
+/**
+ * Show what went wrong. A token that is missing is said once, however many requests it stopped.
+ *
+ * @param again what a button does, or null
+ * @param words around the error's: before, after, and the button's label
+ */
+export function failure(key, error, again = null, { before = "", after = "", label = "Try again" } = {}) {
+  const noToken = error.status === 401;
+  const action = again && { label: noToken ? "Enter the token" : label, run: again };
+  notice(noToken ? "token" : key, "error", `${before}${sentence(error.message)}${after}`, action);
 }

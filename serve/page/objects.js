@@ -39,37 +39,69 @@ export class Pictures {
   }
 }
 
-/** Fill the list. @param download async (object number) */
-export function listObjects(list, state, download) {
-  const pixels = state.width * state.height;
-  list.replaceChildren(
-    ...state.objects.map((object) => {
-      const name = `Object ${object.object + 1}`;
-      const clicks = object.clicks.length;
-      const facts = object.area
-        ? `${share(object.area / pixels)} · ${clicks} ${clicks === 1 ? "click" : "clicks"}`
-        : clicks
-          ? "empty mask"
-          : "click on it to begin";
-      const swatch = make("span.swatch");
-      swatch.style.background = cssColour(object.object);
-      const save = make(
-        "button.button.icon",
-        {
-          type: "button",
-          disabled: !object.area,
-          onclick: () => download(object.object),
-          "aria-label": `Download the mask of ${name}, PNG`,
-          title: "Download its mask, PNG",
-        },
-        icon("download"),
-      );
-      const text = make("div.object-text", {}, make("b", {}, name), make("small", {}, facts));
-      const row = make("li.object", object.finished ? {} : { "aria-current": "true" }, swatch, text, save);
-      row.classList.toggle("present", !object.finished);
-      return row;
-    }),
+/**
+ * Fill the list.
+ *
+ * @param state of the session, or null
+ * @param hands act({type, object}), download(object number)
+ */
+export function listObjects(list, state, hands) {
+  const focused = list.contains(document.activeElement) && document.activeElement;
+  const place = focused && [...list.children].findIndex((row) => row.contains(focused));
+  list.replaceChildren(...(state?.objects ?? []).map((object) => rowOf(object, state, hands)));
+  if (focused) focusAgain(list, focused, place);
+}
+
+/** A key pressed on the list goes on from where it was: at the same button, or at the row that took the place. */
+function focusAgain(list, { dataset }, place) {
+  const same = list.querySelector(`[data-does="${dataset.does}"][data-of="${dataset.of}"]`);
+  const row = same?.closest("li") ?? list.children[Math.min(place, list.children.length - 1)];
+  const next = same && !same.disabled ? same : row?.querySelector("button:enabled");
+  (next ?? document.querySelector("#stage")).focus({ preventScroll: true });
+}
+
+function rowOf(object, { present, width, height }, hands) {
+  const { object: number, area, hidden } = object;
+  const name = `Object ${number + 1}`;
+  const isPresent = number === present;
+  const clicks = object.clicks.length;
+  const facts = area
+    ? `${share(area / (width * height))} · ${clicks} ${clicks === 1 ? "click" : "clicks"}`
+    : clicks
+      ? "empty mask"
+      : "click on it to begin";
+  const swatch = make("span.swatch");
+  swatch.style.background = cssColour(number);
+  const button = (does, picture, title, label, run, disabled = false) =>
+    make(
+      "button.button.icon",
+      { type: "button", onclick: run, disabled, title, "aria-label": label, "data-does": does, "data-of": number },
+      icon(picture),
+    );
+  const act = (type) => () => hands.act({ type, object: number });
+  const texts = [make("b", {}, name), make("small", {}, hidden ? `hidden · ${facts}` : facts)];
+  const goOn = { type: "button", onclick: act("select"), title: `Go on with ${name}` };
+  const text = isPresent
+    ? make("div.object-text", {}, ...texts)
+    : make("button.object-text", { ...goOn, "data-does": "select", "data-of": number }, ...texts);
+  if (!isPresent) text.prepend(make("span.hidden", {}, "Go on with "));
+  const row = make("li.object", isPresent ? { "aria-current": "true" } : {}, swatch, text);
+  row.classList.toggle("present", isPresent);
+  row.classList.toggle("unseen", hidden && !isPresent);
+  row.append(
+    button(
+      "download",
+      "download",
+      "Download its mask, PNG",
+      `Download the mask of ${name}, PNG`,
+      () => hands.download(number),
+      !area,
+    ),
   );
+  if (!isPresent && hidden) row.append(button("hide", "hidden", "Show it", `Show ${name}`, act("show")));
+  if (!isPresent && !hidden) row.append(button("hide", "shown", "Hide it", `Hide ${name}`, act("hide")));
+  if (!isPresent || clicks) row.append(button("delete", "reset", "Delete it", `Delete ${name}`, act("delete")));
+  return row;
 }
 
 export function share(part) {

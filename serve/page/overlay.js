@@ -4,6 +4,7 @@ import { $ } from "./dom.js";
 import { drawScale, paintHeat } from "./heat.js";
 import { notice } from "./notices.js";
 import { Pictures } from "./objects.js";
+import { presentOf } from "./state.js";
 
 export class Overlay {
   constructor(stage, session) {
@@ -27,8 +28,9 @@ export class Overlay {
   update() {
     const { stage, session } = this;
     const { state } = session;
-    const present = state?.objects.at(-1);
-    const finished = this.heatWanted ? [] : (state?.objects.slice(0, -1) ?? []);
+    const present = state && presentOf(state);
+    const others = state?.objects.filter((object) => object !== present && !object.hidden) ?? [];
+    const finished = this.heatWanted ? [] : others;
     stage.setMasks("finished", this.picturesOf(finished));
     stage.setMasks("overlay", this.picturesOf(present ? [present] : []));
     stage.setClicks([

@@ -1,5 +1,7 @@
 // A photograph as bitmaps: in full and halved until small, so that drawing it shrunk is fast and free of moiré.
 
+import { hasAlpha, opaqueBitmap } from "./opaque.js";
+
 const SMALLEST = 1024; // the longer side at which halving ends
 
 export class Photograph {
@@ -19,10 +21,11 @@ export class Photograph {
   static async decode(blob, size = null) {
     let bitmap;
     try {
-      bitmap = await createImageBitmap(blob);
+      const bitmapOf = (await hasAlpha(blob)) ? opaqueBitmap : createImageBitmap;
+      bitmap = await bitmapOf(blob);
       if (size && (bitmap.width !== size.width || bitmap.height !== size.height)) {
         bitmap.close();
-        bitmap = await createImageBitmap(blob, { imageOrientation: "none" });
+        bitmap = await bitmapOf(blob, { imageOrientation: "none" });
       }
     } catch {
       throw new Error("This browser cannot show that file. JPEG, PNG and WebP photographs work.");

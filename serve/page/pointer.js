@@ -1,22 +1,41 @@
 // Mouse, pen and fingers on the stage.
 
-const SLACK = 10; // CSS pixels that a finger may slip and still tap
+const SLIP = 5; // CSS pixels that a mouse or pen may slip while its button is down, and still click
+const SLACK = 10; // the same of a finger
+const TWICE = 300; // milliseconds within which a second tap at the same place belongs to the first
 const WHEEL = 0.0016; // zoom a wheel pixel, as an exponent
 
 /**
  * @param stage a Stage
- * @param hands {click(x, y on the stage, remove, time), isPanning() → whether the space bar is held}
+ * @param hands {click(x, y on the stage, remove, time), dragged() of a drag that does nothing, isPanning() → whether the
+ *   space bar is held}
  */
 export function bindPointer(stage, hands) {
   const { element, view } = stage;
   const down = new Map(); // pointers on the stage: id → {x, y}
   let drag = null; // a mouse that moves the photograph
   let tap = null; // a finger that may yet be a tap: {id, x, y}
+  let press = null; // a mouse that may yet be a click: {id, x, y, remove, again: whether it is a
+  // second one at the same place, as the system sees it}
+  let last = null; // the newest click, until something else is done: {x, y, remove, time, photograph}
 
   const place = (event) => {
     const frame = element.getBoundingClientRect();
     return { x: event.clientX - frame.left, y: event.clientY - frame.top };
   };
+
+  /** Once: a double click is a habit of the hand, not two clicks. */
+  function click({ x, y, remove, again }, time) {
+    const { photograph } = stage;
+    const same = last?.photograph === photograph && last.remove === remove;
+    last = { x, y, remove, time, photograph };
+    if (!(same && again)) hands.click(x, y, remove, time);
+  }
+  const isSecondTap = ({ x, y }, time) =>
+    !!last && time - last.time < TWICE && Math.hypot(x - last.x, y - last.y) <= 2 * SLACK;
+  addEventListener("keydown", () => (last = null), true);
+  addEventListener("wheel", () => (last = null), { capture: true, passive: true });
+  addEventListener("pointerdown", ({ target }) => element.contains(target) || (last = null), true);
 
   element.addEventListener("pointerdown", (event) => {
     if (!stage.photograph) return;
@@ -30,9 +49,12 @@ export function bindPointer(stage, hands) {
       drag = { id: event.pointerId, ...at };
       element.classList.add("dragging");
     } else if (event.button === 0 || event.button === 2) {
-      // On the way down: the mask shall be there before the finger leaves the button.
-      hands.click(at.x, at.y, event.button === 2 || event.shiftKey, event.timeStamp);
+      press = { id: event.pointerId, ...at, remove: event.button === 2 || event.shiftKey };
     }
+  });
+
+  element.addEventListener("mousedown", (event) => {
+    if (press) press.again = event.detail > 1; // pointer events do not count
   });
 
   element.addEventListener("pointermove", (event) => {
@@ -41,6 +63,10 @@ export function bindPointer(stage, hands) {
       view.pan(at.x - drag.x, at.y - drag.y);
       drag = { ...drag, ...at };
       stage.moved();
+    } else if (press?.id === event.pointerId) {
+      if (Math.hypot(at.x - press.x, at.y - press.y) <= SLIP) return;
+      press = null;
+      hands.dragged();
     } else if (down.has(event.pointerId)) {
       if (tap && Math.hypot(at.x - tap.x, at.y - tap.y) <= SLACK) return;
       tap = null;
@@ -60,7 +86,10 @@ export function bindPointer(stage, hands) {
   }
 
   element.addEventListener("pointerup", (event) => {
-    if (tap?.id === event.pointerId) hands.click(tap.x, tap.y, false, event.timeStamp);
+    // Where the button or finger came down, which is what was aimed at.
+    const time = event.timeStamp;
+    if (tap?.id === event.pointerId) click({ ...tap, remove: false, again: isSecondTap(tap, time) }, time);
+    if (press?.id === event.pointerId) click(press, time);
     release(event);
   });
   element.addEventListener("pointercancel", release);
@@ -68,6 +97,7 @@ export function bindPointer(stage, hands) {
   function release(event) {
     down.delete(event.pointerId);
     if (tap?.id === event.pointerId) tap = null;
+    if (press?.id === event.pointerId) press = null;
     if (drag?.id === event.pointerId) {
       drag = null;
       element.classList.remove("dragging");

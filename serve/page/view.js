@@ -15,7 +15,7 @@ export class View {
     this.fitted = true;
   }
 
-  /** Show the whole photograph, between the margins, not enlarged more than threefold. */
+  /** Show the whole photograph, between the margins, as large as it may be. */
   fit() {
     const { scale, width, height } = this.whole();
     this.scale = scale;
@@ -27,7 +27,7 @@ export class View {
   whole() {
     const width = Math.max(1, this.screen.width - this.margin.left - this.margin.right);
     const height = Math.max(1, this.screen.height - this.margin.top - this.margin.bottom);
-    return { scale: Math.min(width / this.photo.width, height / this.photo.height, 3), width, height };
+    return { scale: Math.min(width / this.photo.width, height / this.photo.height, LARGEST), width, height };
   }
 
   /** The stage has another size: what was fitted is fitted again, what was not keeps its middle. */

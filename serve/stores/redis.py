@@ -143,7 +143,7 @@ class RedisStore(SessionStore):
             lines = self._events(_keys(id))
         if lines is None:
             raise _unknown(id)
-        return [Event.from_json(line.partition(b" ")[2]) for line in lines]
+        return [Event.opened(line.partition(b" ")[2], id, number) for number, line in enumerate(lines)]
 
     def revision(self, id: str) -> int:
         with self._reaching():
@@ -154,7 +154,7 @@ class RedisStore(SessionStore):
 
     def append(self, id: str, revision: int, event: Event) -> None:
         # Its own mark tells this request, sent again, from another one with the same click.
-        line = f"{uuid4().hex} {event.to_json()}"
+        line = f"{uuid4().hex} {event.sealed(id, revision)}"
         copies = 0
         with self._reaching():
             keys, arguments = _keys(id), [id, str(revision), line, self._now()]

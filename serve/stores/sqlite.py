@@ -149,9 +149,13 @@ class SqliteStore(SessionStore):
 
     def events(self, id: str) -> list[Event]:
         with self._reading() as run:
-            _found(run("SELECT 1 FROM sessions WHERE id = ?", (id,)).fetchone(), id)
-            rows = run("SELECT event FROM events WHERE id = ? ORDER BY revision", (id,)).fetchall()
-        return [Event.from_json(text) for (text,) in rows]
+            (revision,) = _found(run("SELECT revision FROM sessions WHERE id = ?", (id,)).fetchone(), id)
+            rows = run("SELECT revision, event FROM events WHERE id = ? ORDER BY revision", (id,)).fetchall()
+        if [number for number, _ in rows] != list(range(revision)):
+            raise StoreError(
+                f"{self._path}: expected {revision} events of this session, found others or fewer: damaged"
+            )
+        return [Event.opened(text, id, number) for number, text in rows]
 
     def revision(self, id: str) -> int:
         with self._reading() as run:
@@ -164,7 +168,7 @@ class SqliteStore(SessionStore):
             present = _found(row, id)[0]
             if present != revision:
                 raise RevisionError(f"expected the session at revision {revision}, it is at {present}")
-            run("INSERT INTO events VALUES (?, ?, ?)", (id, revision, event.to_json()))
+            run("INSERT INTO events VALUES (?, ?, ?)", (id, revision, event.sealed(id, revision)))
             run("UPDATE sessions SET revision = ?, touched = ? WHERE id = ?", (revision + 1, self._clock.now(), id))
 
     def delete(self, id: str) -> None:

@@ -78,7 +78,7 @@ def test_a_session_gives_the_engines_masks(open_client, lite0, sample):
         image = client.get(f"{API}/sessions/{id}/image")
         assert (image.content, image.headers["content-type"]) == (sample, "image/jpeg")
         reply = act(client, id, "reset")
-        assert (reply["area"], reply["object"], reply["can_undo"]) == (0, 1, False)
+        assert (reply["area"], reply["object"], reply["can_undo"]) == (0, 1, True)
         assert client.delete(f"{API}/sessions/{id}").status_code == 204
         assert client.get(f"{API}/sessions/{id}").status_code == 404
 
@@ -310,3 +310,10 @@ def test_the_page_and_its_headers(client):
     assert client.get("/static/index.html").headers["cache-control"] == "no-cache"
     assert client.get("/static/../app.py").status_code == 404
     assert client.get("/static/%2e%2e/app.py").status_code == 404
+
+
+def test_a_size_that_the_network_does_not_take_is_the_clients_mistake(open_client, lite0, sample):
+    with open_client({"lite0": lite0}) as client:
+        answer = client.post(f"{API}/sessions", content=sample, params={"size": 320})
+    assert answer.status_code == 400
+    assert "fixed to 384×384" in answer.json()["message"]

@@ -1,5 +1,6 @@
 """kill -9, and an orderly end: what was acknowledged is there afterwards, and the masks are the same, bit by bit."""
 
+import contextlib
 import json
 import random
 import shutil
@@ -12,7 +13,6 @@ from datetime import datetime, timezone
 import httpx2
 import pytest
 
-from mfp import Mask
 from mfp.engine.image import decode_image
 from mfp.serve.stores.sqlite import SqliteStore
 
@@ -22,7 +22,7 @@ CLIENTS = 4
 
 
 class Annotator(threading.Thread):
-    """A client that clicks, takes back and finishes until the server is gone; it notes what was acknowledged."""
+    """A client that does all there is until the server is gone; it notes what was acknowledged."""
 
     def __init__(self, url, image, number):
         super().__init__()
@@ -39,13 +39,15 @@ class Annotator(threading.Thread):
             return
 
     def step(self):
-        kind = self.random.choice(["clicks"] * 6 + ["undo", "redo", "finish"])
+        kind = self.random.choice(["clicks"] * 6 + ["undo", "redo", "finish", "reset", "select", "delete", "hide"])
         body = {"x": self.random.uniform(0, 511), "y": self.random.uniform(0, 511)} if kind == "clicks" else {}
+        if kind in ("select", "delete", "hide"):
+            body = {"object": self.random.randrange(4)}
         answer = self.http.post(f"/sessions/{self.id}/{kind}", json=body)
         if answer.status_code == 200:
             self.replies.append((kind, answer.json()))
-        else:  # nothing to undo, redo or finish
-            assert answer.status_code in (409, 503), answer.text
+        else:  # nothing to undo, redo or finish; no such object
+            assert answer.status_code in (404, 409, 503), answer.text
 
 
 def test_kill_9(start_server, tmp_path, lite0, sample, replayed):
@@ -69,23 +71,29 @@ def test_kill_9(start_server, tmp_path, lite0, sample, replayed):
         state = http.get(f"/sessions/{annotator.id}").json()
         # The event that was on its way may have arrived; it is the only one that nobody was told of.
         assert state["revision"] - last["revision"] in (0, 1)
-        present = state["objects"][-1]
+        (present,) = (one for one in state["objects"] if not one["finished"])
         if state["revision"] == last["revision"]:
             assert (present["rle"], present["clicks"]) == (last["rle"], last["clicks"])
             assert (state["can_undo"], state["can_redo"]) == (last["can_undo"], last["can_redo"])
-        masks, session = replayed(lite0, image, store.events(annotator.id), **OPTIONS)
-        assert [one["rle"] for one in state["objects"]] == masks
-        assert (state["can_undo"], state["can_redo"]) == (session.can_undo, session.can_redo)
-        replies = annotator.replies
-        before = [replies[k - 1][1]["rle"] for k, (kind, _) in enumerate(replies) if kind == "finish"]
-        assert masks[: len(before)] == before
-        # … and it goes on as if nothing had happened
-        reply = http.post(f"/sessions/{annotator.id}/clicks", json={"x": 100, "y": 200, "revision": state["revision"]})
-        assert Mask.from_rle(reply.json()["rle"]) == session.click(100, 200)
-        if session.can_undo:
+        events = store.events(annotator.id)
+        now = replayed(lite0, image, events, **OPTIONS)
+        now.check(state | {"network": "", "objects": [one | {"network": ""} for one in state["objects"]]})
+        # … and it goes on as if nothing had happened, back to the first event
+        click = {"x": 100.0, "y": 200.0}
+        reply = http.post(f"/sessions/{annotator.id}/clicks", json=click | {"revision": state["revision"]}).json()
+        now.do("click", **click)
+        assert (reply["rle"], reply["roi"]) == now.mask(now.present)
+        for _ in range(min(3, len(now.past))):
             reply = http.post(f"/sessions/{annotator.id}/undo").json()
-            assert Mask.from_rle(reply["rle"]) == session.undo()
-        session.close()
+            now.do("undo")
+            assert (reply["object"], reply["rle"], reply["can_undo"]) == (
+                now.present,
+                now.mask(now.present)[0],
+                bool(now.past),
+            )
+    assert {"finish", "reset", "select", "delete", "hide"} & {
+        event.kind for annotator in annotators for event in store.events(annotator.id)
+    }
     store.close()
 
 
@@ -125,6 +133,45 @@ def test_wrong_dates_at_starts(start_server, tmp_path, small, golden):
     server = start_server(*flags)
     assert ask(server, "GET", f"/sessions/{id}") == before
     assert [ask(server, "GET", f"/sessions/{other}")["revision"] for other in others] == [0, 0]
+
+
+def test_kill_9_while_another_network_takes_over(start_server, sample, golden):
+    """It has, or it has not; the finished objects are as they were, and an undo brings the last one back."""
+    networks = ("--network", "lite0", "--network", str(golden("toy.onnx")))
+    server = start_server(*networks)
+    http = httpx2.Client(base_url=server.url + API, timeout=60)
+    id = http.post("/sessions", content=sample, params=OPTIONS | {"name": "photo.jpg"}).json()["id"]
+    for x in (120, 250, 400):
+        http.post(f"/sessions/{id}/clicks", json={"x": x, "y": 330})
+        http.post(f"/sessions/{id}/finish")
+    for x in (60, 90, 130):
+        http.post(f"/sessions/{id}/clicks", json={"x": x, "y": 100})
+    before = http.get(f"/sessions/{id}").json()
+
+    def switch():
+        with contextlib.suppress(httpx2.TransportError):
+            http.post(f"/sessions/{id}/network", json={"network": "toy"})
+
+    for wait in (0.05, None):  # amid it, and once it is acknowledged
+        thread = threading.Thread(target=switch)
+        thread.start()
+        thread.join(wait)
+        server.process.kill()
+        thread.join()
+        server = start_server(*networks)
+        http = httpx2.Client(base_url=server.url + API, timeout=60)
+        state = http.get(f"/sessions/{id}").json()
+        assert state["objects"][:3] == before["objects"][:3]
+        assert [one["network"] for one in state["objects"]] == ["lite0"] * 3 + [state["network"]]
+        assert state["objects"][3]["clicks"] == before["objects"][3]["clicks"]
+        assert (state["options"]["flip"], state["name"]) == (False, "photo.jpg")
+        if state["network"] == "lite0":
+            assert wait is not None
+            assert state == before
+            continue
+        back = http.post(f"/sessions/{id}/undo", json={"revision": state["revision"]}).json()
+        assert (back["objects"], back["network"]) == (before["objects"], "lite0")
+        before = http.get(f"/sessions/{id}").json()
 
 
 def test_an_orderly_end(start_server, tmp_path, sample):

@@ -60,13 +60,14 @@ class TestServer:
             yield f"http://127.0.0.1:{port}/api/v1"
 
     def test_answers_are_those_of_one_machine(self, url, sample, small):
-        status, state = call(f"{url}/sessions?flip=false", "POST", sample)
-        assert (status, state["revision"], state["options"]["flip"]) == (201, 0, False)
+        status, state = call(f"{url}/sessions?flip=false&name=a.jpg", "POST", sample)
+        assert (status, state["revision"], state["options"]["flip"], state["name"]) == (201, 0, False, "a.jpg")
         session = f"{url}/sessions/{state['id']}"
         status, reply = call(f"{session}/clicks", "POST", {"x": 120, "y": 330, "revision": 0})
         assert (status, reply["revision"]) == (200, 1)
         assert reply["timing"]["network"] > 0
-        assert call(session)[1]["objects"][0]["rle"] == reply["rle"]
+        state = call(session)[1]
+        assert state["objects"][0]["rle"] == reply["rle"]
         assert call(f"{session}/mask?format=rle")[1] == reply["rle"]
         for path, method, body, expected in (
             ("clicks", "POST", {"x": -1, "y": 0}, (400, "ClickError")),
@@ -77,6 +78,14 @@ class TestServer:
             status, error = call(f"{session}/{path}", method, body)
             assert (status, error["error"]) == expected
             assert "Traceback" not in error["message"]
+        assert call(f"{session}/finish", "POST")[1]["object"] == 1
+        reply = call(f"{session}/select", "POST", {"object": 0, "revision": 2})[1]
+        assert (reply["rle"], [one["object"] for one in reply["objects"]]) == (state["objects"][0]["rle"], [0])
+        assert call(f"{session}/hide", "POST", {"object": 0})[1]["objects"][0]["hidden"]
+        assert call(f"{session}/select", "POST", {"object": 1})[0] == 404
+        for _ in range(4):
+            reply = call(f"{session}/undo", "POST")[1]
+        assert (reply["area"], reply["can_undo"], reply["revision"]) == (0, False, 8)
         assert call(f"{url}/sessions", "POST", b"no image")[1]["error"] == "ImageError"
         assert call(f"{url}/sessions", "POST", small(1000, 1000))[0] in (201, 413)
         assert call(session, token="wrong")[0] == 401

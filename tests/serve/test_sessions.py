@@ -1,12 +1,16 @@
 """Live sessions over a store: rebuilt when evicted, fenced from replicas, thrown away when out of step."""
 
 import io
+import json
+import sqlite3
 import threading
 from dataclasses import replace
 
+import cv2
 import pytest
 
 from mfp.engine.errors import ImageError, RevisionError, StoreError, UnavailableError, UnknownSessionError
+from mfp.engine.image import decode_image
 from mfp.serve.events import Event
 from mfp.serve.messages import SessionOptions
 from mfp.serve.sessions import Sessions
@@ -24,6 +28,7 @@ def open_sessions(tmp_path, toy):
         opened.append(Sessions(networks or {"toy": toy}, store, Limits(**limits)))
         return opened[-1]
 
+    open_one.path = tmp_path / "sessions.sqlite"
     yield open_one
     for one in opened:
         one.close()
@@ -163,3 +168,114 @@ def test_expired_sessions_leave_memory(open_sessions, small):
     assert sessions.counts() == {"live": 0, "bytes": 0, "stored": 0}
     with pytest.raises(UnknownSessionError):
         sessions.state(id)
+
+
+class TestDamage:
+    """Of what is stored. The server's fault (5xx), said in words, and never another mask."""
+
+    @pytest.fixture
+    def stored(self, open_sessions, small, tmp_path):
+        """``stored(image=…)``: a session with a finished object and a click, and a way to change its rows."""
+
+        def make(image=None):
+            sessions = open_sessions()
+            id = sessions.create(image or small(), options=QUICK).id
+            for event in (click(5), Event("finish"), click(30)):
+                sessions.act(id, event)
+            return id, lambda sql, *values: change(tmp_path / "sessions.sqlite", sql, *values)
+
+        def change(path, sql, *values):
+            with sqlite3.connect(path) as connection:
+                assert connection.execute(sql, values).rowcount == 1
+            connection.close()
+
+        return make
+
+    @pytest.mark.parametrize("form", [".png", ".bmp", ".jpg"])
+    def test_a_photograph_with_a_flipped_bit(self, open_sessions, stored, small, form):
+        image = cv2.imencode(form, decode_image(small()))[1].tobytes()
+        id, change = stored(image)
+        before = open_sessions().state(id)
+        place = len(image) * 2 // 3  # among the pixels: BMP and JPEG still decode
+        damaged = image[:place] + bytes([image[place] ^ 4]) + image[place + 1 :]
+        change("UPDATE images SET data = ?", damaged)
+        sessions = open_sessions()
+        for call in (
+            sessions.state,
+            sessions.image,
+            sessions.coco,
+            sessions.mask,
+            lambda id: sessions.act(id, click(3)),
+        ):
+            with pytest.raises(StoreError, match="the stored photograph is damaged"):
+                call(id)
+        change("UPDATE images SET data = ?", image)
+        assert sessions.state(id) == before
+
+    @pytest.mark.parametrize("image", [b"", b"nothing", "text", None])
+    def test_a_photograph_of_a_version_without_checksums(self, open_sessions, stored, small, image):
+        id, change = stored()
+        fields = json.loads(SqliteStore(open_sessions.path).record(id).to_json())
+        old = {name: value for name, value in fields.items() if name not in ("name", "sha256", "check")}
+        change("UPDATE sessions SET record = ?", json.dumps(old))
+        sessions = open_sessions()
+        assert sessions.state(id).revision == 3  # it goes on
+        assert sessions.image(id).data == small()
+        change("UPDATE images SET data = ?", image if image is not None else small(41, 56))
+        with pytest.raises(StoreError, match="the stored photograph is damaged"):
+            open_sessions().state(id)
+
+    @pytest.mark.parametrize(
+        ("sql", "values"),
+        [
+            ("UPDATE events SET event = replace(event, '30', '31') WHERE revision = 2", ()),
+            ("UPDATE events SET event = replace(event, 'true', 'false') WHERE revision = 0", ()),
+            ("UPDATE events SET event = replace(event, 'counts\":\"', 'counts\":\"1') WHERE revision = 1", ()),
+            ("UPDATE events SET event = '' WHERE revision = 1", ()),
+            ("UPDATE events SET event = CAST(? AS TEXT) WHERE revision = 1", (b'{"kind":"\xff"}',)),
+            ("DELETE FROM events WHERE revision = 1", ()),
+            ("DELETE FROM events WHERE revision = 2", ()),
+            ("UPDATE events SET revision = 7 WHERE revision = 2", ()),
+            ("UPDATE sessions SET revision = 2", ()),
+            ("UPDATE sessions SET record = replace(record, '0.5', '0.7')", ()),
+            ("UPDATE sessions SET record = replace(record, 'false', 'true')", ()),
+            ("UPDATE sessions SET record = ''", ()),
+            # Of a version without checksums: what can be seen is seen.
+            ("UPDATE events SET event = ? WHERE revision = 1", ('{"kind":"finish","counts":"damaged"}',)),
+            ("UPDATE events SET event = ? WHERE revision = 2", ('{"kind":"click","x":900,"y":1,"positive":true}',)),
+            ("UPDATE events SET event = ? WHERE revision = 0", ('{"kind":"undo"}',)),
+            ("UPDATE events SET event = x'00' WHERE revision = 0", ()),
+            ("UPDATE events SET event = ? WHERE revision = 0", ('{"kind":"reset","options":null}',)),
+            ("UPDATE sessions SET record = json_set(record, '$.check', NULL, '$.options.flip', 3, '$.width', 55)", ()),
+            ("UPDATE sessions SET record = json_remove(record, '$.check', '$.options.r_max')", ()),
+        ],
+    )
+    def test_rows_that_are_not_what_was_written(self, open_sessions, stored, sql, values):
+        id, change = stored()
+        change(sql, *values)
+        sessions = open_sessions()
+        with pytest.raises(StoreError):
+            sessions.state(id)
+
+    def test_it_is_the_servers_fault(self, open_client, small):
+        with open_client() as client:
+            id = client.post("/api/v1/sessions?size=48", content=small()).json()["id"]
+            client.post(f"/api/v1/sessions/{id}/clicks", json={"x": 3, "y": 3})
+            store = client.app.state.desk.service.sessions._store
+            for sql in ("UPDATE images SET data = x'00'", "UPDATE events SET event = '{}'"):
+                store._connection.execute(sql)
+        with open_client() as client:
+            for path in ("", "/coco", "/mask", "/image"):
+                answer = client.get(f"/api/v1/sessions/{id}{path}")
+                assert (answer.status_code, answer.json()["error"]) == (503, "StoreError")
+
+    def test_an_event_beside_a_damaged_mask_is_refused_before_it_is_kept(self, open_sessions, stored):
+        id, change = stored()
+        change("UPDATE events SET event = ? WHERE revision = 1", '{"kind":"finish","counts":"damaged"}')
+        sessions = open_sessions()
+        for event in (Event("hide", object=0), Event("finish"), Event("delete", object=1)):
+            with pytest.raises(StoreError, match="the mask of a finished object is damaged"):
+                sessions.act(id, event)
+        assert sessions.act(id, click(9), 3).revision == 4
+        assert sessions.act(id, Event("delete", object=0)).revision == 5  # so the rest is at hand again
+        assert [one.object for one in sessions.state(id).objects] == [1]

@@ -1,6 +1,7 @@
 """The WebSocket."""
 
 import json
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import example, given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
+from mfp.serve.events import KINDS
 from mfp.serve.settings import Limits, Settings
 
 API = "/api/v1"
@@ -32,6 +34,8 @@ def test_it_does_what_the_routes_do(client, session, small):
         assert state == client.get(f"{API}/sessions/{session}").json()
         steps = [("click", {"x": 20, "y": 10}), ("click", {"x": 5.5, "y": 30, "positive": False, "revision": 1})]
         steps += [(kind, {}) for kind in ("undo", "redo", "finish")] + [("click", {"x": 1, "y": 1}), ("reset", {})]
+        steps += [("undo", {}), ("finish", {}), ("hide", {"object": 1}), ("show", {"object": 1, "revision": 10})]
+        steps += [("select", {"object": 0}), ("delete", {"object": 1}), ("undo", {}), ("undo", {})]
         for number, (kind, body) in enumerate(steps):
             reply = ask(socket, type=kind, ref=number, **body)
             assert (reply.pop("type"), reply.pop("ref")) == ("reply", number)
@@ -51,6 +55,12 @@ def test_what_is_refused_leaves_the_socket_open(client, session):
             ({"type": "undo"}, 409, "NothingToUndoError"),
             ({"type": "finish"}, 409, "SessionError"),
             ({"type": "reset", "revision": 7}, 409, "RevisionError"),
+            ({"type": "select", "object": 7}, 404, "UnknownSessionError"),
+            ({"type": "delete", "object": 0}, 409, "SessionError"),
+            ({"type": "network", "network": "none"}, 400, "OptionError"),
+            ({"type": "select"}, 422, "RequestError"),
+            ({"type": "hide", "object": -1}, 422, "RequestError"),
+            ({"type": "network", "network": 3}, 422, "RequestError"),
             ({"type": "jump"}, 422, "RequestError"),
             ({"type": "click", "x": "a", "y": 0}, 422, "RequestError"),
             ({"type": "click", "x": 1, "y": 0, "z": 1}, 422, "RequestError"),
@@ -74,11 +84,13 @@ MESSAGES = st.one_of(
     st.text(),
     JSON.map(json.dumps),
     st.fixed_dictionaries(
-        {"type": st.sampled_from(["click", "undo", "redo", "reset", "finish", "state", "jump"]) | JSON},
+        {"type": st.sampled_from([*KINDS, "state", "jump"]) | JSON},
         optional={
             "x": st.floats(0, 60) | JSON,
             "y": st.floats(0, 45) | JSON,
             "positive": st.booleans() | JSON,
+            "object": st.integers(0, 3) | JSON,
+            "network": st.sampled_from(["toy", "none"]) | JSON,
             "revision": st.none() | st.integers(0, 5) | JSON,
             "ref": JSON,
             "more": JSON,
@@ -103,7 +115,7 @@ def test_anything_has_one_answer(client, session):
             kinds.add(answer["type"])
             assert answer["type"] in ("reply", "state", "error")
             if answer["type"] == "error":
-                assert answer["status"] in (400, 409, 422)
+                assert answer["status"] in (400, 404, 409, 422)
 
         send()
     assert kinds == {"reply", "state", "error"}
@@ -118,7 +130,7 @@ def test_a_session_that_is_not_there(client, session):
     with client.websocket_connect(f"{API}/sessions/{session}/ws") as socket:
         socket.receive_json()
         client.delete(f"{API}/sessions/{session}")
-        assert ask(socket, type="state")["status"] == 404
+        assert socket.receive_json()["status"] == 404  # without being asked
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_json()
         assert closed.value.code == 4404
@@ -139,8 +151,70 @@ def test_two_sockets_of_one_session(client, session):
     with client.websocket_connect(url) as first, client.websocket_connect(url) as second:
         assert (first.receive_json()["revision"], second.receive_json()["revision"]) == (0, 0)
         assert ask(first, type="click", x=1, y=1, revision=0)["revision"] == 1
+        told = second.receive_json()
+        assert (told["type"], told["ref"], told["revision"], len(told["objects"][0]["clicks"])) == ("state", None, 1, 1)
         assert ask(second, type="click", x=9, y=1, revision=0)["error"] == "RevisionError"
         assert ask(second, type="click", x=9, y=1, revision=1)["revision"] == 2
+        told = first.receive_json()
+        assert (told["type"], told["revision"], len(told["objects"][0]["clicks"])) == ("state", 2, 2)
+        assert ask(first, type="state", ref=1)["ref"] == 1  # no second telling before it
+        client.delete(f"{API}/sessions/{session}")
+        for socket in (first, second):
+            assert socket.receive_json()["status"] == 404
+            with pytest.raises(WebSocketDisconnect) as closed:
+                socket.receive_json()
+            assert closed.value.code == 4404
+
+
+def test_viewers_are_told_what_is_done_by_http(client, session):
+    with client.websocket_connect(f"{API}/sessions/{session}/ws") as socket:
+        socket.receive_json()
+        for kind, body in (("clicks", {"x": 9, "y": 9}), ("finish", {}), ("hide", {"object": 0}), ("undo", {})):
+            reply = client.post(f"{API}/sessions/{session}/{kind}", json=body or None).json()
+            told = socket.receive_json()
+            assert (told.pop("type"), told.pop("ref"), told["revision"]) == ("state", None, reply["revision"])
+            assert told == client.get(f"{API}/sessions/{session}").json()
+        client.post(f"{API}/sessions/{session}/undo", json={"revision": 0})  # refused: no news
+        assert ask(socket, type="state", ref=1)["ref"] == 1
+
+
+def test_viewers_do_not_hold_up_who_clicks(open_client, small):
+    """Twelve look on, none reads, and only two calls of a session may wait: who clicks is not refused for it."""
+    with open_client(limits=Limits(waiting=2)) as client, ExitStack() as stack:
+        id = client.post(f"{API}/sessions?size=48", content=small()).json()["id"]
+        url = f"{API}/sessions/{id}/ws"
+        viewers = [stack.enter_context(client.websocket_connect(url)) for _ in range(12)]
+        for viewer in viewers:
+            assert viewer.receive_json()["revision"] == 0
+        with client.websocket_connect(url) as socket:
+            socket.receive_json()
+            for number in range(20):
+                answer = ask(socket, type="click", x=number, y=5)
+                assert (answer["type"], answer.get("revision")) == ("reply", number + 1)  # and no news of its own
+        for viewer in viewers:
+            told = [0]
+            while told[-1] < 20:
+                message = viewer.receive_json()
+                assert (message["type"], len(message["objects"][0]["clicks"])) == ("state", message["revision"])
+                told.append(message["revision"])
+            assert told == sorted(set(told))
+
+
+def test_revisions_never_go_back_on_a_socket(client, session):
+    """Two click by turns without waiting for one another's news: what each is told only goes forward."""
+    url = f"{API}/sessions/{session}/ws"
+    with client.websocket_connect(url) as first, client.websocket_connect(url) as second:
+        for number in range(15):
+            for socket, y in ((first, 5), (second, 30)):
+                socket.send_json({"type": "click", "x": number, "y": y, "ref": number})
+        for socket in (first, second):
+            revisions, refs = [], []
+            while not revisions or revisions[-1] < 30:
+                message = socket.receive_json()
+                revisions.append(message["revision"])
+                refs += [message["ref"]] if message["type"] == "reply" else []
+            assert revisions == sorted(revisions)
+            assert refs == list(range(len(refs)))
 
 
 def test_messages_count_as_requests(open_client, small):

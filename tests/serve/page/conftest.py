@@ -102,6 +102,25 @@ def browser():
         browser.close()
 
 
+class Hold:
+    """Clicks of a tab on their way to the server, held up while ``on``."""
+
+    def __init__(self, tab):
+        self.on = False
+        self.held = []
+        tab.route_web_socket("**/ws", self._between)
+
+    def _between(self, socket):
+        upstream = socket.connect_to_server()
+        socket.on_message(lambda message: self.held.append((upstream, message)) if self.on else upstream.send(message))
+
+    def release(self):
+        self.on = False
+        while self.held:
+            upstream, message = self.held.pop(0)
+            upstream.send(message)
+
+
 class Page:
     """The page in a browser's tab, by what a person does and sees there."""
 
@@ -123,6 +142,10 @@ class Page:
         ):
             self.errors.append(message.text)
 
+    def hold(self):
+        """Holds up what is sent from now on; call it before a session is opened."""
+        return Hold(self.tab)
+
     def open_sample(self):
         self.tab.click("#sample")
         self.wait_ready()
@@ -137,7 +160,8 @@ class Page:
             """([clicks, finished]) => {
                 const { session, stage } = mfp;
                 const objects = session.state?.objects;
-                return objects?.length === finished + 1 && objects[finished].clicks.length === clicks
+                const present = objects?.find((object) => object.object === session.state.present);
+                return objects?.length === finished + 1 && present.clicks.length === clicks
                     && !session.channel.waiting.length && !stage.stale.size;
             }""",
             arg=[number, finished],
@@ -245,13 +269,13 @@ def open_page(browser, server, shots):
 
 @pytest.fixture(scope="session")
 def replay():
-    """``replay(clicks, network="lite0", image=the sample)``: the engine's session after the page's clicks."""
+    """``replay(clicks, network="lite0", image=the sample, **options)``: the engine's session after these clicks."""
     networks = {}
 
-    def run(clicks, network="lite0", image=SAMPLE):
+    def run(clicks, network="lite0", image=SAMPLE, **options):
         if network not in networks:
             networks[network] = load_network(network, runtime="onnxruntime", device="cpu")
-        session = Session(networks[network], read_image(image))
+        session = Session(networks[network], read_image(image), **options)
         for click in clicks:
             session.click(click["x"], click["y"], click["positive"])
         return session

@@ -92,6 +92,61 @@ def test_the_wheel_zooms_at_the_pointer_and_the_space_bar_drags(open_page):
     assert page.run("stage.view.fitted")
 
 
+def test_the_space_bar_drags_whatever_was_pressed_before(open_page):
+    page = open_page()
+    page.open_sample()
+    page.click(*BODY)
+    page.wait_clicks(1)
+    state = page.state()
+    with page.tab.expect_download():
+        page.tab.click("#download-coco")
+    for press in (
+        lambda: None,
+        lambda: page.tab.click("label:has(input[value=heat])"),
+        lambda: page.tab.locator("#opacity").click(),
+        lambda: page.tab.click("label.remove"),
+        lambda: page.tab.click("summary"),
+        lambda: (page.tab.click("#help"), page.tab.click("#help-dialog .primary")),
+    ):
+        press()
+        at = page.place(*FACE)
+        page.tab.mouse.move(*at)
+        page.tab.keyboard.down(" ")
+        page.tab.mouse.down()
+        page.tab.mouse.move(at[0] + 20, at[1] - 12)
+        page.tab.mouse.up()
+        page.tab.keyboard.up(" ")
+        assert page.place(*FACE) == pytest.approx((at[0] + 20, at[1] - 12), abs=1)
+    assert page.state() == state
+    assert page.run("session.waiting.length") == 0
+
+
+@pytest.mark.parametrize("button", ["left", "right"])
+def test_a_double_click_is_one_click_and_a_drag_is_none(open_page, button):
+    page = open_page()
+    page.open_sample()
+    page.tab.mouse.dblclick(*page.place(*BODY), button=button)
+    page.wait_clicks(1)
+    x, y = page.place(*FACE)
+    page.tab.mouse.move(x, y)
+    page.tab.mouse.down(button=button)
+    page.tab.mouse.move(x + 30, y + 40, steps=4)
+    page.tab.mouse.up(button=button)
+    page.tab.locator(".notice", has_text="A drag is no click").wait_for()
+    page.tab.mouse.move(x, y)
+    page.tab.mouse.down(button=button)
+    page.tab.mouse.move(x + 2, y + 1)  # a hand that is not quite still
+    page.tab.mouse.up(button=button)
+    page.wait_clicks(2)
+    clicks = page.state()["objects"][0]["clicks"]
+    assert np.allclose([[click["x"], click["y"]] for click in clicks], [BODY, FACE], atol=0.51)
+    assert page.tab.locator(".notice").count() == 0
+    page.tab.keyboard.press("Control+z")
+    page.wait_clicks(1)
+    page.click(*FACE, button=button)  # the same place again, on purpose
+    page.wait_clicks(2)
+
+
 def test_the_keyboard_alone(open_page, replay):
     page = open_page()
     page.tab.locator("#sample").focus()
@@ -167,8 +222,10 @@ def test_files_that_are_dropped_or_pasted(open_page):
     page.tab.wait_for_function("() => document.querySelector('.notice p')?.textContent.includes('cannot show')")
     page.click(180, 400)  # the session before it is as it was
     page.wait_clicks(2)
+    page.tab.click("label.remove")
     page.drop("pasted.png", "image/png", photograph_file("PNG"), paste=True)
     page.wait_clicks(0)
+    assert page.tab.locator("input[value=add]").is_checked()  # a new photograph begins with what is added
     assert page.tab.title() == "pasted.png · mfp"
 
 

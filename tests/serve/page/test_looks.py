@@ -36,6 +36,18 @@ def test_everyone_can_use_it(open_page, size, scheme):
     page.tab.click("#help")
     page.screenshot(f"{size}_{scheme}_help")
     help_ = axe.run(page.tab).response["violations"]
-    found = [(one["id"], [node["html"] for node in one["nodes"]]) for one in (*welcome, *work, *help_)]
+    page.tab.keyboard.press("Escape")
+    page.tab.get_by_role("button", name="Hide Object 1").click()
+    page.tab.get_by_role("button", name="Show Object 1").wait_for()
+    page.tab.click("#delete")
+    page.screenshot(f"{size}_{scheme}_delete")
+    delete = axe.run(page.tab).response["violations"]
+    page.tab.keyboard.press("Escape")
+    page.tab.click("#home")
+    page.tab.wait_for_selector("#recent", state="visible")
+    page.screenshot(f"{size}_{scheme}_recent")
+    recent = axe.run(page.tab).response["violations"]
+    everything = (*welcome, *work, *help_, *delete, *recent)
+    found = [(one["id"], [node["html"] for node in one["nodes"]]) for one in everything]
     assert found == []
     assert page.tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
