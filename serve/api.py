@@ -11,7 +11,7 @@ from .answers import documented
 from .body import photograph
 from .desk import Desk
 from .downloads import Download
-from .events import Event
+from .events import OF_AN_OBJECT, Event
 from .messages import (
     At,
     ClickRequest,
@@ -200,4 +200,13 @@ def _size(text: str | None) -> int | tuple[int, int] | None:
 
 def _links(*operations: str) -> dict[str, Any]:
     """What can be asked of a session that was just created, as OpenAPI says it."""
-    return {name: {"operationId": name, "parameters": {"id": "$response.body#/id"}} for name in operations}
+    links: dict[str, Any] = {
+        name: {"operationId": name, "parameters": {"id": "$response.body#/id"}} for name in operations
+    }
+    for name in OF_AN_OBJECT:
+        links[name] = links["undo"] | {"operationId": name, "requestBody": {"object": "$response.body#/present"}}
+    links["network"] = links["undo"] | {
+        "operationId": "network",
+        "requestBody": {"network": "$response.body#/network"},
+    }
+    return links

@@ -9,7 +9,9 @@ import pytest
 
 SCHEMATHESIS = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
 # A request may fit the description and still be refused: a click outside the image, a network that is not loaded.
-LEFT_OUT = "positive_data_acceptance"
+# A new session is there, and an object of a number that was made up is not: 404, too. Only numbers in paths and queries
+# are told apart from what was just created; that a new session is found is held in test_api.py.
+LEFT_OUT = "positive_data_acceptance,ensure_resource_availability"
 pytestmark = pytest.mark.skipif(SCHEMATHESIS is None, reason="needs schemathesis: pip install 'mfp-engine[dev]'")
 
 
