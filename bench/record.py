@@ -27,6 +27,10 @@ from ..engine.image import write_file
 from .runs import Run
 
 KIND, SCHEMA = "latency", 1
+OTHER_KINDS = {  # of JSON that looks alike: what they are
+    "cpp_latency": "it is what examples/cpp/latency prints, whose percentiles go to stderr; ",
+    "accuracy": "it is of `mfp eval`; ",
+}
 CHANGES = ("date",)  # in the facts of a machine, from one moment to the next
 
 
@@ -128,10 +132,29 @@ def read(path: Path) -> dict[str, Any]:
         )
         raise OptionError(
             f"{path}: expected a record of `mfp bench` with kind {KIND!r} and schema {SCHEMA}, got {found}; "
-            "measure again with this version"
+            + (OTHER_KINDS.get(str(record.get("kind")), "") if isinstance(record, dict) else "")
+            + "measure with this version of mfp bench"
         )
     record.setdefault("failed", {})  # earlier versions had no such key
+    _check_complete(path, record)
     return record
+
+
+def _check_complete(path: Path, record: dict[str, Any]) -> None:
+    """Refuse what has the kind and not the contents: a file of another program, or one that was edited.
+
+    Raises:
+        OptionError: it lacks something; says what.
+    """
+    wrong = [key for key, value in new_record({}, {}).items() if not isinstance(record.get(key), type(value))]
+    if not wrong:
+        keys = new_run("", Run("", "", "", ""), "").keys()
+        runs = [run if isinstance(run, dict) else {} for run in record["runs"]]
+        wrong = [f"{key} of runs[{i}]" for i, run in enumerate(runs) for key in keys if key not in run]
+    if wrong:
+        raise OptionError(
+            f"{path} is no record of `mfp bench`: it lacks {', '.join(wrong[:5])}; measure with mfp bench"
+        )
 
 
 def check_resumable(path: Path, record: dict[str, Any], machine: dict[str, Any], asked: dict[str, Any]) -> None:

@@ -1,11 +1,13 @@
-// Milliseconds of first and later clicks, as a record like those of bench/results:
-//     latency NETWORK PHOTOGRAPH [CLICKS [THREADS]]      prints JSON; percentiles go to stderr
+// Milliseconds of first and later clicks:
+//     latency [--runtime NAME] [--threads N] [--no-flip] NETWORK PHOTOGRAPH [CLICKS]
+// Prints a JSON record of kind cpp_latency: each click by its stages, as in mfp/session.hpp. Percentiles go to stderr.
+// `mfp bench report` does not read it: it has no floors, masks and facts of the machine, which `mfp bench` measures.
 // Each session takes one first click and ten later ones, until there are CLICKS later ones.
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <random>
 
+#include "arguments.hpp"
 #include "pictures.hpp"
 
 namespace {
@@ -54,24 +56,24 @@ std::string quoted(const std::string& text) {
 }  // namespace
 
 int main(int count, char** arguments) {
-    if (count < 3) {
-        std::fprintf(stderr, "expected: latency NETWORK PHOTOGRAPH [CLICKS [THREADS]]\n");
-        return 2;
-    }
-    const auto wanted = static_cast<std::size_t>(std::max(count > 3 ? std::atoi(arguments[3]) : 20, 1));
-    mfp::NetworkOptions options;
-    options.threads = count > 4 ? std::atoi(arguments[4]) : 0;
     try {
+        const Arguments given = parsed(count, arguments);
+        const std::vector<std::string>& words = given.words;
+        if (words.size() < 2 || words.size() > 3) {
+            std::fprintf(stderr, "expected: latency %s NETWORK PHOTOGRAPH [CLICKS]\n", options_usage);
+            return 2;
+        }
+        const auto wanted = static_cast<std::size_t>(words.size() > 2 ? whole_number("CLICKS", words[2], 1) : 20);
         const auto start = std::chrono::steady_clock::now();
-        const auto network = mfp::Network::load(arguments[1], options);
+        const auto network = mfp::Network::load(words[0], given.network);
         const double load = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-        const Picture photograph = read_picture(arguments[2]);
+        const Picture photograph = read_picture(words[1]);
         std::vector<mfp::Timing> first, later;
         double cold = 0;
         std::mt19937 generator(0);
         std::uniform_real_distribution<double> x(0, photograph.width), y(0, photograph.height);
         while (later.size() < wanted) {
-            mfp::Session session(network, photograph.view());
+            mfp::Session session(network, photograph.view(), given.session);
             session.click(photograph.width / 2.0, photograph.height / 2.0);
             if (cold == 0) {  // the first of all pays for what the runtime makes on demand
                 cold = session.timing()->total();
@@ -85,15 +87,15 @@ int main(int count, char** arguments) {
             }
         }
         if (first.empty()) {
-            mfp::Session session(network, photograph.view());
+            mfp::Session session(network, photograph.view(), given.session);
             session.click(photograph.width / 2.0, photograph.height / 2.0);
             first.push_back(*session.timing());
         }
         const mfp::NetworkInfo& info = network->info();
         std::printf(
-            "{\n \"kind\": \"latency\",\n \"schema\": 1,\n \"settings\": {\"language\": \"C++\", \"clicks\": %zu, "
-            "\"flip\": true, \"photograph\": [%d, %d], \"threads\": %d},\n \"runs\": [\n  {\n",
-            wanted, photograph.height, photograph.width, options.threads);
+            "{\n \"kind\": \"cpp_latency\",\n \"schema\": 1,\n \"settings\": {\"language\": \"C++\", \"clicks\": %zu, "
+            "\"flip\": %s, \"photograph\": [%d, %d], \"threads\": %d},\n \"runs\": [\n  {\n",
+            wanted, given.session.flip ? "true" : "false", photograph.height, photograph.width, given.network.threads);
         std::printf(
             "   \"backbone\": %s,\n   \"name\": %s,\n   \"way\": \"engine\",\n   \"runtime\": %s,\n   \"precision\": "
             "%s,\n   \"device\": %s,\n   \"cold\": {\"load_s\": %.6f, \"first_click_ms\": %.6f},\n",
@@ -105,6 +107,9 @@ int main(int count, char** arguments) {
         std::printf("   \"stages\": null\n  }\n ],\n \"finished\": true\n}\n");
         print_percentiles("first", first);
         print_percentiles("later", later);
+    } catch (const std::invalid_argument& error) {
+        std::fprintf(stderr, "latency: %s\n", error.what());
+        return 2;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "latency: %s\n", error.what());
         return 1;

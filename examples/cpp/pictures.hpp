@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <fstream>
+#include <locale>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@ struct Picture {
 // P6 (RGB) and P5 (grey), 8 bits.
 inline Picture read_ppm(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
+    file.imbue(std::locale::classic());
     std::string kind;
     int values[3] = {};
     file >> kind;
@@ -63,8 +65,25 @@ inline Picture read_picture(const std::string& path) {
 #endif
 }
 
+// Whether a mask can be written in the format of this ending; to be asked before the work. Throws std::runtime_error.
+inline void check_mask_path(const std::string& path) {
+#ifdef HAS_OPENCV
+    if (!cv::haveImageWriter(path)) {
+        throw std::runtime_error("cannot write " + path + ": OpenCV knows no such format; name it .png");
+    }
+#else
+    std::string ending = path.substr(path.size() < 4 ? 0 : path.size() - 4);
+    for (char& c : ending) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    if (ending != ".pgm") {
+        throw std::runtime_error("cannot write " + path +
+                                 ": without OpenCV masks are PGM; name it .pgm, or build with OpenCV");
+    }
+#endif
+}
+
 // 255 on the object, 0 elsewhere.
 inline void write_mask(const std::string& path, const mfp::Mask& mask) {
+    check_mask_path(path);
     std::vector<std::uint8_t> grey(mask.pixels);
     for (std::uint8_t& value : grey) value = value ? 255 : 0;
 #ifdef HAS_OPENCV
@@ -73,8 +92,10 @@ inline void write_mask(const std::string& path, const mfp::Mask& mask) {
     }
 #else
     std::ofstream file(path, std::ios::binary);
+    file.imbue(std::locale::classic());
     file << "P5\n" << mask.width << " " << mask.height << "\n255\n";
     file.write(reinterpret_cast<const char*>(grey.data()), static_cast<std::streamsize>(grey.size()));
+    file.close();
     if (!file) throw std::runtime_error("cannot write " + path);
 #endif
 }

@@ -14,6 +14,7 @@ int main(int count, char** arguments) {
         return 2;
     }
     try {
+        if (count > 3) check_mask_path(arguments[3]);
         const auto network = mfp::Network::load(arguments[1]);
         const Picture photograph = read_picture(arguments[2]);
         mfp::Session session(network, photograph.view());

@@ -12,7 +12,7 @@ import pytest
 from mfp.bench import plots, readme
 from mfp.bench.figures import STAGES, alike, by_backbone, fastest, figures
 from mfp.bench.markdown import number, plain
-from mfp.bench.record import find_run, save
+from mfp.bench.record import find_run, read, save
 from mfp.bench.report import command, page
 from mfp.bench.report_compare import comparison, differing, pairs
 from mfp.bench.samples import stage
@@ -243,3 +243,21 @@ def test_three_digits_count():
 
 def test_foreign_text_is_no_markdown():
     assert plain("a_b *c* _d_ `e`\n|<f>|") == r"a_b \*c\* \_d\_ \`e\` \|\<f\>\|"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kind": "cpp_latency"}, "examples/cpp/latency"),
+        ({"kind": "accuracy"}, "mfp eval"),
+        ({"networks": None}, "lacks networks"),
+        ({"runs": [{"backbone": "toy", "first": [], "later": []}]}, r"lacks name of runs\[0\]"),
+        ({"runs": [[]]}, r"lacks backbone of runs\[0\]"),
+    ],
+)
+def test_records_that_only_look_alike_are_refused(tmp_path, latency_record, change, words):
+    path = tmp_path / "other.json"
+    record = {key: value for key, value in (latency_record() | change).items() if value is not None}
+    path.write_text(json.dumps(record), "utf-8")
+    with pytest.raises(OptionError, match=words):
+        read(path)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdio>
+#include <locale>
 #include <sstream>
 #include <string>
 
@@ -19,6 +20,23 @@ inline int report() {
     std::fprintf(stderr, failures() ? "%d checks failed\n" : "all checks passed\n", failures());
     return failures() != 0;
 }
+
+// While it lives, streams that are made write numbers as in German, 1.920,5: the facets of a locale that every system has.
+class CommaLocale {
+public:
+    CommaLocale() : before_(std::locale::global(std::locale(std::locale::classic(), new Commas))) {}
+    ~CommaLocale() { std::locale::global(before_); }
+    CommaLocale(const CommaLocale&) = delete;
+    CommaLocale& operator=(const CommaLocale&) = delete;
+
+private:
+    struct Commas : std::numpunct<char> {
+        char do_decimal_point() const override { return ','; }
+        char do_thousands_sep() const override { return '.'; }
+        std::string do_grouping() const override { return "\3"; }
+    };
+    std::locale before_;
+};
 
 #define CHECK(condition)                                          \
     do {                                                          \

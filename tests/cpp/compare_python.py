@@ -25,6 +25,7 @@ class Error(ctypes.Structure):
 
 class Image(ctypes.Structure):
     _fields_ = [
+        ("struct_size", ctypes.c_size_t),
         ("pixels", ctypes.c_void_p),
         ("height", ctypes.c_int),
         ("width", ctypes.c_int),
@@ -34,7 +35,8 @@ class Image(ctypes.Structure):
 
 
 class Timing(ctypes.Structure):
-    _fields_ = [*((stage, ctypes.c_double) for stage in ("crop", "encode", "modulate", "network", "paste", "device"))]
+    _fields_ = [("struct_size", ctypes.c_size_t)]
+    _fields_ += [*((stage, ctypes.c_double) for stage in ("crop", "encode", "modulate", "network", "paste", "device"))]
     _fields_ += [("passes", ctypes.c_int)]
 
 
@@ -55,12 +57,12 @@ class Library:
     def masks(
         self, image: np.ndarray, clicks: list[tuple[float, float, bool]]
     ) -> tuple[list[np.ndarray], list[Timing]]:
-        picture = Image(image.ctypes.data, *image.shape, 0)
+        picture = Image(ctypes.sizeof(Image), image.ctypes.data, *image.shape, 0)
         session = ctypes.c_void_p()
         self("mfp_session_new", self._network, ctypes.byref(picture), None, ctypes.byref(session))
         masks, timings = [], []
         for x, y, positive in clicks:
-            mask, timing = np.empty(image.shape[:2], np.uint8), Timing()
+            mask, timing = np.empty(image.shape[:2], np.uint8), Timing(ctypes.sizeof(Timing))
             place = mask.ctypes.data_as(ctypes.c_void_p)
             self("mfp_session_click", session, ctypes.c_double(x), ctypes.c_double(y), int(positive), place)
             self("mfp_session_timing", session, ctypes.byref(timing))

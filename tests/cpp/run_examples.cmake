@@ -1,4 +1,5 @@
-# Runs the examples and looks at what they wrote. Variables: CLICK, LATENCY, NETWORK, PHOTOGRAPH, WORK.
+# Runs the examples and looks at what they wrote. Variables: CLICK, LATENCY, NETWORK, PHOTOGRAPH, WORK, RUNTIME (one of
+# the build's), PYTHON (with this package, or empty).
 file(MAKE_DIRECTORY ${WORK})
 file(REMOVE ${WORK}/mask.pgm)
 execute_process(COMMAND ${CLICK} ${NETWORK} ${PHOTOGRAPH} ${WORK}/mask.pgm +240,130 -30,200 RESULT_VARIABLE status)
@@ -14,7 +15,34 @@ if(NOT status EQUAL 1 OR NOT said MATCHES "^click: click outside the image: expe
     message(FATAL_ERROR "expected status 1 and a line that says why, got ${status}: ${said}")
 endif()
 
-execute_process(COMMAND ${LATENCY} ${NETWORK} ${PHOTOGRAPH} 12 OUTPUT_VARIABLE record RESULT_VARIABLE status)
+# a PGM is not written under another name, and that is known before the work
+execute_process(COMMAND ${CLICK} ${NETWORK} ${PHOTOGRAPH} ${WORK}/mask.bogus +240,130
+                OUTPUT_VARIABLE printed RESULT_VARIABLE status ERROR_VARIABLE said)
+if(NOT status EQUAL 1 OR NOT said MATCHES "cannot write .*mask.bogus: .*name it" OR printed MATCHES "pixels")
+    message(FATAL_ERROR "expected status 1 before the clicks, and a line that says why, got ${status}: ${printed}${said}")
+endif()
+if(EXISTS ${WORK}/mask.bogus)
+    message(FATAL_ERROR "expected no file, found mask.bogus")
+endif()
+execute_process(COMMAND ${CLICK} --runtime abacus ${NETWORK} ${PHOTOGRAPH} ${WORK}/mask.pgm +240,130
+                RESULT_VARIABLE status ERROR_VARIABLE said)
+if(NOT status EQUAL 1 OR NOT said MATCHES "unknown runtime 'abacus'")
+    message(FATAL_ERROR "expected the library's words, got ${status}: ${said}")
+endif()
+foreach(wrong --bogus "--threads;two" --threads)
+    execute_process(COMMAND ${LATENCY} ${NETWORK} ${PHOTOGRAPH} 12 ${wrong} RESULT_VARIABLE status ERROR_VARIABLE said)
+    if(NOT status EQUAL 2 OR NOT said MATCHES "^latency: (unknown option|expected a) ")
+        message(FATAL_ERROR "expected status 2 and a line that says why of ${wrong}, got ${status}: ${said}")
+    endif()
+endforeach()
+# the packaged network by its name
+execute_process(COMMAND ${CLICK} --threads 1 --no-flip lite0 ${PHOTOGRAPH} ${WORK}/mask.pgm +240,130
+                RESULT_VARIABLE status OUTPUT_VARIABLE printed)
+if(NOT status EQUAL 0 OR NOT printed MATCHES "^[a-z-]+ on the CPU")
+    message(FATAL_ERROR "click on lite0 ended with ${status}, and began with ${printed}")
+endif()
+
+execute_process(COMMAND ${LATENCY} --no-flip --threads 1 --runtime ${RUNTIME} ${NETWORK} ${PHOTOGRAPH} 12 OUTPUT_VARIABLE record RESULT_VARIABLE status)
 if(NOT status EQUAL 0)
     message(FATAL_ERROR "latency ended with ${status}")
 endif()
@@ -22,6 +50,22 @@ string(JSON kind GET "${record}" kind)
 string(JSON count LENGTH "${record}" runs 0 later)
 string(JSON total GET "${record}" runs 0 later 11 total)
 string(JSON passes GET "${record}" runs 0 first 0 passes)
-if(NOT kind STREQUAL "latency" OR NOT count EQUAL 12 OR NOT total GREATER 0 OR NOT passes EQUAL 2)
+string(JSON flip GET "${record}" settings flip)
+string(JSON threads GET "${record}" settings threads)
+string(JSON runtime GET "${record}" runs 0 runtime)
+if(flip OR NOT threads EQUAL 1 OR NOT runtime STREQUAL RUNTIME)
+    message(FATAL_ERROR "expected a record of ${RUNTIME} on one thread without the mirrored pass, got ${record}")
+endif()
+if(NOT kind STREQUAL "cpp_latency" OR NOT count EQUAL 12 OR NOT total GREATER 0 OR NOT passes EQUAL 2)
     message(FATAL_ERROR "expected a latency record of 12 later clicks, got ${record}")
+endif()
+
+if(PYTHON)
+    file(WRITE ${WORK}/latency.json "${record}")
+    execute_process(COMMAND ${PYTHON} -c "import sys; from mfp.engine.cli import main; sys.exit(main())" bench report
+                            ${WORK}/latency.json --output ${WORK}/report
+                    RESULT_VARIABLE status OUTPUT_VARIABLE said ERROR_VARIABLE said)
+    if(status EQUAL 0 OR NOT said MATCHES "cpp_latency" OR said MATCHES "Traceback")
+        message(FATAL_ERROR "expected `mfp bench report` to say what the record is, got ${status}: ${said}")
+    endif()
 endif()

@@ -1,5 +1,7 @@
 // Sessions on a GPU: the very pipeline, lanes and kernels that run there, on the twin (twin.hpp), against sessions on the
 // host. Whatever varies from click to click must have come through the parameter block: graphs replay what was recorded.
+#include <array>
+#include <limits>
 #include <thread>
 
 #include "check.hpp"
@@ -156,6 +158,38 @@ void undo_and_redo_give_the_same_bits_without_a_pass() {
     CHECK_EQUAL(session.mask().area(), 0u);
 }
 
+void undo_of_many_clicks_gives_the_same_bits_without_a_pass() {
+    constexpr int tall = 6, wide = 300;  // regions that are not all of it
+    const Fixture f(true);
+    auto large = noise_image(tall, wide, 3, 6);
+    for (auto& value : large) value %= 4;  // an object where clicks are, and nowhere else
+    for (const bool with_initial : {false, true}) {
+        std::vector<std::uint8_t> initial(tall * wide);
+        std::fill_n(initial.begin() + 2 * wide + 8, 20, std::uint8_t(1));
+        mfp::SessionOptions options = f.small;
+        options.initial_mask = with_initial ? initial.data() : nullptr;
+        mfp::Session session(f.network, {large.data(), tall, wide}, options);
+        std::vector<mfp::Map> maps = {session.probability()};
+        bool whole = true;
+        for (int i = 0; i < 20; ++i) {
+            session.click(i < 12 ? 20 + 2 * i : 230 + i, i % 6, i % 3 != 1);
+            maps.push_back(session.probability());
+            whole = whole && session.roi()->col_max - session.roi()->col_min + 1 == wide;
+        }
+        CHECK(!whole);
+        const int passes = f.switches->passes;
+        for (std::size_t i = 20; i-- > 0;) {
+            session.undo();
+            CHECK(session.probability().values == maps[i].values);
+        }
+        for (std::size_t i = 1; i <= 20; ++i) {
+            session.redo();
+            CHECK(session.probability().values == maps[i].values);
+        }
+        CHECK_EQUAL(f.switches->passes.load(), passes);
+    }
+}
+
 // Logits so low that the whole map is exactly zero: the second click needs two passes, which the GPU alone can see.
 class Zeros : public mfp::HostBackend {
 public:
@@ -305,6 +339,16 @@ void what_is_refused() {
     CHECK_THROWS(mfp::CudaSession(nullptr, f.image()), mfp::OptionError, "expected a network, got none");
     CHECK_THROWS(mfp::CudaSession(f.network, mfp::CudaImage{nullptr, 4, 4}), mfp::ImageError, "got no pixels");
     CHECK_THROWS(mfp::CudaSession(f.network, mfp::CudaImage{f.pixels.data(), 4, 4, 2}), mfp::ImageError, "1 (grey)");
+    constexpr auto most = std::numeric_limits<std::ptrdiff_t>::max(),
+                   least = std::numeric_limits<std::ptrdiff_t>::min();
+    for (const std::ptrdiff_t stride : {least, most, least / 2, most / 4}) {
+        for (const auto& [row, column, channel] : {std::array{stride, std::ptrdiff_t{3}, std::ptrdiff_t{1}},
+                                                   {std::ptrdiff_t{12}, stride, std::ptrdiff_t{1}},
+                                                   {std::ptrdiff_t{12}, std::ptrdiff_t{3}, stride}}) {
+            CHECK_THROWS(mfp::CudaSession(f.network, mfp::CudaImage{f.pixels.data(), 4, 4, 3, row, column, channel}),
+                         mfp::ImageError, "bytes apart, got a stride of");
+        }
+    }
     f.twin->out_of_reach = f.pixels.data();
     CHECK_THROWS(mfp::CudaSession(f.network, mfp::CudaImage{f.pixels.data(), 4, 4}), mfp::ImageError,
                  "expected an image in the memory of the network's GPU; the one given lies on GPU 1");
@@ -360,6 +404,7 @@ int main() {
     a_size_that_comes_once_is_not_recorded();
     more_clicks_than_there_was_room_for();
     undo_and_redo_give_the_same_bits_without_a_pass();
+    undo_of_many_clicks_gives_the_same_bits_without_a_pass();
     a_crop_of_zeros_takes_a_second_pass();
     failures_leave_the_session_as_it_was();
     a_full_gpu_loses_nothing();

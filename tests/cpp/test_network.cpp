@@ -12,6 +12,7 @@
 #include "onnx_file.hpp"
 #include "plan_file.hpp"
 #include "text.hpp"
+#include "unicode.hpp"
 
 namespace {
 
@@ -77,6 +78,82 @@ void what_a_file_says() {
             .precision,
         "fp16");
     CHECK(!mfp::check_contract("f", mfp::read_onnx(written("any.onnx", model(graph(-1, -1, -1))))).size);
+}
+
+bool is_utf8(const std::string& bytes) {
+    for (std::size_t i = 0; i < bytes.size();) {
+        const mfp::CodePoint point = mfp::code_point(bytes, i);
+        if (!point.valid) return false;
+        i += point.length;
+    }
+    return true;
+}
+
+// Text of a file, and of messages, whatever the bytes behind it.
+void texts_are_utf8() {
+    std::string long_text, expected;
+    for (int i = 0; i < 300; ++i) long_text += "é";
+    for (int i = 0; i < 200; ++i) expected += "é";
+    const auto backbone = [](const std::string& value) {
+        const std::string path = written("text.onnx", model(graph(), property("mfp.backbone", value)));
+        return mfp::check_contract("f", mfp::read_onnx(path)).backbone;
+    };
+    CHECK_EQUAL(backbone(long_text), expected);
+    CHECK_EQUAL(backbone(std::string(199, 'x') + "é…"), std::string(199, 'x') + "é");
+    CHECK_EQUAL(backbone("a\xff\xc3z\xed\xa0\x80\x7f"), "az");
+
+    std::mt19937 generator(5);
+    std::string bytes;
+    for (int i = 0; i < 20000; ++i)
+        bytes += static_cast<char>(generator() % 3 ? 0x70 + generator() % 0x90 : generator());
+    const std::string mended = mfp::valid_utf8(bytes);
+    CHECK(!is_utf8(bytes) && is_utf8(mended) && mfp::valid_utf8(mended) == mended);
+    CHECK(is_utf8(mfp::clean(bytes)) && is_utf8(mfp::printable(bytes)));
+
+    try {
+        mfp::Network::load(folder + "/\xff\xfe\x80 caf\xc3\xa9 \xc3.onnx");
+        CHECK(!"there is no such file");
+    } catch (const mfp::NetworkError& error) {
+        CHECK(is_utf8(error.what()));
+        CHECK(std::string(error.what()).find("\xef\xbf\xbd caf\xc3\xa9 \xef\xbf\xbd.onnx") != std::string::npos);
+    }
+    const std::string odd = model(field(11, tensor("im\xff"
+                                                   "age",
+                                                   {-1, 3, -1, -1})));
+    try {
+        mfp::check_contract("f", mfp::read_onnx(written("odd.onnx", odd)));
+        CHECK(!"it is no network");
+    } catch (const mfp::NetworkError& error) {
+        CHECK(is_utf8(error.what()));
+    }
+}
+
+// Numbers are read and written alike, whatever std::locale::global() is.
+void the_locale_is_left_out(const std::string& toy) {
+    const auto pixels = noise_image(60, 80, 3, 4);
+    mfp::SessionOptions size;
+    size.longer_side = 64;
+    for (const std::string& runtime : mfp::Network::runtimes()) {
+        if (runtime.compare(0, 8, "tensorrt") == 0) continue;
+        mfp::NetworkOptions options;
+        options.runtime = runtime;
+        options.threads = 1;
+        const auto map = [&] {
+            mfp::Session session(mfp::Network::load(toy, options), {pixels.data(), 60, 80}, size);
+            session.click(40, 30);
+            return session.probability().values;
+        };
+        const auto before = map();
+        const CommaLocale commas;
+        CHECK(map() == before);
+    }
+    const CommaLocale commas;
+    what_a_file_says();
+    CHECK_THROWS(mfp::check_contract("f", mfp::read_onnx(written("wide.onnx", model(graph(100))))), mfp::NetworkError,
+                 "is fixed to 100;");
+    mfp::NetworkOptions options;
+    options.threads = 123456;
+    CHECK_THROWS(mfp::Network::load(toy, options), mfp::OptionError, "1 to 1024, or 0 to leave it open, got 123456");
 }
 
 void files_that_are_refused() {
@@ -255,6 +332,8 @@ int main(int, char** arguments) {
     folder = arguments[3];
     std::filesystem::create_directories(folder);
     what_a_file_says();
+    texts_are_utf8();
+    the_locale_is_left_out(arguments[1]);
     files_that_are_refused();
     options_that_are_refused(arguments[1]);
     plans();

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <random>
 
 #include "check.hpp"
@@ -55,7 +56,7 @@ void wrong_call(Subject& subject, const std::shared_ptr<const mfp::Network>& net
     mfp::Session& session = *subject.session;
     const double bad[] = {-1, -1e-9, 1e9, std::nan(""), INFINITY, -INFINITY, static_cast<double>(subject.image.width)};
     mfp::SessionOptions options;
-    switch (whole(0, 4)) {
+    switch (whole(0, 5)) {
         case 0:
             CHECK_THROWS(session.click(bad[whole(0, 6)], 0), mfp::ClickError, "expected");
             break;
@@ -70,6 +71,21 @@ void wrong_call(Subject& subject, const std::shared_ptr<const mfp::Network>& net
             CHECK_THROWS(mfp::Session(network, {subject.pixels.data(), whole(-5, 0), 5, 3, 0}), mfp::ImageError,
                          "empty");
             break;
+        case 4: {  // sizes and strides at the ends of what their types hold
+            constexpr int int_ends[] = {std::numeric_limits<int>::max(), std::numeric_limits<int>::max() - 1, 1 << 30};
+            constexpr auto most = std::numeric_limits<std::ptrdiff_t>::max();
+            const std::ptrdiff_t strides[] = {most, -most, -most - 1, most / 2 + 1, -most / 2 - 1};
+            mfp::Image wrong = subject.image;
+            if (whole(0, 1)) {
+                wrong.row_stride = strides[whole(0, 4)];
+                wrong.height = std::max(wrong.height, 2);
+            } else {
+                wrong.height = int_ends[whole(0, 2)];
+                wrong.width = whole(0, 1) ? int_ends[whole(0, 2)] : whole(2, 9);
+            }
+            CHECK_THROWS(mfp::Session(network, wrong, subject.options), mfp::ImageError, "expected");
+            break;
+        }
         default:
             options.threshold = whole(0, 1) ? whole(1, 9) : -whole(0, 9);
             CHECK_THROWS(mfp::Session(network, subject.image, options), mfp::OptionError, "threshold");

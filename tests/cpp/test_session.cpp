@@ -140,6 +140,19 @@ void clicks_that_are_refused() {
     CHECK_EQUAL(session.mask().area(), std::size_t(0));
 }
 
+void messages_do_not_follow_the_locale() {
+    const std::vector<std::uint8_t> wide(3 * 1920);
+    mfp::Session session(fake_network(), {wide.data(), 1, 1920, 3, 0}, small());
+    const CommaLocale commas;
+    CHECK_THROWS(session.click(2000.5, 0), mfp::ClickError, "expected 0 <= x < 1920 and 0 <= y < 1, got x=2000.5, y=0");
+    auto options = small(12345);
+    CHECK_THROWS(mfp::Session(fake_network(), image, options), mfp::OptionError,
+                 "1 to 8192 a side, got a longer side of 12345");
+    options = small();
+    options.threshold = 1.5;
+    CHECK_THROWS(mfp::Session(fake_network(), image, options), mfp::OptionError, "got 1.5");
+}
+
 template <class Change>
 mfp::SessionOptions with(Change change) {
     auto options = small();
@@ -184,6 +197,21 @@ void images_that_are_refused() {
     refused({pixels.data(), 5, -5, 3, 0}, "empty");
     refused({pixels.data(), 5, 5, 2, 0}, "got 2");
     refused({pixels.data(), 5, 5, 3, 14}, "a stride of 14");
+    constexpr auto most = std::numeric_limits<std::ptrdiff_t>::max(),
+                   least = std::numeric_limits<std::ptrdiff_t>::min();
+    for (const std::ptrdiff_t stride : {least, least + 1, most})
+        refused({pixels.data(), 5, 5, 3, stride}, "bytes apart");
+    refused({pixels.data(), 5, 5, 3, -14}, "a stride of -14");
+    refused({pixels.data(), 5, 5, 3, most / 5}, "bytes apart");
+    refused({pixels.data(), 5, 5, 3, least / 5}, "bytes apart");
+    constexpr int large = std::numeric_limits<int>::max();
+    for (const int channels : {1, 3, 4}) {
+        refused({pixels.data(), large, large, channels, 0}, "at most 2147483647 pixels, and 1073741824 a side");
+        refused({pixels.data(), 1, large, channels, 0}, "got 1×2147483647");
+        refused({pixels.data(), large, 2, channels, 0}, "got 2147483647×2");
+        refused({pixels.data(), 65536, 65536, channels, 0}, "got 65536×65536");
+    }
+    refused({pixels.data(), 5, 5, std::numeric_limits<int>::min(), 0}, "channels");
     std::vector<std::uint8_t> mask(height * width, 7);
     CHECK_THROWS(
         mfp::Session(fake_network(), image, with([&](mfp::SessionOptions& o) { o.initial_mask = mask.data(); })),
@@ -270,6 +298,7 @@ int main() {
     objects_one_after_another();
     a_failing_network_loses_nothing();
     clicks_that_are_refused();
+    messages_do_not_follow_the_locale();
     options_that_are_refused();
     images_that_are_refused();
     strides_and_channels();

@@ -23,7 +23,7 @@ struct Tensors {
 };
 
 // One compiled network on one runtime: a HostBackend, or a GpuBackend (gpu_backend.hpp).
-class Backend {
+class MFP_API Backend {
 public:
     Backend(std::string runtime, NetworkInfo info) : runtime(std::move(runtime)), info(std::move(info)) {}
     virtual ~Backend() = default;
@@ -55,10 +55,11 @@ using PlanOpener = std::unique_ptr<const Backend> (*)(const std::string& path, P
 
 struct Runtime {
     const char* name;
-    const char* remedy;              // what to do where it is not part of the build
-    Opener open;                     // of .onnx files; null: not part of this build, or opens plans
-    bool is_tensorrt = false;        // opens plans
-    PlanOpener open_plan = nullptr;  // null: not part of this build
+    const char* remedy;  // what to do where it is not part of the build
+    Opener open;         // of .onnx files; null: not part of this build, or opens plans
+    bool (*takes)(const std::string& file, const std::string& wanted);  // precisions; null: opens plans
+    bool is_tensorrt = false;                                           // opens plans
+    PlanOpener open_plan = nullptr;                                     // null: not part of this build
 };
 
 // All that this version knows, the preferred first.

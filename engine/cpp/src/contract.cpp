@@ -6,6 +6,7 @@
 #include "limits.hpp"
 #include "onnx_file.hpp"
 #include "text.hpp"
+#include "unicode.hpp"
 
 namespace mfp {
 namespace {
@@ -18,7 +19,6 @@ struct Expected {
 constexpr Expected expected_inputs[] = {{"image", 3}, {"prev_mask", 1}, {"modulated_mask", 1}, {"clicks", 2}};
 constexpr const char* output = "logits";
 constexpr const char* prefix = "mfp.";
-constexpr std::size_t max_text = 200;  // bytes of a metadata text
 
 const OnnxTensor* find(const std::vector<OnnxTensor>& tensors, const std::string& name) {
     for (const OnnxTensor& tensor : tensors) {
@@ -88,16 +88,6 @@ std::optional<Size> check_signature(const std::string& file, const OnnxFile& onn
             text(file, ": expected a size of 1 to ", max_side, " pixels a side, found ", height, "×", width, "."));
     }
     return Size{static_cast<int>(height), static_cast<int>(width)};
-}
-
-// A file's text as it may be printed.
-std::string clean(const std::string& value) {
-    std::string printable;
-    for (const char c : value.substr(0, max_text)) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (byte >= 0x20 && byte != 0x7f) printable += c;
-    }
-    return printable;
 }
 
 // The whole text as a number, whatever the locale.

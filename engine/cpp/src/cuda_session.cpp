@@ -14,6 +14,9 @@ Size checked(const Network* network, const Image& image) {
 }
 
 PixelsOnDevice in_place(const CudaImage& image) {
+    check_stride(image.row_stride, image.height, "row");
+    check_stride(image.column_stride, image.width, "column");
+    check_stride(image.channel_stride, image.channels, "channel");
     const bool packed = !image.row_stride && !image.column_stride && !image.channel_stride;
     const std::ptrdiff_t column = packed ? image.channels : image.column_stride;
     const std::ptrdiff_t row = packed ? static_cast<std::ptrdiff_t>(image.width) * column : image.row_stride;

@@ -33,6 +33,18 @@ struct DevicePipeline::ClickMap : StepMap {
     std::shared_ptr<DeviceMemory> piece;
     float* values;
     Size size;
+
+    std::size_t bytes() const noexcept override {
+        return static_cast<std::size_t>(size.height) * size.width * sizeof(float);
+    }
+};
+
+// Rows of the image's map, whole ones, so that they are one copy.
+struct DevicePipeline::SavedRows : StepMap {
+    DeviceMemory values;
+    std::size_t first;  // of the map's pixels
+
+    std::size_t bytes() const noexcept override { return values.bytes(); }
 };
 
 DevicePipeline::DevicePipeline(std::shared_ptr<const Network> network, const std::variant<Image, PixelsOnDevice>& image,
@@ -122,6 +134,24 @@ std::unique_ptr<StepMap> DevicePipeline::click(const Roi& roi, const std::vector
 void DevicePipeline::paste(const Step& step) {
     blank_ = false;
     paste(static_cast<const ClickMap*>(step.map.get()), step.roi);
+    fetch();
+}
+
+std::unique_ptr<StepMap> DevicePipeline::save(const Roi& box) {
+    auto saved = std::make_unique<SavedRows>();
+    const auto row = static_cast<std::size_t>(block_.width);
+    saved->first = box.row_min * row;
+    saved->values = DeviceMemory(device_, (box.row_max - box.row_min + 1) * row * sizeof(float));
+    device_->copy(saved->values.as<void>(), probability_.as<float>() + saved->first, saved->values.bytes(), stream_);
+    device_->synchronize(stream_);
+    return saved;
+}
+
+void DevicePipeline::restore(const StepMap& saved) {
+    const auto& rows = static_cast<const SavedRows&>(saved);
+    device_->copy(probability_.as<float>() + rows.first, rows.values.as<void>(), rows.values.bytes(), stream_);
+    blank_ = false;
+    paste(nullptr, nowhere);  // of the map as it is, mask and box
     fetch();
 }
 

@@ -29,6 +29,8 @@ public:
     void forget_initial() noexcept override;
     std::unique_ptr<StepMap> click(const Roi& roi, const std::vector<Click>& clicks, Timing& timing) override;
     void paste(const Step& step) override;
+    std::unique_ptr<StepMap> save(const Roi& box) override;
+    void restore(const StepMap& saved) override;
     std::optional<Roi> object_box() const override { return box_; }
     void mask(Mask& mask) const noexcept override;
     Map probability() const override;
@@ -40,6 +42,7 @@ public:
 
 private:
     struct ClickMap;
+    struct SavedRows;
 
     PixelsOnDevice uploaded(const Image& image);
     int run(Lane& lane, bool first);

@@ -21,6 +21,15 @@ double now_ms() {
 struct HostMap : StepMap {
     Size size;
     std::vector<float> values;
+
+    std::size_t bytes() const noexcept override { return values.size() * sizeof(float); }
+};
+
+struct SavedBox : StepMap {
+    Roi box;
+    std::vector<float> values;
+
+    std::size_t bytes() const noexcept override { return values.size() * sizeof(float); }
 };
 
 // The vectors behind an MfpLane, of one size.
@@ -73,7 +82,7 @@ public:
                 pixels_.insert(pixels_.end(), from, from + static_cast<std::size_t>(width_) * channels_);
                 continue;
             }
-            for (const std::uint8_t* end = from + 4 * width_; from < end; from += 4) {
+            for (const std::uint8_t* end = from + std::ptrdiff_t{4} * width_; from < end; from += 4) {
                 pixels_.insert(pixels_.end(), from, from + 3);
             }
         }
@@ -151,6 +160,26 @@ public:
         blank_ = false;
     }
 
+    std::unique_ptr<StepMap> save(const Roi& box) override {
+        auto saved = std::make_unique<SavedBox>();
+        saved->box = box;
+        saved->values.reserve(static_cast<std::size_t>(roi_height(box)) * roi_width(box));
+        for (int row = box.row_min; row <= box.row_max; ++row) {
+            const float* from = pixel(row, box.col_min);
+            saved->values.insert(saved->values.end(), from, from + roi_width(box));
+        }
+        return saved;
+    }
+
+    void restore(const StepMap& saved) noexcept override {
+        const auto& [box, values] = static_cast<const SavedBox&>(saved);
+        const float* from = values.data();
+        for (int row = box.row_min; row <= box.row_max; ++row, from += roi_width(box)) {
+            std::copy_n(from, roi_width(box), pixel(row, box.col_min));
+        }
+        blank_ = false;
+    }
+
     std::optional<Roi> object_box() const override {
         if (blank_) return std::nullopt;
         const auto has_object = [this](int row) {
@@ -185,6 +214,8 @@ public:
     Map probability() const override { return {height_, width_, probability_}; }
 
 private:
+    float* pixel(int row, int column) { return probability_.data() + static_cast<std::size_t>(row) * width_ + column; }
+
     MfpClickBlock block_for(const Roi& roi, float* map) {
         MfpClickBlock block = {};
         block.image = pixels_.data();
@@ -210,8 +241,8 @@ private:
     }
 
     void run(const MfpLane& lane, const float* modulated, Timing& timing) const {
-        static_cast<const HostBackend&>(network_->backend()).run(
-            {lane.image, lane.prev, modulated, lane.clicks, lane.logits, lane.batch, lane.height, lane.width});
+        static_cast<const HostBackend&>(network_->backend())
+            .run({lane.image, lane.prev, modulated, lane.clicks, lane.logits, lane.batch, lane.height, lane.width});
         ++timing.passes;
     }
 

@@ -155,9 +155,10 @@ void check_is_file(const std::string& path) {
     std::error_code none;
     if (fs::is_directory(source, none)) throw NetworkError("expected a network file, got a folder: " + path);
     if (!fs::is_regular_file(source, none)) {
-        throw NetworkError(text("no such file: ", path,
-                                ". Export a network with: mfp export --backbone hrnet18 --output ",
-                                source.filename().u8string()));
+        const std::string name = source.has_filename() ? source.filename().u8string() : "hrnet18";
+        throw NetworkError(
+            text("no such file: ", path, ". Export a network with: mfp export --backbone hrnet18 --output ", name,
+                 source.has_extension() ? "" : ".onnx", "; or load \"lite0\", which ships with the library"));
     }
 }
 

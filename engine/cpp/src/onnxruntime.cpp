@@ -1,6 +1,6 @@
 // Networks on ONNX Runtime, on the CPU; see engine/runtimes/onnx_runtime.py. The graph is taken as it is: the rewriting
 // of wide convolutions (engine/runtimes/winograd_graph.py) is Python's alone.
-#include <onnxruntime_cxx_api.h>
+#include "onnxruntime_library.hpp"
 
 #include <filesystem>
 #include <new>
@@ -61,16 +61,18 @@ void check_precision(const std::string& path, const NetworkInfo& info, const Net
 
 std::unique_ptr<const Backend> open_onnxruntime(const std::string& path, const OnnxFile& file,
                                                 const NetworkOptions& options) {
-    if (!OrtGetApiBase()->GetApi(ORT_API_VERSION)) {
-        throw RuntimeMissingError(text(
-            "the ONNX Runtime library here is ", OrtGetApiBase()->GetVersionString(), ", older than the headers of 1.",
-            ORT_API_VERSION, " that this library was built with: put the library of those headers in its place"));
+    if (!onnxruntime_api()) {
+        throw RuntimeMissingError(
+            text("the ONNX Runtime library here is ", onnxruntime_base()->GetVersionString(),
+                 ", older than the headers of 1.", ORT_API_VERSION,
+                 " that this library was built with: put the library of those headers in its place"));
     }
     NetworkInfo info = check_contract(path, file);
     check_precision(path, info, options);
     try {
-        Ort::Env env(ORT_LOGGING_LEVEL_ERROR, "mfp");
+        Ort::Env env = onnxruntime_environment();
         Ort::SessionOptions settings;
+        settings.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);  // in an environment of the application's too
         if (options.threads) settings.SetIntraOpNumThreads(options.threads);
         Ort::Session session(env, std::filesystem::u8path(path).c_str(), settings);
         return std::make_unique<const OnnxRuntime>(std::move(info), std::move(env), std::move(session));

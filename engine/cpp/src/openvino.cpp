@@ -81,9 +81,11 @@ private:
 std::string chosen_precision(const std::string& path, const NetworkInfo& info, const NetworkOptions& options,
                              ov::Core& core) {
     if (info.precision != "fp32") {
-        throw OptionError(text(path, " is ", info.precision,
-                               "; OpenVINO takes an fp32 file and computes it in fp32 or bf16. "
-                               "Load the file that this one was converted from"));
+        throw OptionError(
+            text(path, " is ", info.precision,
+                 "; OpenVINO takes an fp32 file and computes it in fp32 or bf16. "
+                 "Load the file that this one was converted from",
+                 info.precision == "fp16" ? ", or build the library with ONNX Runtime, which takes it" : ""));
     }
     const std::string precision = options.precision.empty() ? "fp32" : options.precision;
     if (precision == "fp16") throw OptionError("OpenVINO computes in fp32 or bf16 on a CPU, asked for fp16");
@@ -95,6 +97,21 @@ std::string chosen_precision(const std::string& path, const NetworkInfo& info, c
         }
     }
     return precision;
+}
+
+// The CPU plug-in keeps what it prepared for each layer and shape; its own bound of 5000 lets a network of any size grow by
+// 700 MB. The same as in engine/runtimes/openvino.py. Versions without this setting compile without.
+ov::CompiledModel compiled_model(ov::Core& core, const std::string& path, const ov::AnyMap& settings) {
+    const auto model = core.read_model(path);
+    ov::AnyMap bounded = settings;
+    bounded["CPU_RUNTIME_CACHE_CAPACITY"] = 1024;
+    try {
+        return core.compile_model(model, "CPU", bounded);
+    } catch (const std::bad_alloc&) {
+        throw;
+    } catch (const std::exception&) {  // whatever else is wrong, the next line says it
+        return core.compile_model(model, "CPU", settings);
+    }
 }
 
 }  // namespace
@@ -111,7 +128,7 @@ std::unique_ptr<const Backend> open_openvino(const std::string& path, const Onnx
             ov::hint::inference_precision(info.precision == "bf16" ? ov::element::bf16 : ov::element::f32),
         };
         if (options.threads) settings.insert(ov::inference_num_threads(options.threads));
-        ov::CompiledModel compiled = core.compile_model(core.read_model(path), "CPU", settings);
+        ov::CompiledModel compiled = compiled_model(core, path, settings);
         return std::make_unique<const OpenVino>(std::move(info), std::move(core), std::move(compiled));
     } catch (const Error&) {
         throw;

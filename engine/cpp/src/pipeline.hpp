@@ -20,19 +20,24 @@ struct ClickOptions {
     bool compare_rgb;
 };
 
-// A click's probability at network size, in memory of the pipeline's own kind: enough to paste it again.
+// A map in memory of the pipeline's own kind: a click's probability at network size, enough to paste it again, or a part
+// of the image's map.
 struct StepMap {
     virtual ~StepMap() = default;
+    virtual std::size_t bytes() const noexcept = 0;
 };
 
 // What one click left behind.
 struct Step {
     Click click;
     Roi roi;
-    std::unique_ptr<StepMap> map;  // null: given up where memory ran out, the network makes it again
+    std::unique_ptr<StepMap> map;    // null: given up, the network makes it again
+    std::unique_ptr<StepMap> state;  // the image's map after this step, in the box `changed`; null: not saved
+    std::size_t base;                // number of the last step up to here that covered the whole image, from 1; 0: none
+    Roi changed;                     // box of the regions after that step; empty at it
 };
 
-class Pipeline {
+class MFP_API Pipeline {
 public:
     virtual ~Pipeline() = default;
 
@@ -48,6 +53,10 @@ public:
     // Writes the map of an earlier click, which is there, into the image's map.
     virtual void paste(const Step& step) = 0;
 
+    // A part of the image's map, and writing it there again. save() may throw std::bad_alloc.
+    virtual std::unique_ptr<StepMap> save(const Roi& box) = 0;
+    virtual void restore(const StepMap& saved) = 0;
+
     // Box of the pixels above 0.5, whatever the threshold.
     virtual std::optional<Roi> object_box() const = 0;
 
@@ -57,6 +66,9 @@ public:
 
 // The size of an image that is accepted. Throws ImageError.
 Size checked_image(const Image& image);
+
+// Bytes from one of `count` rows, columns or channels to the next, whose sum stays within an address. Throws ImageError.
+void check_stride(std::ptrdiff_t stride, int count, const char* what);
 
 // On the network's HostBackend. `initial`: one byte a pixel, 0 or not, copied; or null.
 std::unique_ptr<Pipeline> host_pipeline(std::shared_ptr<const Network> network, const Image& image,

@@ -1,5 +1,10 @@
 #include "plan_file.hpp"
 
+#include <locale.h>
+#ifdef __APPLE__
+#include <xlocale.h>
+#endif
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -55,7 +60,18 @@ bool is_above(const std::string& digits, int number) {
     return digits[0] != '-' && (digits.size() > 6 || std::stoi(digits) > number);
 }
 
-std::string reason_of(int error) { return std::strerror(error ? error : EIO); }
+// In English, whatever the program's locale.
+std::string reason_of(int error) {
+    const int known = error ? error : EIO;
+#ifndef _WIN32
+    if (const locale_t plain = newlocale(LC_ALL_MASK, "C", nullptr)) {
+        const std::string reason = strerror_l(known, plain);
+        freelocale(plain);
+        return reason;
+    }
+#endif
+    return std::strerror(known);
+}
 
 class Reader {
 public:
@@ -191,7 +207,7 @@ std::string replace_file(const std::string& path, const std::string& front, cons
     std::error_code failure, none;
     if (problem.empty()) {
         fs::rename(partial, target, failure);
-        if (failure) problem = failure.message();
+        if (failure) problem = reason_of(failure.value());
     }
     if (!problem.empty()) fs::remove(partial, none);
     return problem;

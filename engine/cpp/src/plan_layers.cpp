@@ -1,7 +1,6 @@
 #include "plan_layers.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <cstdlib>
 #include <map>
 #include <optional>
@@ -17,12 +16,14 @@ using Text = std::string_view;
 // Weights decide before inputs: a layer that only casts a node's input may also carry the node's name.
 using Operand = std::tuple<bool, double, bool>;  // whether it is stored in the engine, its elements, whether it is half
 
-bool is_letter(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
+// Of ASCII, whatever the locale.
+char lower_case(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+bool is_letter(char c) { return (c >= '0' && c <= '9') || (lower_case(c) >= 'a' && lower_case(c) <= 'z') || c == '_'; }
 
 // Whether one of the words stands in a text, in any case.
 bool has_word(Text text, std::initializer_list<Text> words) {
     std::string lower(text);
-    std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+    std::transform(lower.begin(), lower.end(), lower.begin(), lower_case);
     for (const Text word : words) {
         for (auto at = lower.find(word); at != std::string::npos; at = lower.find(word, at + 1)) {
             const std::size_t end = at + word.size();

@@ -1,10 +1,11 @@
 // The state machine of a session: clicks, regions, undo and redo over a pipeline. See engine/session.py.
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
+#include <limits>
 #include <new>
 
 #include "device_pipeline.hpp"
+#include "history.hpp"
 #include "limits.hpp"
 #include "roi.hpp"
 #include "text.hpp"
@@ -71,12 +72,25 @@ Size checked_image(const Image& image) {
     if (image.channels != 1 && image.channels != 3 && image.channels != 4) {
         throw ImageError(text("expected an image of 1 (grey), 3 (RGB) or 4 (RGBA) channels, got ", image.channels));
     }
-    const long long needed = static_cast<long long>(image.width) * image.channels;
-    if (image.row_stride && std::llabs(image.row_stride) < needed) {
-        throw ImageError(text("expected rows at least ", needed,
-                              " bytes apart, or 0 for rows without gaps, got a stride of ", image.row_stride));
+    const long long area = static_cast<long long>(image.height) * image.width;
+    if (image.height > max_image_side || image.width > max_image_side || area > max_image_area) {
+        throw ImageError(text("expected an image of at most ", max_image_area, " pixels, and ", max_image_side,
+                              " a side, got ", image.height, "×", image.width));
     }
+    const std::ptrdiff_t needed = static_cast<std::ptrdiff_t>(image.width) * image.channels;
+    const std::ptrdiff_t stride = image.row_stride;
+    if (stride != 0 && -needed < stride && stride < needed) {
+        throw ImageError(text("expected rows at least ", needed,
+                              " bytes apart, or 0 for rows without gaps, got a stride of ", stride));
+    }
+    check_stride(stride, image.height, "row");
     return {image.height, image.width};
+}
+
+void check_stride(std::ptrdiff_t stride, int count, const char* what) {
+    const std::ptrdiff_t most = std::numeric_limits<std::ptrdiff_t>::max() / count / 4;  // added to two others
+    if (-most <= stride && stride <= most) return;
+    throw ImageError(text("expected ", what, "s at most ", most, " bytes apart, got a stride of ", stride));
 }
 
 std::size_t Mask::area() const { return static_cast<std::size_t>(std::count(pixels.begin(), pixels.end(), 1)); }
@@ -86,20 +100,8 @@ struct Session::State {
     int height, width;
     bool has_initial;
     std::unique_ptr<Pipeline> pipeline;
-    std::vector<Step> steps, undone;
+    History history;
     std::optional<Timing> timing;
-
-    // Gives up what undo() and redo() would like to have: they run the network instead. Whether there was any.
-    bool give_up_maps() noexcept {
-        bool any = false;
-        for (std::vector<Step>* list : {&steps, &undone}) {
-            for (Step& step : *list) {
-                any |= step.map != nullptr;
-                step.map.reset();
-            }
-        }
-        return any;
-    }
 
     // What `make` returns; where it lacks memory, once more without the maps of earlier clicks.
     template <class Make>
@@ -107,7 +109,7 @@ struct Session::State {
         try {
             return make();
         } catch (const std::bad_alloc&) {
-            if (!give_up_maps()) throw;
+            if (!history.give_up()) throw;
         }
         return make();
     }
@@ -124,13 +126,15 @@ struct Session::State {
         return with_room_for([&] { return pipeline->click(roi, clicks, timing); });
     }
 
-    std::optional<Roi> roi() const { return steps.empty() ? std::nullopt : std::optional<Roi>(steps.back().roi); }
+    std::optional<Roi> roi() const {
+        return history.steps().empty() ? std::nullopt : std::optional<Roi>(history.steps().back().roi);
+    }
 
     // Clicks of the first `count` steps, with room for one more.
     std::vector<Click> clicks(std::size_t count) const {
         std::vector<Click> clicks;
         clicks.reserve(count + 1);
-        for (std::size_t i = 0; i < count; ++i) clicks.push_back(steps[i].click);
+        for (std::size_t i = 0; i < count; ++i) clicks.push_back(history.steps()[i].click);
         return clicks;
     }
 
@@ -143,33 +147,6 @@ struct Session::State {
         step.map = run(step.roi, clicks, timing);
     }
 
-    // Builds the map again from the steps, from the last one on that covered the whole image; from the first where maps
-    // were given up. What cannot be repeated goes back to what was undone: redo() brings it back.
-    void repaint() {
-        const Roi everything = {0, height - 1, 0, width - 1};
-        std::size_t first = steps.size();
-        while (first > 0 && !(steps[first - 1].roi == everything)) --first;
-        bool is_covered = first > 0;
-        if (is_covered) --first;
-        const auto given_up = [](const Step& step) { return !step.map; };
-        if (std::any_of(steps.begin() + static_cast<std::ptrdiff_t>(first), steps.end(), given_up)) {
-            first = 0;
-            is_covered = false;
-        }
-        if (!is_covered) pipeline->start();
-        for (std::size_t i = first; i < steps.size(); ++i) {
-            try {
-                repeat(steps[i], i);
-            } catch (...) {
-                while (steps.size() > i) {
-                    undone.push_back(std::move(steps.back()));
-                    steps.pop_back();
-                }
-                throw;
-            }
-        }
-    }
-
     Click checked(double x, double y, bool positive) const {
         if (!std::isfinite(x) || !std::isfinite(y)) {
             throw ClickError(text("expected finite coordinates, got x=", x, ", y=", y));
@@ -178,7 +155,7 @@ struct Session::State {
             throw ClickError(text("click outside the image: expected 0 <= x < ", width, " and 0 <= y < ", height,
                                   ", got x=", x, ", y=", y));
         }
-        return {x, y, positive, static_cast<int>(steps.size()) + (has_initial ? 1 : 0)};
+        return {x, y, positive, static_cast<int>(history.steps().size()) + (has_initial ? 1 : 0)};
     }
 };
 
@@ -197,12 +174,10 @@ Session::Session(std::shared_ptr<const Network> network, Size image, const Sessi
     if (options.initial_mask) {
         check_initial_mask(options.initial_mask, static_cast<std::size_t>(image.height) * image.width);
     }
-    state_ = std::make_unique<State>();
-    state_->pipeline = make(checked);
-    state_->network = std::move(network);
-    state_->height = image.height;
-    state_->width = image.width;
-    state_->has_initial = options.initial_mask != nullptr;
+    const bool has_initial = options.initial_mask != nullptr;
+    auto pipeline = make(checked);
+    state_.reset(new State{std::move(network), image.height, image.width, has_initial, std::move(pipeline),
+                           History(image), std::nullopt});
 }
 
 Pipeline& Session::pipeline() const { return *state_->pipeline; }
@@ -220,16 +195,15 @@ Mask Session::click(double x, double y, bool positive) {
     {
         Stopwatch watch(timing.crop);
         mask = state.blank();  // all that can lack memory comes before the map changes
-        state.steps.reserve(state.steps.size() + 1);
+        state.history.reserve_step();
         clicks = this->clicks();
         clicks.push_back(click);
         roi = choose_roi(state.roi(), state.pipeline->object_box(), clicks, state.height, state.width);
     }
-    Step step{click, roi, state.run(roi, clicks, timing)};
-    state.undone.clear();
-    state.steps.push_back(std::move(step));
+    std::unique_ptr<StepMap> map = state.run(roi, clicks, timing);
     {
         Stopwatch watch(timing.paste);
+        state.history.add(click, roi, std::move(map), *state.pipeline);
         state.pipeline->mask(mask);
     }
     state.timing = timing;
@@ -238,36 +212,33 @@ Mask Session::click(double x, double y, bool positive) {
 
 Mask Session::undo() {
     State& state = *state_;
-    if (state.steps.empty()) throw NothingToUndoError("nothing to undo: this object has no clicks");
+    if (!can_undo()) throw NothingToUndoError("nothing to undo: this object has no clicks");
     Mask mask = state.blank();
-    state.undone.reserve(state.undone.size() + state.steps.size());  // of what may have to go there
-    state.undone.push_back(std::move(state.steps.back()));
-    state.steps.pop_back();
-    state.repaint();
+    state.history.reserve_undo();
+    state.history.take_back();
+    state.history.rebuild(*state.pipeline, [&](Step& step, std::size_t count) { state.repeat(step, count); });
     state.pipeline->mask(mask);
     return mask;
 }
 
 Mask Session::redo() {
     State& state = *state_;
-    if (state.undone.empty()) throw NothingToUndoError("nothing to redo: no click was undone since the last one");
+    if (!can_redo()) throw NothingToUndoError("nothing to redo: no click was undone since the last one");
     Mask mask = state.blank();
-    state.steps.reserve(state.steps.size() + 1);
-    state.repeat(state.undone.back(), state.steps.size());
-    state.steps.push_back(std::move(state.undone.back()));
-    state.undone.pop_back();
+    state.history.reserve_step();
+    state.repeat(state.history.next(), state.history.steps().size());
+    state.history.redone(*state.pipeline);
     state.pipeline->mask(mask);
     return mask;
 }
 
 void Session::reset() {
-    state_->steps.clear();
-    state_->undone.clear();
+    state_->history.clear();
     state_->pipeline->start();
 }
 
 Mask Session::finish() {
-    if (state_->steps.empty() && !state_->has_initial) {
+    if (!can_undo() && !state_->has_initial) {
         throw SessionError("nothing to finish: click on the object first");
     }
     Mask done = mask();
@@ -286,9 +257,9 @@ Mask Session::mask() const {
 Map Session::probability() const { return state_->pipeline->probability(); }
 std::optional<Roi> Session::roi() const { return state_->roi(); }
 
-std::vector<Click> Session::clicks() const { return state_->clicks(state_->steps.size()); }
-bool Session::can_undo() const { return !state_->steps.empty(); }
-bool Session::can_redo() const { return !state_->undone.empty(); }
+std::vector<Click> Session::clicks() const { return state_->clicks(state_->history.steps().size()); }
+bool Session::can_undo() const { return !state_->history.steps().empty(); }
+bool Session::can_redo() const { return !state_->history.undone().empty(); }
 std::optional<Timing> Session::timing() const { return state_->timing; }
 int Session::height() const { return state_->height; }
 int Session::width() const { return state_->width; }

@@ -1,14 +1,17 @@
 // Messages, put together from parts.
 #pragma once
 
+#include <locale>
 #include <sstream>
 #include <string>
 
 namespace mfp {
 
+// Numbers look the same whatever std::locale::global() says.
 template <class... Parts>
 std::string text(const Parts&... parts) {
     std::ostringstream out;
+    out.imbue(std::locale::classic());
     (out << ... << parts);
     return out.str();
 }

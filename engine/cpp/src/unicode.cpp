@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <iterator>
 
+#include "mfp/errors.hpp"
+
 namespace mfp {
 namespace {
 
@@ -75,6 +77,30 @@ std::string printable(const std::string& text) {
     }
     return count <= max_text ? result : result.substr(0, shorter) + "…";
 }
+
+std::string clean(const std::string& text) {
+    std::string result;
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < text.size() && count < max_text; ++count) {
+        const CodePoint point = code_point(text, i);
+        if (is_printable(point.code)) result += text.substr(i, point.length);
+        i += point.length;
+    }
+    return result;
+}
+
+std::string valid_utf8(const std::string& text) {
+    std::string result;
+    for (std::size_t i = 0; i < text.size();) {
+        const CodePoint point = code_point(text, i);
+        result += point.valid ? text.substr(i, point.length) : "\xef\xbf\xbd";
+        i += point.length;
+    }
+    return result;
+}
+
+// Every message goes through here, so that one with the bytes of a path or of a runtime's own message is UTF-8 too.
+Error::Error(const std::string& message) : std::runtime_error(valid_utf8(message)) {}
 
 std::string shell_quoted(const std::string& word) {
     bool plain = !word.empty();

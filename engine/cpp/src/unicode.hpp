@@ -24,6 +24,12 @@ bool is_printable(unsigned code);
 // What is printable of a text, 200 characters at most.
 std::string printable(const std::string& text);
 
+// What is printable of a text's first 200 characters: a network file's text, as engine/contract.py cleans it.
+std::string clean(const std::string& text);
+
+// The text with U+FFFD in place of each byte, or encoded surrogate, that is no UTF-8.
+std::string valid_utf8(const std::string& text);
+
 // As a word of a shell's command.
 std::string shell_quoted(const std::string& word);
 

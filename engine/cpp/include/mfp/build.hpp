@@ -42,6 +42,6 @@ struct BuildReport {
 /// @throws OptionError  options that do not fit the file or this TensorRT.
 /// @throws BuildError  TensorRT refuses the file, or the engine is not in the file's precision. No plan is left.
 /// @throws RuntimeMissingError  no TensorRT in this build of the library, or it finds no GPU to build on.
-BuildReport build_plan(const std::string& onnx, const std::string& plan, const BuildOptions& options = {});
+MFP_API BuildReport build_plan(const std::string& onnx, const std::string& plan, const BuildOptions& options = {});
 
 }  // namespace mfp

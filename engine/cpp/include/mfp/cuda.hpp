@@ -29,7 +29,7 @@ struct CudaImage {
 };
 
 /// A Session on a GPU, on a stream of the caller's, with its results there.
-class CudaSession : public Session {
+class MFP_API CudaSession : public Session {
 public:
     /// On an image in the GPU's memory. Work that writes it is on the stream already, or done.
     ///

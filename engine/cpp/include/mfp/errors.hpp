@@ -12,59 +12,63 @@
 ///     ├── BuildError            a network that TensorRT could not build, or not in the precision asked for
 ///     └── RuntimeMissingError   a runtime that was asked for and is not part of this build, or has no GPU to run on
 ///
-/// Each message says what was expected, what came, and what to do. Apart from these, only std::bad_alloc is thrown.
+/// Each message says what was expected, what came, and what to do; it is valid UTF-8 and does not depend on the locale.
+/// Apart from these, only std::bad_alloc is thrown.
 #pragma once
 
 #include <stdexcept>
+#include <string>
+
+#include "mfp/export.h"
 
 namespace mfp {
 
-class Error : public std::runtime_error {
+class MFP_API Error : public std::runtime_error {
 public:
-    using std::runtime_error::runtime_error;
+    explicit Error(const std::string& message);  ///< bytes that are no UTF-8, of a path say, become U+FFFD
 };
 
-class ImageError : public Error {
-public:
-    using Error::Error;
-};
-
-class ClickError : public Error {
+class MFP_API ImageError : public Error {
 public:
     using Error::Error;
 };
 
-class SessionError : public Error {
+class MFP_API ClickError : public Error {
 public:
     using Error::Error;
 };
 
-class NothingToUndoError : public SessionError {
+class MFP_API SessionError : public Error {
+public:
+    using Error::Error;
+};
+
+class MFP_API NothingToUndoError : public SessionError {
 public:
     using SessionError::SessionError;
 };
 
-class OptionError : public Error {
+class MFP_API OptionError : public Error {
 public:
     using Error::Error;
 };
 
-class NetworkError : public Error {
+class MFP_API NetworkError : public Error {
 public:
     using Error::Error;
 };
 
-class PlanError : public NetworkError {
+class MFP_API PlanError : public NetworkError {
 public:
     using NetworkError::NetworkError;
 };
 
-class BuildError : public Error {
+class MFP_API BuildError : public Error {
 public:
     using Error::Error;
 };
 
-class RuntimeMissingError : public Error {
+class MFP_API RuntimeMissingError : public Error {
 public:
     using Error::Error;
 };

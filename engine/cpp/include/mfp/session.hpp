@@ -3,7 +3,11 @@
 ///
 /// Threads: a Network is immutable; any number of threads may use one at once, through sessions of their own or for its
 /// info(). A Session belongs to one thread at a time: calls on one session, const ones included, must not overlap;
-/// calls on different sessions may, whatever network they share. The library keeps no global state.
+/// calls on different sessions may, whatever network they share. The library takes over no global state of the
+/// application: neither locale nor signals nor ONNX Runtime's environment (docs/cpp.md, "What to know").
+///
+/// Ending: join threads that click, or let them finish, before main() returns or std::exit() is called. Both destroy the
+/// runtimes' own globals, and a click that still runs then fails with any error, or crashes.
 ///
 /// Ownership: a session shares its network and keeps it alive. Images and masks that are passed in are copied before
 /// the call returns; what is returned belongs to the caller and shares nothing with the session.
@@ -50,7 +54,7 @@ struct Image {
 };
 
 /// One byte a pixel: 1 on the object, 0 elsewhere.
-struct Mask {
+struct MFP_API Mask {
     int height = 0, width = 0;
     std::vector<std::uint8_t> pixels;  ///< height * width
 
@@ -89,19 +93,22 @@ struct NetworkOptions {
     std::string runtime = "auto";  ///< "auto", or one of Network::runtimes()
     std::string precision;         ///< "fp32", "fp16" or "bf16", where the runtime has it; empty: the file's
     int threads = 0;               ///< of the CPU that a pass may use, up to 1024; 0: the runtime decides
-    int gpu = 0;                   ///< number of the GPU, from 0, for runtimes that run on one
+    int gpu = 0;                   ///< number of the GPU, from 0, for plans; other than 0 with an .onnx is an error
 };
 
-class Backend;
-class Pipeline;
+class MFP_API Backend;
+class MFP_API Pipeline;
 struct ClickOptions;
 
 /// One compiled network: immutable, shared by as many sessions as you like.
-class Network {
+class MFP_API Network {
 public:
-    /// Reads an .onnx file, holds it against the contract and compiles it; or opens a .plan, which mfp/build.hpp and
+    /// Reads an .onnx file, checks it against the contract and compiles it; or opens a .plan, which mfp/build.hpp and
     /// `mfp build` write, on a GPU, in the CUDA context that is current in this thread, where it is one on that GPU,
     /// else in the GPU's primary context.
+    ///
+    /// "lite0" is the network that ships with the library, and "lite0" with the precision "fp16" its FP16 file; a file
+    /// of that name in the working folder comes first.
     ///
     /// @throws NetworkError  no such file, no MFP network, or one that the runtime refuses; of a plan PlanError, where it
     ///     is damaged or was made for another version or GPU.
@@ -113,7 +120,7 @@ public:
     static std::vector<std::string> runtimes();
 
     /// For runtimes of the caller's own: see src/backend.hpp, which is not installed.
-    explicit Network(std::unique_ptr<const Backend> backend);
+    explicit Network(std::unique_ptr<const Backend> backend, std::string choice = "");
     ~Network();
     Network(const Network&) = delete;
     Network& operator=(const Network&) = delete;
@@ -121,10 +128,12 @@ public:
     const NetworkInfo& info() const;                      ///< valid as long as the network
     const std::string& runtime() const;                   ///< the one that runs it
     std::string device() const;                           ///< "cpu" or "cuda:0"
+    const std::string& choice() const;                    ///< what "auto" chose and why; empty without "auto"
     const Backend& backend() const { return *backend_; }  ///< the library's own use
 
 private:
     std::unique_ptr<const Backend> backend_;
+    std::string choice_;
 };
 
 /// What early clicks compare: probabilities as in the release, or colours (paper's supplement, Table S-5).
@@ -147,12 +156,13 @@ struct SessionOptions {
 
 /// Clicks on one image; the mask follows each. The list of clicks determines the result, to the bit.
 ///
-/// Where memory runs short, maps that undo() and redo() need are given up, and those run the network instead.
+/// What undo() and redo() need is kept up to 256 MiB a session, the clicks nearest to the present one first. Beyond that,
+/// and where memory runs short, it is given up, and undo() and redo() run the network again.
 ///
 /// Where a call throws, the session stays as it was; but where such an undo() throws, what it could not repeat counts as
 /// undone, and redo() brings it back. A session that was moved from can only be destroyed or assigned
 /// to.
-class Session {
+class MFP_API Session {
 public:
     /// Copies the image (and the initial mask); runs no network.
     ///
@@ -171,7 +181,8 @@ public:
     /// @throws NetworkError  the runtime failed, or gave logits that are not finite.
     Mask click(double x, double y, bool positive = true);
 
-    /// Takes the newest click back; without a network pass, unless memory ran short before.
+    /// Takes the newest click back, in a time that does not grow with their number; without a network pass, unless what
+    /// it needs was given up before.
     ///
     /// @throws NothingToUndoError  there is none.
     /// @throws NetworkError  a pass was needed and failed.
