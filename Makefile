@@ -36,14 +36,16 @@ test-slow: $(VENV)/dev.stamp
 	@if command -v $(CXX) >/dev/null; then set -x; \
 		$(MAKE) cpp-build build/cpp-networks.stamp && $(CTEST) build/cpp -L slow; fi
 
-# a browser for the page of mfp serve and a Redis for its sessions: tests of these are skipped where there is none
+# programs of the system that tests drive, command:package of Debian; tests of what is missing are skipped, with the reason
+TOOLS := redis-server:redis-server redis-cli:redis-tools nginx:nginx-light caddy:caddy faketime:faketime sqlite3:sqlite3 \
+	openssl:openssl strace:strace
 test-tools:
 	@missing=""; command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="chromium"; \
-	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
-	if [ -z "$$missing" ]; then echo "a browser and Redis are here"; \
+	for tool in $(TOOLS); do command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool##*:}"; done; \
+	if [ -z "$$missing" ]; then echo "all programs that tests drive are here"; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
-		apt-get install -y -qq --no-install-recommends $$missing; then echo "installed: $$missing"; \
-	else echo "please install: $$missing. Without, tests of the page or of sessions in Redis are skipped"; fi
+		apt-get install -y -qq --no-install-recommends $$missing; then echo "installed:$$missing"; \
+	else echo "please install:$$missing. Without, tests that need them are skipped"; fi
 
 # where a CUDA GPU is at hand; MFP_GRABCUT=FOLDER clicks on all of GrabCut's photographs too
 test-gpu: $(VENV)/gpu.stamp
