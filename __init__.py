@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import engine
 from .engine.telemetry import turn_off
+from .engine.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .engine import Click, Mask, MfpError, Network, Predictor, Session, load_network, read_image
-
-__version__ = "0.1.0"
 
 __all__ = ["Click", "Mask", "MfpError", "Network", "Predictor", "Session", "load_network", "read_image"]
 

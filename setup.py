@@ -7,9 +7,9 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-match = re.search(r'^__version__ = "([^"]+)"', (ROOT / "__init__.py").read_text("utf-8"), re.MULTILINE)
+match = re.search(r'^__version__ = "([^"]+)"', (ROOT / "engine/version.py").read_text("utf-8"), re.MULTILINE)
 if match is None:
-    raise RuntimeError("__init__.py defines no __version__")
+    raise RuntimeError("engine/version.py defines no __version__")
 VERSION = match.group(1)
 
 CPU = ["onnxruntime>=1.20"]
@@ -51,20 +51,31 @@ setup(
     packages=[
         "mfp",
         "mfp.bench",
+        "mfp.bench.comparison",
         "mfp.bench.datasets",
+        "mfp.bench.evaluation",
+        "mfp.bench.kernel_timing",
+        "mfp.bench.serving",
+        "mfp.bench.timing",
+        "mfp.cli",
         "mfp.engine",
-        "mfp.engine.commands",
-        "mfp.engine.gpu",
+        "mfp.engine.image_files",
+        "mfp.engine.pipelines",
         "mfp.engine.plans",
         "mfp.engine.runtimes",
+        "mfp.engine.terminal",
         "mfp.export",
         "mfp.export.models",
-        "mfp.export.training",
         "mfp.kernels",
         "mfp.serve",
         "mfp.serve.adapters",
+        "mfp.serve.cluster",
+        "mfp.serve.http",
+        "mfp.serve.http.middleware",
+        "mfp.serve.sessions",
         "mfp.serve.stores",
         "mfp.serve.triton",
+        "mfp.training",
     ],
     package_data={
         "mfp": ["py.typed"],
@@ -115,7 +126,7 @@ setup(
             "tritonclient>=2.40",  # its configuration message
         ],
     },
-    entry_points={"console_scripts": ["mfp = mfp.engine.cli:main"]},
+    entry_points={"console_scripts": ["mfp = mfp.cli.main:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Developers",

@@ -1,6 +1,6 @@
 """The protocol's public names, and the door ``python bench/accuracy.py``, which is ``mfp eval``.
 
-The work is in :mod:`mfp.bench.protocol` (simulated user, IoU, NoC) and :mod:`mfp.bench.eval_command`.
+The work is in :mod:`mfp.bench.evaluation.protocol` (simulated user, IoU, NoC) and :mod:`mfp.cli.eval`.
 """
 
 import os
@@ -10,10 +10,9 @@ if __name__ == "__main__":
     # This folder comes first when the file is run by path, and its modules would hide others of the same names.
     sys.path[:] = [path for path in sys.path if os.path.realpath(path) != os.path.dirname(os.path.realpath(__file__))]
 
-from mfp.bench.protocol import (
+from mfp.bench.evaluation.protocol import (
     NoC,
     area_under_curve,
-    iou,
     mean_iou_curve,
     next_click,
     noc,
@@ -21,6 +20,7 @@ from mfp.bench.protocol import (
     run_object,
     truth_from_trimap,
 )
+from mfp.bench.overlap import iou
 
 __all__ = [
     "NoC",
@@ -35,6 +35,6 @@ __all__ = [
 ]
 
 if __name__ == "__main__":
-    from mfp.engine.cli import main
+    from mfp.cli.main import main
 
     sys.exit(main(["eval", *sys.argv[1:]]))

@@ -18,7 +18,7 @@ from ..engine.errors import OptionError
 
 LEVEL = 0.95
 RESAMPLES = 2000
-BLOCK = 8  # clicks: an object's, see mfp.bench.measure.LATER
+BLOCK = 8  # clicks: an object's, see mfp.bench.workload.LATER
 BLOCKS = 4  # in a sample at the least: shorter runs take shorter blocks
 SEED = 0  # the same record gives the same report
 

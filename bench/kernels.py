@@ -1,4 +1,4 @@
-"""``python bench/kernels.py``: see :mod:`mfp.bench.kernel_times`."""
+"""``python bench/kernels.py``: see :mod:`mfp.bench.kernel_timing.run`."""
 
 import os
 import sys
@@ -7,6 +7,6 @@ if __name__ == "__main__":
     # This folder comes first when the file is run by path, and its modules would hide others of the same names.
     sys.path[:] = [path for path in sys.path if os.path.realpath(path) != os.path.dirname(os.path.realpath(__file__))]
 
-    from mfp.bench.kernel_times import main
+    from mfp.bench.kernel_timing.run import main
 
     sys.exit(main())

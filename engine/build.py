@@ -7,6 +7,6 @@ if __name__ == "__main__":
     # This folder comes first when the file is run by path, and its modules would hide others of the same names.
     sys.path[:] = [path for path in sys.path if os.path.realpath(path) != os.path.dirname(os.path.realpath(__file__))]
 
-    from mfp.engine.cli import run_command
+    from mfp.cli.main import run_command
 
     sys.exit(run_command("build", prog="build.py"))

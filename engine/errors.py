@@ -1,4 +1,4 @@
-"""Every error that this engine raises on purpose.
+"""Every error that this engine raises on purpose; the server's own are in :mod:`mfp.serve.errors`.
 
 ::
 
@@ -6,8 +6,7 @@
     ├── ImageError            an image that cannot be read or has a shape or type that is not accepted
     ├── ClickError            a click outside the image, or with coordinates that are no numbers
     ├── SessionError          a call that the session cannot answer in its present state
-    │   ├── NothingToUndoError   undo() or redo() with nothing left
-    │   └── RevisionError     a session's log is not where the caller, or the session, thinks it is
+    │   └── NothingToUndoError   undo() or redo() with nothing left
     ├── OptionError           an option (size, threshold, …) out of its range
     ├── NetworkError          a file that is no MFP network, or does not keep its contract
     │   ├── CheckpointError   a .pth file that is refused
@@ -16,17 +15,7 @@
     ├── BuildError            a network that TensorRT could not build, or not in the precision asked for
     ├── ExportError           a network that could not be exported, or whose export disagrees
     ├── RuntimeMissingError   a runtime or device that was asked for and is not usable here
-    ├── DatasetError          a data set that cannot be read or scored
-    └── ServeError            a request that the server does not answer
-        ├── UnknownSessionError  no session of this id, or no such object in it
-        ├── AccessError       no token, or a wrong one
-        │   └── OriginError   a request from another web page, or for another host
-        ├── MediaTypeError    a body of another kind than the photograph's bytes or JSON
-        ├── TooLargeError     more bytes or pixels than the server takes
-        ├── TooSlowError      a request whose body does not come
-        ├── TooManyError      more requests than the server takes from one client or session at a time
-        ├── UnavailableError  the server is full, shutting down, or lacks what the session needs
-        └── StoreError        the store of sessions cannot be opened, read or written
+    └── DatasetError          a data set that cannot be read or scored
 
 Each message says what was expected, what came, and what to do.
 """
@@ -52,10 +41,6 @@ class SessionError(MfpError, RuntimeError):
 
 class NothingToUndoError(SessionError):
     """``undo()`` or ``redo()`` was called with nothing to undo or redo."""
-
-
-class RevisionError(SessionError):
-    """A session's log is not at the revision that the caller named: somebody else's event came first."""
 
 
 class OptionError(MfpError, ValueError):
@@ -98,43 +83,3 @@ class RuntimeMissingError(MfpError, RuntimeError):
 
 class DatasetError(MfpError, ValueError):
     """A data set that cannot be read or scored."""
-
-
-class ServeError(MfpError, RuntimeError):
-    """A request that the server does not answer."""
-
-
-class UnknownSessionError(ServeError):
-    """There is no session of this id, or no such object in it."""
-
-
-class AccessError(ServeError):
-    """A request without the token, or with a wrong one."""
-
-
-class OriginError(AccessError):
-    """A request that another web page sends, or that names another host."""
-
-
-class MediaTypeError(ServeError):
-    """A body of another kind than the one expected: a form, or JSON where a photograph's bytes were expected."""
-
-
-class TooLargeError(ServeError):
-    """More bytes or pixels than the server takes."""
-
-
-class TooSlowError(ServeError):
-    """A request whose body does not come."""
-
-
-class TooManyError(ServeError):
-    """More requests than the server takes from one client, or for one session, at a time."""
-
-
-class UnavailableError(ServeError):
-    """The server is full, is shutting down, or lacks what the session needs. Later, it may work."""
-
-
-class StoreError(ServeError):
-    """The store of sessions cannot be opened, read or written."""

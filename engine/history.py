@@ -12,7 +12,7 @@ from itertools import groupby
 
 from ..kernels.clicks import Click
 from .mask import Mask
-from .pipeline import Checkpoint, ClickTiming, Pipeline, Step
+from .pipelines.pipeline import Checkpoint, ClickTiming, Pipeline, Step
 from .roi import Roi, hull, whole
 
 SPACING = 8  # steps from one checkpoint to the next: undo pastes fewer

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ImageError
-from .image_decode import check_photograph, checked_header, decoded, read_bytes, straight
+from .image_files.decode import check_photograph, checked_header, decoded, read_bytes, straight
 
 U8 = NDArray[np.uint8]
 

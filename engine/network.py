@@ -22,6 +22,8 @@ from .packaged import find, names
 
 F32 = NDArray[np.float32]
 
+_LOCK = threading.Lock()  # making what a network keeps for its GPU
+
 
 class Network(ABC):
     """A network ready to run. It holds no state of a session: share one between as many sessions as you like.
@@ -37,6 +39,8 @@ class Network(ABC):
     runtime: str
     device: str
     choice: str = ""
+    _lanes: dict[Device, Any] | None = None  # what sessions on a device share
+    _workers: _Workers | None = None
 
     @abstractmethod
     def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
@@ -73,11 +77,13 @@ class Network(ABC):
             raise self._not_on_gpu()
         device_arrays(image, prev_mask, modulated_mask, clicks, logits)
         # Threads run side by side, and so do streams: each has a worker of its own.
-        mine = self.__dict__.setdefault("_workers", threading.local()).__dict__
+        with _LOCK:
+            if self._workers is None:
+                self._workers = _Workers()
+            mine = self._workers.by_stream
         if stream not in mine:
             mine[stream] = self.worker()
-        worker: Worker = mine[stream]
-        worker.enqueue(image, prev_mask, modulated_mask, clicks, logits, stream)
+        mine[stream].enqueue(image, prev_mask, modulated_mask, clicks, logits, stream)
 
     def worker(self) -> Worker:
         """A new :class:`Worker`, in the CUDA context that is current in this thread.
@@ -93,8 +99,18 @@ class Network(ABC):
 
         The weights go with the network itself. No session may be at work.
         """
-        for ready in ("_lanes", "_workers"):
-            self.__dict__.pop(ready, None)
+        with _LOCK:
+            self._lanes = self._workers = None
+
+    def shared_on(self, device: Device, make: Callable[[Device], Any]) -> Any:
+        """What sessions on a device share, made once for each device: see :mod:`mfp.engine.pipelines.lane`."""
+        # Kept here, so that it goes when the network goes: a table of all networks would keep them alive.
+        with _LOCK:
+            if self._lanes is None:
+                self._lanes = {}
+            if device not in self._lanes:
+                self._lanes[device] = make(device)
+            return self._lanes[device]
 
     def not_finite(self) -> str:
         """What to say of logits that are infinite or no numbers."""
@@ -120,6 +136,13 @@ class Network(ABC):
     def __repr__(self) -> str:
         size = "any size" if self.info.size is None else "{}×{}".format(*self.info.size)
         return f"<{type(self).__name__} {self.info.backbone} {size} {self.info.precision} on {self.device}>"
+
+
+class _Workers(threading.local):
+    """The workers of the present thread, by stream."""
+
+    def __init__(self) -> None:
+        self.by_stream: dict[int, Worker] = {}
 
 
 class Worker(ABC):
@@ -204,8 +227,8 @@ RUNTIMES = {
     "onnxruntime-tensorrt": Runtime("onnx_runtime", (".onnx",), "onnxruntime"),
     "onnxruntime-tensorrt-rtx": Runtime("onnx_runtime", (".onnx",), "onnxruntime"),
     "openvino": Runtime("openvino", (".onnx",), "openvino"),
-    "tensorrt": Runtime("tensorrt_plan", (PLAN, ".onnx"), "tensorrt"),
-    "tensorrt-rtx": Runtime("tensorrt_plan", (PLAN, ".onnx"), "tensorrt_rtx"),
+    "tensorrt": Runtime("tensorrt", (PLAN, ".onnx"), "tensorrt"),
+    "tensorrt-rtx": Runtime("tensorrt", (PLAN, ".onnx"), "tensorrt_rtx"),
     "torch": Runtime("pytorch", (".pth", ".pt", MODULE), "torch"),
     "torch-compile": Runtime("pytorch", (".pth", ".pt", MODULE), "torch"),
 }

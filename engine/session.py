@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..kernels.clicks import Click
-from ..kernels.device import Device
 from .clicks import checked_click
 from .contract import DEFAULT_LONGER_SIDE, MAX_SIDE, NetworkInfo, Size
-from .errors import NothingToUndoError, OptionError, RuntimeMissingError, SessionError
+from .errors import NothingToUndoError, OptionError, SessionError
 from .history import History
-from .host import HostPipeline
-from .image import as_initial_mask, as_rgb
 from .mask import Mask
 from .network import F32, Network
-from .pipeline import ClickOptions, ClickTiming, Pipeline, Step
+from .pipelines import open_pipeline
+from .pipelines.pipeline import ClickOptions, ClickTiming, Step
 from .roi import Roi, choose_roi
 
 DISTANCES = ("probability", "rgb")
-PIPELINES = ("auto", "host", "device")
 
 
 class Session:
@@ -87,20 +83,10 @@ class Session:
         self.network = network
         self.threshold = float(threshold)
         options = ClickOptions(_network_size(size, info), flip, self.threshold, int(n_early), float(r_max), distance)
-        self._pipeline: Pipeline
-        device = _device(network, pipeline)
-        if device is not None:
-            from .gpu.pipeline import DevicePipeline
-
-            self._pipeline = DevicePipeline(device, network, image, initial_mask, options, stream)
-            self.height, self.width = self._pipeline.height, self._pipeline.width
-        else:
-            if stream is not None:
-                raise OptionError("a stream is for array work on a GPU; this session does it on the host: leave it out")
-            pixels = as_rgb(image)
-            self.height, self.width = pixels.shape[:2]
-            initial = None if initial_mask is None else as_initial_mask(initial_mask, self.height, self.width)
-            self._pipeline = HostPipeline(network, pixels, initial, options)
+        self._pipeline = open_pipeline(
+            network, image, options, initial_mask=initial_mask, where=pipeline, stream=stream
+        )
+        self.height, self.width = self._pipeline.height, self._pipeline.width
         self._has_initial = initial_mask is not None
         self._history = History(self._pipeline, self.height, self.width)
         self._finished: list[Mask] = []
@@ -266,25 +252,6 @@ class Session:
     def _check_open(self) -> None:
         if self._closed:
             raise SessionError("this session is closed: make a new one")
-
-
-def _device(network: Network, pipeline: str) -> Device | None:
-    """Where the array work is done, None for the host."""
-    if pipeline not in PIPELINES:
-        raise OptionError(f"expected the pipeline {', '.join(PIPELINES)}, got {pipeline!r}")
-    if pipeline == "host" or (pipeline == "auto" and network.device == "cpu"):
-        return None
-    if network.device == "cpu":
-        raise OptionError(f'array work on a GPU needs a network there, got {network!r}; load it with device="cuda:0"')
-    from . import gpu
-
-    try:
-        return gpu.open_device(network)
-    except RuntimeMissingError as error:
-        if pipeline == "device":
-            raise
-        warnings.warn(f"{error}. Until then the host does it", RuntimeWarning, stacklevel=3)
-        return None
 
 
 def _is_number(value: object) -> bool:

@@ -6,6 +6,7 @@ state dict. It is never executed: see :mod:`mfp.export.safe_pickle`.
 
 from __future__ import annotations
 
+import io
 import os
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,11 @@ from typing import Any, NamedTuple
 import torch
 
 from ..engine.errors import CheckpointError
+from ..engine.image import write_file
 from ..engine.packaged import find
 from . import models
 from .archive import Archive
-from .models.blocks import Network
+from .models.blocks import MfpModule
 from .safe_pickle import STORAGES, TensorRecord
 
 FLOATS = frozenset(dtype for dtype in STORAGES.values() if "float" in dtype)
@@ -38,7 +40,7 @@ def load(
     stage: int = -1,
     backbone: str | None = None,
     size: tuple[int, int] | None = None,
-) -> Network:
+) -> MfpModule:
     """The network of a checkpoint file with its weights, in eval mode.
 
     Args:
@@ -77,6 +79,14 @@ def load(
         raise CheckpointError(f"{path}: {error}") from error
     network.weights = f"sha256:{archive.sha256}"
     return network
+
+
+def write_checkpoint(path: Path, network: MfpModule) -> None:
+    """Write weights and configuration as :func:`load` reads them (spec section 7)."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    buffer = io.BytesIO()
+    torch.save({"state_dict": state, "config": network.config}, buffer)
+    write_file(path, buffer.getvalue())
 
 
 def _stage(contents: Any, index: int) -> Stage:

@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from .. import __version__
 from ..engine.contract import check_signature, graph_tensors
 from ..engine.errors import ExportError
+from ..engine.version import __version__
 
 LEFTOVERS = frozenset({"BatchNormalization", "Dropout", "Identity", "Constant"})  # what folding must have removed
 

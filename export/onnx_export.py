@@ -11,16 +11,16 @@ from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import __version__
 from ..engine.contract import INPUT_CHANNELS, MAX_SIDE, OUTPUT, PRECISIONS, NetworkInfo, Size
 from ..engine.errors import ExportError, OptionError, RuntimeMissingError
 from ..engine.network import load_network
 from ..engine.runtimes import INSTALL
+from ..engine.version import __version__
 from .agreement import ODD_SIZES, Progress, compare, demand, silent, worst
 from .convert import ConversionReport, check_output, convert_onnx
 
 if TYPE_CHECKING:
-    from .models.blocks import Network as Module
+    from .models.blocks import MfpModule
 
 DEFAULT_OPSET = 17
 
@@ -88,7 +88,7 @@ def export_onnx(
 
 
 def export_module(
-    module: Module,
+    module: MfpModule,
     path: Path,
     *,
     any_size: bool = False,
@@ -140,7 +140,7 @@ def export_module(
     return ExportReport(path, info, differences)
 
 
-def _module(backbone: str | None, checkpoint: str | Path | None, size: Size | None, stage: int, seed: int) -> Module:
+def _module(backbone: str | None, checkpoint: str | Path | None, size: Size | None, stage: int, seed: int) -> MfpModule:
     for name in ("torch", "onnxruntime"):
         try:
             import_module(name)
@@ -171,7 +171,7 @@ def _checked_size(size: Any) -> Size:
     return height, width
 
 
-def _trace(module: Module, path: Path, size: Size, any_size: bool, opset: int) -> None:
+def _trace(module: MfpModule, path: Path, size: Size, any_size: bool, opset: int) -> None:
     import torch
 
     example = tuple(torch.zeros(2, channels, *size) for channels in INPUT_CHANNELS.values())

@@ -18,10 +18,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ..engine.cli import guarded
 from ..engine.errors import ExportError
 from ..engine.network import load_network
 from ..engine.packaged import FOLDER
+from ..engine.terminal.guard import guarded
 from .agreement import LIMITS, compare, worst
 
 STORED = "_stored"  # ends the names of weights that stand behind a Cast
@@ -37,10 +37,9 @@ def pack(checkpoint: str | Path, folder: Path = FOLDER) -> list[Path]:
     Raises:
         MfpError: the checkpoint is refused, or a file is too far from it.
     """
-    from .checkpoint import load
+    from .checkpoint import load, write_checkpoint
     from .convert import convert_onnx
     from .onnx_export import export_onnx
-    from .training.saves import write_checkpoint
 
     network = load(checkpoint)
     stem = folder / network.spec.name

@@ -15,12 +15,12 @@ import numpy.typing as npt
 import torch
 
 from . import models
-from .models.blocks import Network
+from .models.blocks import MfpModule
 
 LOGIT_STD = 3.0  # after calibration: a sigmoid that is neither flat nor saturated
 
 
-def seeded(backbone: str | Mapping[str, Any], seed: int = 0, size: tuple[int, int] | None = None) -> Network:
+def seeded(backbone: str | Mapping[str, Any], seed: int = 0, size: tuple[int, int] | None = None) -> MfpModule:
     """A network with seeded, calibrated weights, in eval mode; arguments as for ``mfp.export.models.build``.
 
     Returns:
@@ -81,7 +81,7 @@ def _random_inputs(size: tuple[int, int]) -> tuple[torch.Tensor, ...]:
     return tuple(torch.from_numpy(array) for array in arrays)
 
 
-def calibrate_output(network: Network) -> None:
+def calibrate_output(network: MfpModule) -> None:
     """Scale and shift ``network.output_layer`` so that the logits on one fixed random input (batch 1, at
     ``network.spec.size``) have mean 0 and standard deviation 3: masks of an untrained network are then
     neither empty nor full.

@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..engine.errors import StoreError
+from .errors import StoreError
 
 ACTIONS = ("click", "reset", "finish", "select", "delete", "hide", "show", "network")  # what undo takes back
 KINDS = ("click", "undo", "redo", *ACTIONS[1:])

@@ -44,7 +44,7 @@ class Settings:
         hosts: names, or names with ports, that requests may give for this server; empty: any.
         request_bytes: of one request's body.
         rate: requests a second of one address; 0: as many as it likes; None: as many as it likes that do not fail
-            (:class:`~mfp.serve.rate.Rate`).
+            (:class:`~mfp.serve.http.rate_limit.Rate`).
         keep_days: of a running server, that a session stays without use; 0: for ever.
         proxies: addresses, or networks as 10.0.0.0/8, of proxies whose X-Forwarded-For is believed.
     """

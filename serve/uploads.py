@@ -10,8 +10,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ..engine.errors import ImageError, OptionError, TooLargeError
+from ..engine.errors import ImageError, OptionError
 from ..engine.image import U8, decode_image
+from .errors import TooLargeError
 
 # Pillow's names; nothing else is opened, whatever the file's name or Content-Type says.
 MEDIA_TYPES = {

@@ -1,11 +1,16 @@
-"""The house: what may import what, and what an import costs."""
+"""Rooms: what may import what, and what an import costs."""
 
 import ast
+import re
+import runpy
 import subprocess
 import sys
+from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+import setuptools
 
 ROOT = Path(__file__).parents[1]
 # room → those that it may import
@@ -13,8 +18,20 @@ ROOMS = {
     "kernels": set(),
     "engine": {"kernels"},
     "export": {"kernels", "engine"},
+    "training": {"kernels", "engine", "export"},
     "serve": {"kernels", "engine"},
-    "bench": {"kernels", "engine", "export", "serve"},
+    "bench": {"kernels", "engine", "export", "training", "serve"},
+    "cli": {"kernels", "engine", "export", "training", "serve", "bench"},
+}
+# file → the room above it that it names, in a string or under ``if __name__ == "__main__"``
+UPWARD = {
+    "engine/build.py": "cli",  # doors: scripts that are a command
+    "export/to_onnx.py": "cli",
+    "bench/accuracy.py": "cli",
+    "bench/latency.py": "cli",
+    "bench/serving/load.py": "cli",  # starts `mfp serve` as a process
+    "bench/serving/page.py": "cli",
+    "engine/runtimes/pytorch.py": "export",  # load_network("x.pth") needs the checkpoint reader
 }
 HEAVY = {
     "torch",
@@ -39,26 +56,82 @@ HEAVY = {
 }
 
 
-def imported_rooms(path):
-    """Rooms that a file imports, relatively or by name."""
-    depth = len(path.relative_to(ROOT).parts)
+def module_of(path):
+    """``bench/datasets/look.py`` → ``mfp.bench.datasets.look``; a package's ``__init__.py`` → the package."""
+    parts = ("mfp", *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(ROOT / "__init__.py"): ROOT / "__init__.py"} | {
+    module_of(path): path for room in ROOMS for path in (ROOT / room).rglob("*.py")
+}
+
+
+def named_modules(module):
+    """Modules of this project that a file names: in imports, wherever they stand, and in strings."""
+    path = MODULES[module]
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level == depth:
-            yield from [node.module] if node.module else [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").startswith("mfp."):
-            yield node.module.removeprefix("mfp.")
+        if isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) + 1 - node.level]] if node.level else []
+            base = ".".join(base + ([node.module] if node.module else []))
+            for alias in node.names:
+                yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base
         elif isinstance(node, ast.Import):
-            yield from (a.name.removeprefix("mfp.") for a in node.names if a.name.startswith("mfp."))
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from re.findall(r"(?<![\w`~.:])mfp(?:\.\w+)+(?=:|$)", node.value)
+
+
+ARROWS = {module: {name for name in named_modules(module) if name in MODULES and name != module} for module in MODULES}
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_arrows_point_down(room):
-    others = set(ROOMS) - ROOMS[room] - {room}
-    for path in (ROOT / room).rglob("*.py"):
-        upward = {name.split(".")[0] for name in imported_rooms(path)} & others
-        if path.name == "to_onnx.py":
-            continue  # a door
-        assert not upward, f"{path.relative_to(ROOT)} imports {upward}"
+    for module in (name for name in MODULES if name.split(".")[1:2] == [room]):
+        path = MODULES[module].relative_to(ROOT).as_posix()
+        named = {name.split(".")[1] if "." in name else "mfp" for name in ARROWS[module]}
+        assert named - ROOMS[room] - {room} == ({UPWARD[path]} if path in UPWARD else set()), path
+
+
+def test_modules_named_in_strings_are_arrows():
+    assert {f"mfp.cli.{name}" for name in ("export", "serve", "eval_sweep")} <= ARROWS["mfp.cli.main"]
+    assert "mfp.export.checkpoint" in ARROWS["mfp.engine.runtimes.pytorch"]
+    assert "mfp.engine.session" in ARROWS["mfp.bench.timing.cold_start"]
+
+
+def test_no_files_import_each_other_in_a_circle():
+    try:
+        TopologicalSorter(ARROWS).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("room", ["bench", "serve"])
+def test_no_folders_of_a_room_import_each_other_in_a_circle(room):
+    folders = defaultdict(set)
+    for module, names in ARROWS.items():
+        here = MODULES[module].relative_to(ROOT).parent.parts[:2]
+        if here == (room,):
+            continue  # doors, and files at the foot
+        for name in names:
+            there = MODULES[name].relative_to(ROOT).parent.parts[:2]
+            if here[:1] == there[:1] == (room,) and here != there:
+                folders[here].add(there)
+    assert len(folders) > 3
+    try:
+        TopologicalSorter(folders).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(map("/".join, error.args[1])))
+
+
+def test_setup_packs_every_package(monkeypatch):
+    found = {}
+    monkeypatch.setattr(setuptools, "setup", found.update)
+    runpy.run_path(str(ROOT / "setup.py"))
+    assert found["packages"] == sorted({module_of(path) for path in MODULES.values() if path.name == "__init__.py"})
+    for path in MODULES.values():
+        assert (path.parent / "__init__.py").is_file(), path
 
 
 def run_python(code, *flags):
@@ -66,7 +139,7 @@ def run_python(code, *flags):
 
 
 def test_import_loads_nothing_heavy():
-    code = "import sys, mfp, mfp.engine.cli; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    code = "import sys, mfp, mfp.cli.main; print(sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = set(ast.literal_eval(run_python(code).stdout))
     assert not loaded & (HEAVY | {"numpy"})
 
@@ -102,7 +175,7 @@ def test_a_missing_runtime_is_named_with_its_remedy(golden):
 def test_exporting_without_torch_is_one_line():
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from mfp.engine.cli import main\n"
+        "from mfp.cli.main import main\n"
         "sys.exit(main(['export', '--backbone', 'hrnet18']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

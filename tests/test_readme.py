@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mfp.engine import cli
+from mfp.cli.main import COMMANDS
 from mfp.engine.sample import PATH as SAMPLE
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
@@ -38,7 +38,7 @@ def test_the_lines_about_runtimes_run(exported, tmp_path, monkeypatch, capsys):
 def test_the_commands_it_names_exist():
     named = set(re.findall(r"^mfp ([\w-]+)", README, re.MULTILINE))
     assert named
-    assert named <= set(cli.COMMANDS)
+    assert named <= set(COMMANDS)
     makefile = (Path(__file__).parents[1] / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
         assert f"\n{target}:" in makefile

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.errors import DatasetError, OptionError, RuntimeMissingError
-from ...engine.label_map import Labels, read_label_map
+from ...engine.image_files.label_map import Labels, read_label_map
 
 AUTO = "auto"
 KINDS = (AUTO, "trimap", "labels", "any")
@@ -107,7 +107,7 @@ def values_in(labels: Labels) -> list[int]:
 
 
 def read_labels(path: Path) -> Labels:
-    """A mask file's values, H×W, whole numbers from 0: see :func:`~mfp.engine.label_map.read_label_map`.
+    """A mask file's values, H×W, whole numbers from 0: see :func:`~mfp.engine.image_files.label_map.read_label_map`.
 
     ``.mat`` files are SBD's: their ``GTinst.Segmentation``.
 

@@ -14,53 +14,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ..contract import MAX_SIDE, PRECISIONS, Size
+from ..contract import MAX_SIDE, PRECISIONS
 from ..devices import cuda_driver, use_gpu
 from ..errors import BuildError, OptionError, RuntimeMissingError
 from ..packaged import default_output, find
-from .compiler import Compiler, Model, Progress, read_model
-from .container import read_metadata, write_plan
 from .flavour import COMPUTE_CAPABILITIES, Flavour, open_flavour
 from .gpu import Gpu, gpu
-from .layers import Share
+from .options import ANY_SIZES, DEFAULTS, LEVELS, MAX_BATCH, MAX_WORKSPACE, BuildOptions, are_sizes, rising
+from .plan_file import read_metadata, write_plan
+from .plan_layers import Share
+from .tensorrt_build import Compiler, Model, Progress, read_model
 
 REQUIRED_SHARE = 0.95  # of the layers that the file says are half
-
-# Of files of any size: the published protocol has 400 pixels for the longer side; the session's smallest crops and
-# somewhat larger ones fit as well.
-ANY_SIZES: tuple[Size, Size, Size] = ((32, 32), (400, 400), (512, 512))
-MAX_BATCH = 64
-LEVELS = range(6)
-MAX_WORKSPACE = 1 << 20  # MiB
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """How a plan is built. All of it goes into the plan's metadata and into the cache's key.
-
-    Attributes:
-        batches: smallest, usual and largest batch. A session needs 1, or 2 with flip.
-        sizes: smallest, usual and largest (H, W) in pixels, for files of any size; None: 32×32, 400×400, 512×512.
-        workspace: MiB of GPU memory that the builder may use; None: all.
-        level: optimisation level 0 (fastest build) to 5 (fastest engine); None: TensorRT's own, 3.
-        version_compatible: the plan also loads in later versions of the same major version (TensorRT). It carries
-            code for the host and loads only where the environment variable MFP_TRUST_PLANS is 1.
-        hardware_compatible: the plan also runs on other GPUs, from Ampere on (TensorRT; plans of TensorRT for RTX
-            run on several anyway).
-        compute_capabilities: what to build for, for example ``("8.6", "8.9")``; TensorRT for RTX only. Empty: all
-            from 8.0 on.
-    """
-
-    batches: tuple[int, int, int] = (1, 2, 2)
-    sizes: tuple[Size, Size, Size] | None = None
-    workspace: int | None = None
-    level: int | None = None
-    version_compatible: bool = False
-    hardware_compatible: bool = False
-    compute_capabilities: tuple[str, ...] = ()
-
-
-DEFAULTS = BuildOptions()
 
 
 @dataclass(frozen=True)
@@ -194,7 +159,7 @@ def check_options(file: Model, precision: str | None, options: BuildOptions, fla
             f"{file.path} is {file.info.precision}, asked for {precision}: a plan has its file's precision. "
             + (f"Make such a file with: {convert}" if file.info.precision == "fp32" else "Start from the fp32 file.")
         )
-    if not _rising(options.batches, MAX_BATCH):
+    if not rising(options.batches, MAX_BATCH):
         raise OptionError(f"expected three rising batches from 1 to {MAX_BATCH}, got {options.batches}")
     if options.sizes is not None:
         if file.info.size is not None:
@@ -202,7 +167,7 @@ def check_options(file: Model, precision: str | None, options: BuildOptions, fla
                 f"{file.path} is fixed to {file.info.size[0]}×{file.info.size[1]}; sizes are for files of any size "
                 "(mfp export --size dynamic)"
             )
-        if not _are_sizes(options.sizes):
+        if not are_sizes(options.sizes):
             raise OptionError(f"expected three rising sizes (H, W) from 1 to {MAX_SIDE}, got {options.sizes}")
     if options.level is not None and (type(options.level) is not int or options.level not in LEVELS):
         raise OptionError(f"expected an optimisation level from 0 to {LEVELS[-1]}, got {options.level!r}")
@@ -224,20 +189,6 @@ def check_options(file: Model, precision: str | None, options: BuildOptions, fla
             "version and hardware compatibility are for TensorRT: a plan of TensorRT for RTX runs on several GPUs "
             "anyway, and always needs the version it was built with"
         )
-
-
-def _rising(values: Any, largest: int) -> bool:
-    return (
-        isinstance(values, tuple)
-        and len(values) == 3
-        and all(type(value) is int for value in values)
-        and 1 <= values[0] <= values[1] <= values[2] <= largest
-    )
-
-
-def _are_sizes(sizes: Any) -> bool:
-    pairs = isinstance(sizes, tuple) and all(isinstance(size, tuple) and len(size) == 2 for size in sizes)
-    return pairs and len(sizes) == 3 and all(_rising(sides, MAX_SIDE) for sides in zip(*sizes, strict=True))
 
 
 def _demand_precision(file: Model, share: Share) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CacheError, OptionError, PlanError
-from .container import SCHEMA, read_metadata, read_plan
+from .plan_file import SCHEMA, read_metadata, read_plan
 
 DEFAULT_LIMIT = 10_000_000_000  # bytes
 

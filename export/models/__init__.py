@@ -10,9 +10,9 @@ One new file in this folder and one line in :data:`BACKBONES`. The file offers t
 
 - ``DEFAULT_PARAMS``: the configuration of the published weights, ``{name: value}``; what a checkpoint's own
   configuration says wins over it, name by name.
-- ``build(params, size) -> Network``: the network for such a dictionary. ``size`` is (H, W) or None; a network
+- ``build(params, size) -> MfpModule``: the network for such a dictionary. ``size`` is (H, W) or None; a network
   that is built for one size sets its attribute ``size``, one that takes any size leaves it None. The class
-  derives from :class:`mfp.export.models.blocks.Network`, which says the rest. Values of ``params`` come from
+  derives from :class:`mfp.export.models.blocks.MfpModule`, which says the rest. Values of ``params`` come from
   an untrusted file: read them through :mod:`mfp.export.models.params`.
 """
 
@@ -29,7 +29,7 @@ from ...engine.errors import CheckpointError, OptionError
 from .params import check_common, flatten, integer, number
 
 if TYPE_CHECKING:
-    from .blocks import Network
+    from .blocks import MfpModule
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def name_from_config(config: object) -> str:
     raise CheckpointError(f"expected a configuration of one of the classes {known}; got {reprlib.repr(class_name)}")
 
 
-def build(backbone_or_config: str | Mapping[str, Any], size: tuple[int, int] | None = None) -> Network:
+def build(backbone_or_config: str | Mapping[str, Any], size: tuple[int, int] | None = None) -> MfpModule:
     """An MFP network in eval mode, its weights still PyTorch's random ones.
 
     Args:
@@ -108,7 +108,7 @@ def build(backbone_or_config: str | Mapping[str, Any], size: tuple[int, int] | N
     n_early = integer(params, "N", 0, 1_000_000)
     r_max = number(params, "R_max", 1.0, 1e6)
 
-    network: Network = implementation.build(params, size)
+    network: MfpModule = implementation.build(params, size)
     network.spec = replace(
         backbone.spec,
         size=network.size or size or backbone.spec.size,

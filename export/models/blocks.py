@@ -17,7 +17,7 @@ from .params import Params, normalisation
 LEAKY_SLOPE = 0.2
 
 
-class Network(nn.Module):
+class MfpModule(nn.Module):
     """Base of the networks: normalises, calls :meth:`score`, resizes the logits to the network size.
 
     Attributes:

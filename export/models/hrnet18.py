@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from torch import Tensor, nn
 
-from .blocks import BasicBlock, LateFusion, Network, conv_bn, coordinate_stem, resize, shortcut
+from .blocks import BasicBlock, LateFusion, MfpModule, conv_bn, coordinate_stem, resize, shortcut
 from .params import Params, boolean, integer, require
 
 DEFAULT_PARAMS = {"width": 18, "ocr_width": 64, "small": False, "use_leaky_relu": True}
@@ -174,7 +174,7 @@ class HRNet(nn.Module):
         return y
 
 
-class HRNet18Network(Network, LateFusion):
+class HRNet18Network(MfpModule, LateFusion):
     output_layer = "feature_extractor.cls_head"
     channels = CHANNELS
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from torch import Tensor, nn
 
-from .blocks import LEAKY_SLOPE, LateFusion, Network, Scale, SeparableConv, conv_bn, resize
+from .blocks import LEAKY_SLOPE, LateFusion, MfpModule, Scale, SeparableConv, conv_bn, resize
 from .params import Params, require
 
 # Mean and deviation are those of the ImageNet weights of EfficientNet-Lite (127 and 128 of 255).
@@ -112,7 +112,7 @@ class Pyramid(nn.Module):
         return y
 
 
-class Lite0Network(Network, LateFusion):
+class Lite0Network(MfpModule, LateFusion):
     output_layer = "head.1"
     channels = WIDTH
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from torch import Tensor, nn
 
-from .blocks import BasicBlock, LateFusion, Network, SeparableConv, conv_bn, coordinate_stem, resize
+from .blocks import BasicBlock, LateFusion, MfpModule, SeparableConv, conv_bn, coordinate_stem, resize
 from .params import Params, boolean, require
 
 DEFAULT_PARAMS = {"backbone": "resnet34", "deeplab_ch": 128, "use_leaky_relu": True}
@@ -100,7 +100,7 @@ class DeepLab(nn.Module):
         return y
 
 
-class ResNet34Network(Network, LateFusion):
+class ResNet34Network(MfpModule, LateFusion):
     output_layer = "head.layers.2"
     channels = WIDTH
 

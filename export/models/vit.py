@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from torch import Tensor, nn
 
 from ...engine.errors import OptionError
-from .blocks import ConvRelu, LateFusion, Network
+from .blocks import ConvRelu, LateFusion, MfpModule
 from .params import Params, integer, integers, number, refusal, require, section
 
 DEFAULT_PARAMS = {
@@ -199,7 +199,7 @@ class Head(LateFusion):
         return logits
 
 
-class VitNetwork(Network):
+class VitNetwork(MfpModule):
     output_layer = "head.conv_seg"
 
     def __init__(self, params: Params, size: tuple[int, int] | None) -> None:

@@ -12,19 +12,12 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from ...engine.errors import (
-    ClickError,
-    ImageError,
-    MfpError,
-    OptionError,
-    TooLargeError,
-    TooManyError,
-    UnavailableError,
-)
+from ...engine.errors import ClickError, ImageError, MfpError, OptionError
 from ...engine.mask import Mask
-from .. import answers, logs
-from ..replay import ClickAt, Replay
+from ..errors import TooLargeError, TooManyError, UnavailableError
+from ..http import error_responses, logs
 from .base64_image import image_bytes
+from .replay import ClickAt, Replay
 
 LABEL = "AUTOLABEL_OBJECT"  # by which the client knows its preview; the user names it with "Finish"
 FINENESS = 0.001  # of the outline where the request names none, as a part of its length
@@ -84,7 +77,7 @@ def router(replays: Mapping[str, Replay]) -> APIRouter:
         except ImageError as error:
             return _error(400, "INVALID_IMAGE", str(error))
         except (TooManyError, UnavailableError) as error:
-            return _error(answers.answer(error)[0], "INFERENCE_ERROR", str(error))
+            return _error(error_responses.answer(error)[0], "INFERENCE_ERROR", str(error))
         except MfpError as error:
             return _error(400, "INFERENCE_ERROR", str(error))
 

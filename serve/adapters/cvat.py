@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ...engine.errors import ClickError, ImageError, OptionError
 from ...engine.mask import Mask
 from ...engine.network import Network
-from ..replay import ClickAt, Replay
 from .base64_image import image_bytes
+from .replay import ClickAt, Replay
 
 
 class Interactor:

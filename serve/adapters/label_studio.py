@@ -14,11 +14,12 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from ...engine.errors import ClickError, ImageError, MfpError, OptionError, TooManyError, UnavailableError
-from .. import answers, logs
-from ..replay import Answer, ClickAt, Replay, ReplayImage
+from ...engine.errors import ClickError, ImageError, MfpError, OptionError
+from ..errors import TooManyError, UnavailableError
+from ..http import error_responses, logs
 from .brush_rle import brush_rle
 from .label_studio_images import Images, Source
+from .replay import Answer, ClickAt, Replay, ReplayImage
 
 
 class Context(BaseModel):
@@ -89,7 +90,7 @@ def router(replays: Mapping[str, Replay], source: Source) -> APIRouter:
         except MfpError as error:
             logs.note(error=type(error).__name__, message=str(error))
             busy = isinstance(error, (TooManyError, UnavailableError))
-            status = answers.answer(error)[0] if busy else 400
+            status = error_responses.answer(error)[0] if busy else 400
             return JSONResponse({"error": type(error).__name__, "message": str(error)}, status)
 
     return routes

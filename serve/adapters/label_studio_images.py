@@ -18,7 +18,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, parse_qs, quote, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
-from ...engine.errors import ImageError, OptionError, TooLargeError
+from ...engine.errors import ImageError, OptionError
+from ..errors import TooLargeError
 from .base64_image import image_bytes
 
 LOCAL_FILES = "/data/local-files/"  # Label Studio's path of "local files" storage; ?d=path below its root

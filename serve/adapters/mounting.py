@@ -10,12 +10,12 @@ from fastapi import APIRouter
 
 from ...engine.image import U8
 from ...engine.network import Network
-from ..replay import MAX_PIXELS, Replay, Work
-from ..service import LocalService
+from ..sessions.service import LocalService
 from ..settings import Limits
 from ..uploads import DecodingRoom
 from . import anylabeling, label_studio
 from .label_studio_images import Source
+from .replay import MAX_PIXELS, Replay, Work
 
 ANYLABELING, LABEL_STUDIO = "/x-anylabeling", "/label-studio"
 
@@ -23,7 +23,7 @@ ANYLABELING, LABEL_STUDIO = "/x-anylabeling", "/label-studio"
 def routers(
     networks: Mapping[str, Network], limits: Limits, source: Source, service: LocalService | None = None
 ) -> list[APIRouter]:
-    """The routers for :func:`mfp.serve.app.create_app`.
+    """The routers for :func:`mfp.serve.http.app.create_app`.
 
     Args:
         networks: by name, the default one first.

@@ -58,7 +58,7 @@ export class Latency {
     const total = paintedAt - action.startedAt;
     const stages = stagesOf(action, paintedAt, timing);
     this.clicks = [...this.clicks, { total, stages, timing }].slice(-KEPT);
-    // In the browser's own tools, and for bench/page_latency.py.
+    // In the browser's own tools, and for bench/serving/page.py.
     performance.measure("mfp-click", { start: action.startedAt, end: paintedAt, detail: { stages, timing } });
     this.render();
   }

@@ -255,4 +255,4 @@ addEventListener("beforeunload", (event) => {
 phase("empty");
 start();
 
-export { session, stage }; // for tests, bench/page_latency.py and the browser's console
+export { session, stage }; // for tests, bench/serving/page.py and the browser's console

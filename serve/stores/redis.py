@@ -10,10 +10,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 from uuid import uuid4
 
-from ...engine.errors import OptionError, RevisionError, RuntimeMissingError, StoreError, UnknownSessionError
+from ...engine.errors import OptionError, RuntimeMissingError
+from ..errors import RevisionError, StoreError, UnknownSessionError
 from ..events import Event, SessionRecord
-from . import SessionStore
 from .clock import RunningClock
+from .store import SessionStore
 
 PREFIX = "mfp:"
 IN_USE = PREFIX + "in_use"  # sorted set: id → when it was used last, by the store's clock

@@ -12,11 +12,11 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...engine.errors import RevisionError, StoreError, UnknownSessionError
+from ..errors import RevisionError, StoreError, UnknownSessionError
 from ..events import Event, SessionRecord
-from . import SessionStore
 from .clock import RunningClock
 from .reserve import Reserve
+from .store import SessionStore
 
 T = TypeVar("T")
 _Run = Callable[..., sqlite3.Cursor]

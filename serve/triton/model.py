@@ -2,7 +2,7 @@
 
 Stateless, so that any instance can answer any request and a lost one can be sent again: Triton's sequences would tie a
 session to one instance and lose it where that ends. What a session saves is saved all the same, by
-:mod:`mfp.serve.replay`. The network is a model of its own on Triton's runtime, where requests share passes.
+:mod:`mfp.serve.adapters.replay`. The network is a model of its own on Triton's runtime, where requests share passes.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.commands.arguments import parse_size
 from ...engine.contract import INPUT_CHANNELS, OUTPUT, NetworkInfo
 from ...engine.errors import MfpError, NetworkError, OptionError
 from ...engine.network import F32, Network
-from ..replay import ClickAt, Replay
+from ...engine.terminal.arguments import parse_size
+from ..adapters.replay import ClickAt, Replay
 
 
 class TritonNetwork(Network):

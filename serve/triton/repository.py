@@ -85,7 +85,7 @@ def _network(source: Path) -> tuple[NetworkInfo, str, bytes, int | None]:
 
         return read_onnx(source)[1], "onnxruntime", source.read_bytes(), None
     if source.suffix.lower() == ".plan":
-        from ...engine.plans.container import read_plan
+        from ...engine.plans.plan_file import read_plan
 
         metadata, plan = read_plan(source)
         if metadata.get("flavour") != "tensorrt":

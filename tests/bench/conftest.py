@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mfp.bench.record import new_record, new_run
-from mfp.bench.runs import all_runs
-from mfp.bench.sources import SEED
+from mfp.bench.timing.cases import all_runs
+from mfp.bench.timing.networks import SEED
+from mfp.bench.timing.record import new_record, new_run
 
 BACKBONES = {"hrnet18": 900.0, "vit_b": 1700.0}  # milliseconds of a later click of the authors' way
 SHARES = {"crop": 0.01, "encode": 0.002, "modulate": 0.008, "paste": 0.01}  # of a click; the rest is the network

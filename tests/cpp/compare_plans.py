@@ -17,14 +17,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from mfp.engine import cli
+from mfp.cli.main import main as mfp
 from mfp.engine.contract import Tensor, check_signature
 from mfp.engine.errors import MfpError
-from mfp.engine.plans import opened
+from mfp.engine.plans import tensorrt_plan
 from mfp.engine.plans.builder import build_plan
-from mfp.engine.plans.container import MAGIC, read_metadata, read_plan, write_plan
 from mfp.engine.plans.flavour import Complaints, Flavour
 from mfp.engine.plans.gpu import Gpu
+from mfp.engine.plans.plan_file import MAGIC, read_metadata, read_plan, write_plan
 
 PLAN = bytes(range(128)) * 5
 DAMAGES = 400
@@ -108,7 +108,7 @@ def compare_files(tool: Tool, folder: Path) -> None:
         compare(missing, outcome(read_plan, missing), tool(do="read", path=str(missing)))
     for flavour in (None, 5, "cuda"):
         write_plan(path, {"flavour": flavour, "source": "a.onnx"}, PLAN)
-        compare(flavour, outcome(opened.OpenedPlan, path, 0), tool(do="load", path=str(path)))
+        compare(flavour, outcome(tensorrt_plan.OpenedPlan, path, 0), tool(do="load", path=str(path)))
 
     metadata = {"a": ["Zoë", '\U0001f600\x07"\\', 1.5, -0.1, 10**20, None, True, {}], "source": "b.onnx"}
     compare("write", ("answer", ""), tool(do="write", path=str(path), metadata=metadata, plan="plan"))
@@ -119,8 +119,8 @@ def compare_files(tool: Tool, folder: Path) -> None:
 def compare_refusals(tool: Tool) -> None:
     """Plans for another version or GPU. TensorRT itself would need one to be asked; what it says is given."""
     here = Gpu("GPU", "8.9", "13.0")
-    opened.gpu = lambda index: here
-    opened.why_not_on_this_gpu = lambda flavour: ""
+    tensorrt_plan.gpu = lambda index: here
+    tensorrt_plan.why_not_on_this_gpu = lambda flavour: ""
     for flavour, version in (("tensorrt", "11.1.0.106"), ("tensorrt-rtx", "1.7.1.116")):
         for built, on, compatible in ((version, "8.9", False), ("10.12.0.36", "9.0", False), (None, None, True)):
             metadata = {
@@ -130,7 +130,7 @@ def compare_refusals(tool: Tool) -> None:
                 "gpu": on and {"compute_capability": on},
                 "options": {"version_compatible": compatible},
             }
-            plan = opened.OpenedPlan.__new__(opened.OpenedPlan)
+            plan = tensorrt_plan.OpenedPlan.__new__(tensorrt_plan.OpenedPlan)
             plan.path, plan.metadata, plan.complaints = Path("x.plan"), metadata, Complaints()
             plan.flavour = Flavour(flavour, SimpleNamespace(__version__=version))
             plan.complaints.hear("error", "magic tag does not match")
@@ -190,7 +190,7 @@ def compare_builds(tool: Tool, folder: Path, network: Path) -> None:
     compare(network, ("answer", "tensorrt-rtx"), tool(do="build", path=str(network), plan=str(there)))
     build_plan(network, here, flavour="tensorrt-rtx")
     for path in (here, there):
-        if tool(do="read", path=str(path))[0] == "error" or cli.main(["info", str(path)]):
+        if tool(do="read", path=str(path))[0] == "error" or mfp(["info", str(path)]):
             sys.exit(f"{path} is not read by both")
     ours, theirs = (read_metadata(path) for path in (here, there))
     for name in ("built", "build_seconds", "plan_sha256", "plan_bytes", "activation_bytes"):  # of this very build

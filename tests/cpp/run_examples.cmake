@@ -62,7 +62,7 @@ endif()
 
 if(PYTHON)
     file(WRITE ${WORK}/latency.json "${record}")
-    execute_process(COMMAND ${PYTHON} -c "import sys; from mfp.engine.cli import main; sys.exit(main())" bench report
+    execute_process(COMMAND ${PYTHON} -c "import sys; from mfp.cli.main import main; sys.exit(main())" bench report
                             ${WORK}/latency.json --output ${WORK}/report
                     RESULT_VARIABLE status OUTPUT_VARIABLE said ERROR_VARIABLE said)
     if(status EQUAL 0 OR NOT said MATCHES "cpp_latency" OR said MATCHES "Traceback")

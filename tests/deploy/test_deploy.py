@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mfp.serve import command
+from mfp.cli import serve
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -20,7 +20,7 @@ DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 def parsed(arguments):
     """The options of `mfp serve`."""
     parser = argparse.ArgumentParser(exit_on_error=False)
-    command.add_arguments(parser)
+    serve.add_arguments(parser)
     return parser.parse_args(arguments)
 
 
@@ -107,7 +107,7 @@ def test_kuberay_names_what_there_is():
 
 def test_kuberays_settings_are_those_of_the_application(monkeypatch):
     pytest.importorskip("ray")
-    from mfp.serve.ray_settings import ClusterSettings
+    from mfp.serve.cluster.settings import ClusterSettings
 
     (application,) = yaml.safe_load(kubernetes()["RayService"]["spec"]["serveConfigV2"])["applications"]
     monkeypatch.setenv("MFP_TOKEN", "a-token-of-ours")  # as the manifest has it, from a secret

@@ -51,7 +51,7 @@ def server(tmp_path):
 
     def start(*flags):
         port, log = free_port(), tmp_path / "server.log"
-        command = [sys.executable, "-m", "mfp.engine.cli", "serve", "--port", str(port), "--token", TOKEN, *flags]
+        command = [sys.executable, "-m", "mfp.cli.main", "serve", "--port", str(port), "--token", TOKEN, *flags]
         command += ["--store", f"sqlite:///{tmp_path}/sessions.sqlite", "--log-format", "json"]
         command += ["--network", str(ROOT / "tests" / "golden" / "toy.onnx"), "--threads", "1"]
         with log.open("w") as file:

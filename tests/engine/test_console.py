@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from mfp.engine.console import Output, description
+from mfp.engine.terminal.console import Output, description
 
 ROOT = Path(__file__).parents[2]
 LONG = "/folder" + "/with a long name" * 12 + "/[red]:cat:.onnx"
@@ -51,8 +51,8 @@ def everything(output):
 def test_no_module_but_one_makes_a_console():
     rooms = ("bench", "engine", "examples", "export", "kernels", "serve")
     files = {path for room in rooms for path in (ROOT / room).rglob("*.py")}
-    assert ROOT / "engine/console.py" in files
-    for path in files - {ROOT / "engine/console.py"}:
+    assert ROOT / "engine/terminal/console.py" in files
+    for path in files - {ROOT / "engine/terminal/console.py"}:
         assert not re.search(r"\bConsole\(|\brich import print", path.read_text("utf-8")), path
 
 

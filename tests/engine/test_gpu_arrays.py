@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mfp.engine.errors import ImageError, OptionError
-from mfp.engine.gpu.arrays import as_device_image, is_on_device, stream_handle
+from mfp.engine.pipelines.arrays import as_device_image, is_on_device, stream_handle
 
 RGBA = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
 WANTED = {  # view, and what the kernels must read from it

@@ -58,7 +58,7 @@ def on_device(monkeypatch, host_device, toy):
 
     def make(network=toy, eager="", **options):
         device = host_device(**{"threads": 32, "blocks": 2, **options})  # few, as every barrier costs
-        monkeypatch.setattr("mfp.engine.gpu.open_device", lambda network: device)
+        monkeypatch.setattr("mfp.engine.pipelines.gpu.open_device", lambda network: device)
         return OnDevice(network, device, eager), device
 
     return make
@@ -535,7 +535,7 @@ def test_what_belongs_to_gpus_is_refused_on_the_host(on_device, toy, small_photo
 def test_where_a_gpu_cannot_do_it_the_host_does_the_array_work(on_device, monkeypatch, small_photograph):
     network, _ = on_device()
     monkeypatch.undo()
-    monkeypatch.setattr("mfp.engine.gpu.find_spec", lambda name: None)
+    monkeypatch.setattr("mfp.engine.pipelines.gpu.find_spec", lambda name: None)
     with pytest.warns(RuntimeWarning, match="pip install cupy"):
         session = Session(network, small_photograph, size=SMALL)
     assert session.click(70, 50).area > 0
@@ -543,6 +543,6 @@ def test_where_a_gpu_cannot_do_it_the_host_does_the_array_work(on_device, monkey
     with pytest.raises(RuntimeMissingError, match="pip install cupy"):
         Session(network, small_photograph, pipeline="device")
     if not cuda_driver()[0]:
-        monkeypatch.setattr("mfp.engine.gpu.find_spec", lambda name: name)
+        monkeypatch.setattr("mfp.engine.pipelines.gpu.find_spec", lambda name: name)
         with pytest.raises(RuntimeMissingError, match="no NVIDIA driver"):
             Session(network, small_photograph, pipeline="device")

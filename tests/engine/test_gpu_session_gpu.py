@@ -154,7 +154,7 @@ def test_masks_are_the_hosts_on_grabcut(open_network):
 
 
 def test_a_click_is_one_graph(simple, photograph):
-    from mfp.engine.gpu.lane import lanes_of
+    from mfp.engine.pipelines.lane import lanes_of
     from mfp.kernels.device import device_for
 
     with warnings.catch_warnings():

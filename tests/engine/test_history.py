@@ -184,7 +184,7 @@ def test_an_undo_that_needs_the_network_and_fails_changes_nothing():
 
 def test_a_click_without_memory_for_its_paste_starts_from_the_same_map(monkeypatch):
     """The second try, without the maps of other clicks, must not see half of the first."""
-    from mfp.engine import host
+    from mfp.engine.pipelines import host
 
     session, alone = open_session()[0], open_session()[0]
     for other in (session, alone):

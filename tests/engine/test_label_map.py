@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mfp.engine.errors import DatasetError
-from mfp.engine.label_map import decode_label_map, read_label_map
+from mfp.engine.image_files.label_map import decode_label_map, read_label_map
 
 SHAPE = (12, 17)
 LABELS = np.random.default_rng(0).integers(0, 6, SHAPE).astype(np.uint8)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from mfp import MfpError, Session, load_network, read_image
-from mfp.engine import cli, packaged
+from mfp.cli.main import main
+from mfp.engine import packaged
 from mfp.engine.sample import sample_photograph
 
 # Outline of the astronaut on the packaged photograph, drawn by hand: x, y.
@@ -86,7 +87,7 @@ def test_segment_needs_no_network_and_no_pytorch(tmp_path):
     photo.write_bytes((packaged.FOLDER.parent / "sample.jpg").read_bytes())
     code = (
         "import sys; sys.modules['torch'] = None\n"  # as if it were not installed
-        "from mfp.engine.cli import main\n"
+        "from mfp.cli.main import main\n"
         "sys.exit(main(['segment', 'photo.jpg', '--pos', '220,110', '--no-flip']))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
@@ -96,7 +97,7 @@ def test_segment_needs_no_network_and_no_pytorch(tmp_path):
 
 
 def test_info_knows_the_name(capsys):
-    assert cli.main(["info", "lite0"]) == 0
+    assert main(["info", "lite0"]) == 0
     assert "2.68 M" in capsys.readouterr().out  # BatchNorm is in the convolutions
 
 
@@ -106,7 +107,7 @@ def mfp(capsys):
 
     def run(*arguments):
         try:
-            code = cli.main([str(argument) for argument in arguments])
+            code = main([str(argument) for argument in arguments])
         except SystemExit as stop:
             code = stop.code
         captured = capsys.readouterr()

@@ -13,17 +13,18 @@ import pytest
 from onnx import helper, numpy_helper
 
 from mfp import load_network
-from mfp.engine import cli
+from mfp.cli.main import main
 from mfp.engine.devices import cuda_driver
 from mfp.engine.errors import BuildError, NetworkError, OptionError, PlanError, RuntimeMissingError
 from mfp.engine.plans import builder
-from mfp.engine.plans.builder import BuildOptions, build_plan
+from mfp.engine.plans.build_on_demand import cached_plan
+from mfp.engine.plans.builder import build_plan
 from mfp.engine.plans.cache import EngineCache
-from mfp.engine.plans.cached import cached_plan
-from mfp.engine.plans.container import read_metadata, read_plan, write_plan
 from mfp.engine.plans.flavour import open_flavour, words
-from mfp.engine.plans.layers import Share, share_of_layers
-from mfp.engine.plans.opened import OpenedPlan
+from mfp.engine.plans.options import BuildOptions
+from mfp.engine.plans.plan_file import read_metadata, read_plan, write_plan
+from mfp.engine.plans.plan_layers import Share, share_of_layers
+from mfp.engine.plans.tensorrt_plan import OpenedPlan
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed: pip install tensorrt-rtx")
 
@@ -294,7 +295,7 @@ def test_tensorrt_without_its_package_or_gpu(toy_onnx, tmp_path):
 def test_the_command_and_the_script(toy_onnx, tmp_path, capsys):
     path = tmp_path / "toy.plan"
     options = ["--flavour", "tensorrt-rtx", "--output", str(path), "--compute-capability", "8.6", "8.9"]
-    assert cli.main(["build", str(toy_onnx), *options]) == 0
+    assert main(["build", str(toy_onnx), *options]) == 0
     out = capsys.readouterr().out
     assert "compute capability 8.6, 8.9" in out
     assert read_metadata(path)["options"]["compute_capabilities"] == ["8.6", "8.9"]
@@ -328,7 +329,7 @@ def test_the_cache_builds_once_and_keys_what_matters(toy_onnx, tmp_path):
 def test_two_processes_build_one_engine(toy_onnx, tmp_path):
     """Real builds, racing: one says that it builds, both get the same file."""
     code = (
-        "import sys; from mfp.engine.plans.cached import cached_plan; "
+        "import sys; from mfp.engine.plans.build_on_demand import cached_plan; "
         f"print(cached_plan({str(toy_onnx)!r}, flavour='tensorrt-rtx', say=lambda line: print(line, file=sys.stderr)))"
     )
     environment = {**os.environ, "MFP_CACHE_DIR": str(tmp_path)}

@@ -15,10 +15,10 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfp.engine import cli
+from mfp.cli.main import main
 from mfp.engine.errors import CacheError, OptionError, PlanError
 from mfp.engine.plans.cache import EngineCache, cache_key
-from mfp.engine.plans.container import read_plan, write_plan
+from mfp.engine.plans.plan_file import read_plan, write_plan
 
 PARTS = {"backbone": "hrnet18", "precision": "fp16", "onnx": "sha256:00", "profile": {"min": [1, 3, 320, 480]}}
 PLAN = bytes(range(256)) * 8
@@ -27,7 +27,7 @@ PLAN = bytes(range(256)) * 8
 WORKER = """
 import os, signal, sys, time
 from mfp.engine.plans.cache import EngineCache
-from mfp.engine.plans.container import write_plan
+from mfp.engine.plans.plan_file import write_plan
 PARTS = {parts!r}
 def build(path):
     with open(sys.argv[2], "a") as counter:
@@ -417,7 +417,7 @@ def mfp(cache, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "160")
 
     def run(*arguments):
-        code = cli.main(list(arguments))
+        code = main(list(arguments))
         return code, *capsys.readouterr()
 
     return run
@@ -486,7 +486,7 @@ def test_clear_asks_on_a_terminal_and_refuses_without_one(mfp, cache, filled, mo
     end_of_file = "\x04"
     for answer, code in [("n\n", 1), ("\n", 1), (end_of_file, 1), ("y\n", 0)]:
         ours, theirs = pty.openpty()
-        command = [sys.executable, "-m", "mfp.engine.cli", "cache", "clear"]
+        command = [sys.executable, "-m", "mfp.cli.main", "cache", "clear"]
         with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, text=True) as process:
             os.write(ours, answer.encode())
             out = process.communicate(timeout=60)[0]

@@ -9,9 +9,10 @@ from mfp import Session, load_network
 from mfp.engine.devices import cuda_driver
 from mfp.engine.doctor import examine
 from mfp.engine.errors import OptionError, PlanError, RuntimeMissingError
-from mfp.engine.plans.builder import BuildOptions, build_plan
-from mfp.engine.plans.container import read_metadata, read_plan, write_plan
+from mfp.engine.plans.builder import build_plan
 from mfp.engine.plans.flavour import MODULES, open_flavour, why_not_on_this_gpu
+from mfp.engine.plans.options import BuildOptions
+from mfp.engine.plans.plan_file import read_metadata, read_plan, write_plan
 
 BACKBONES = ["resnet34", "hrnet18", "vit_b"]
 pytestmark = [

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mfp.engine import cli
-from mfp.engine.streams import LastingStream
+from mfp.cli.main import COMMANDS, main
+from mfp.engine.terminal.guard import guarded
+from mfp.engine.terminal.streams import LastingStream
 
 ROOT = Path(__file__).parents[2]
 FULL = Path("/dev/full")
@@ -28,7 +29,7 @@ def into(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr("sys.stdout", stream)
             try:
-                code = cli.main([str(argument) for argument in arguments])
+                code = main([str(argument) for argument in arguments])
             except SystemExit as stop:
                 code = stop.code
         stream.flush()
@@ -66,7 +67,7 @@ def test_no_encoding_loses_a_mask(into, segment, golden, tmp_path, encoding, nam
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1251", "cp437"])
 def test_every_encoding_gets_help_facts_and_findings(into, golden, encoding):
-    for name in cli.COMMANDS:
+    for name in COMMANDS:
         code, out = into(encoding, *name.split(), "--help")
         assert code == 0
         assert f"usage: mfp {name}" in out
@@ -94,7 +95,7 @@ def test_the_doctor_s_remedies_can_be_copied_from_a_narrow_terminal():
 
     ours, theirs = pty.openpty()
     environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm"}
-    command = [sys.executable, "-m", "mfp.engine.cli", "doctor"]
+    command = [sys.executable, "-m", "mfp.cli.main", "doctor"]
     with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as process:
         os.close(theirs)
         shown = b""
@@ -117,7 +118,7 @@ def test_a_process_in_another_encoding(segment, golden, tmp_path):
     shutil.copy(golden("coffee.png"), photo)
     arguments, files = segment(photo)
     environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252"}
-    command = [sys.executable, "-m", "mfp.engine.cli", *arguments]
+    command = [sys.executable, "-m", "mfp.cli.main", *arguments]
     done = subprocess.run(command, capture_output=True, env=environment)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"\\u5199\\u771f_mask.png" in done.stdout
@@ -128,7 +129,7 @@ def test_a_process_in_another_encoding(segment, golden, tmp_path):
 def test_a_full_disk_behind_the_report_loses_nothing(segment, golden):
     arguments, files = segment(golden("coffee.png"))
     with FULL.open("w") as full:
-        command = [sys.executable, "-m", "mfp.engine.cli", *arguments]
+        command = [sys.executable, "-m", "mfp.cli.main", *arguments]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("mfp segment: standard output took no more: No space left on device")
@@ -146,7 +147,7 @@ def test_every_command_does_its_work_into_a_full_disk(golden, tmp_path, capsys, 
     assess = ["eval", data, "--network", toy, "--size", 48, "--max-clicks", 1, "--mask-values", "any"]
     if command == "eval plot":
         pytest.importorskip("matplotlib")
-        assert cli.main([str(word) for word in (*assess, "--output", tmp_path / "run")]) == 0
+        assert main([str(word) for word in (*assess, "--output", tmp_path / "run")]) == 0
     arguments, written = {
         "compare": (["compare", toy, toy, "--size", 64, "--clicks", 1, "--output", folder], "compare.json worst.png"),
         "eval": ([*assess, "--output", folder], "eval.json eval.md eval.jsonl"),
@@ -156,7 +157,7 @@ def test_every_command_does_its_work_into_a_full_disk(golden, tmp_path, capsys, 
     }[command]
     with FULL.open("w") as full, monkeypatch.context() as patch:
         patch.setattr("sys.stdout", full)
-        assert cli.main([str(word) for word in arguments]) == 2
+        assert main([str(word) for word in arguments]) == 2
     assert "standard output took no more: No space left" in capsys.readouterr().err
     assert all((folder / name).is_file() for name in written.split())
 
@@ -183,7 +184,7 @@ def test_work_goes_on_when_its_report_is_refused(monkeypatch, capsys, number, co
 
     with monkeypatch.context() as patch:
         patch.setattr("sys.stdout", refusing)
-        assert cli.guarded("mfp train", work) == code
+        assert guarded("mfp train", work) == code
     assert len(done) == 5
     assert refusing.asked == 1
     assert (os.strerror(number) in capsys.readouterr().err) == (number != errno.EPIPE)
@@ -201,7 +202,7 @@ def test_a_lasting_stream_is_the_stream_it_stands_for():
 
 @pytest.mark.parametrize("words", [["segment", "--help"], ["info", "lite0"], ["--version"]])
 def test_a_process_without_standard_output(words):
-    command = f'exec "{sys.executable}" -m mfp.engine.cli {" ".join(words)} >&-'
+    command = f'exec "{sys.executable}" -m mfp.cli.main {" ".join(words)} >&-'
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
@@ -221,7 +222,7 @@ def test_a_process_without_standard_output(words):
 @pytest.mark.skipif(sys.platform != "linux", reason="the words are Linux's")
 def test_errors_of_the_system_are_put_into_words(tmp_path, capsys, work, words):
     (tmp_path / "file").write_text("text")
-    assert cli.guarded("mfp dance", lambda: work(tmp_path) and 0) == 2
+    assert guarded("mfp dance", lambda: work(tmp_path) and 0) == 2
     error = capsys.readouterr().err
     assert error.startswith("mfp dance: ")
     assert words in error
@@ -234,7 +235,7 @@ def test_what_nobody_expects_keeps_its_traceback(error):
         raise error
 
     with pytest.raises(type(error)):
-        cli.guarded("mfp dance", work)
+        guarded("mfp dance", work)
 
 
 def test_a_training_log_that_cannot_be_written_is_told_in_words(tmp_path, capsys):
@@ -247,5 +248,5 @@ def test_a_training_log_that_cannot_be_written_is_told_in_words(tmp_path, capsys
     (tmp_path / "x.jsonl").mkdir()
     command = ["train", "--init", "lite0", "--data", tmp_path, "--output", tmp_path / "x.pth"]
     command += ["--steps", "1", "--batch", "2", "--validate", "0", "--device", "cpu"]
-    assert cli.main([str(word) for word in command]) == 2
+    assert main([str(word) for word in command]) == 2
     assert "x.jsonl" in capsys.readouterr().err

@@ -21,7 +21,7 @@ from mfp import Session, load_network
 image = np.zeros((40, 56, 3), np.uint8)
 for runtime in ("onnxruntime", "openvino", "torch"):
     Session(load_network("lite0", runtime=runtime, device="cpu"), image).click(20, 20)
-from mfp.engine.cli import main
+from mfp.cli.main import main
 for words in (["info", "lite0"], ["doctor"]):
     try:
         main(words)
@@ -71,7 +71,7 @@ def test_clicks_and_commands_leave_the_home_folder_and_the_network_alone(tmp_pat
 def test_a_server_leaves_no_foreign_file(tmp_path, home):
     pytest.importorskip("uvicorn")
     pytest.importorskip("openvino")
-    command = [sys.executable, "-m", "mfp.engine.cli", "serve", "--port", "0", "--runtime", "openvino"]
+    command = [sys.executable, "-m", "mfp.cli.main", "serve", "--port", "0", "--runtime", "openvino"]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, env=surroundings(home), cwd=tmp_path, stderr=log, stdout=log)
         try:

@@ -10,7 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from mfp import Session, load_network
-from mfp.engine import cli
+from mfp.cli.main import main
 from mfp.engine.contract import MATRIX_OPERATORS
 from mfp.engine.errors import ExportError, NetworkError, OptionError
 from mfp.export.agreement import LIMITS, compare, demand
@@ -188,7 +188,7 @@ def test_the_command_checks_own_photographs_too(small, tmp_path, golden, capsys)
     photos.mkdir()
     shutil.copy(golden("coffee.png"), photos)
     (photos / "broken.png").write_bytes(b"no image")
-    assert cli.main(["convert", str(small), "--output", str(output), "--images", str(photos)]) == 0
+    assert main(["convert", str(small), "--output", str(output), "--images", str(photos)]) == 0
     out = capsys.readouterr().out
     assert "range check, 20 passes" in out  # two sessions of four clicks, and twice five extremes
     assert "skipped" in out
@@ -196,14 +196,14 @@ def test_the_command_checks_own_photographs_too(small, tmp_path, golden, capsys)
     assert "66 of 66 convolutions and matrix products (100.0%)" in out
     assert "headroom" in out
     assert load_network(output, device="cpu").info.precision == "fp16"
-    assert cli.main(["info", str(output)]) == 0
+    assert main(["info", str(output)]) == 0
     assert "headroom" in capsys.readouterr().out
 
 
 def test_export_in_half_precision_in_one_step(tmp_path, capsys):
     path = tmp_path / "one.onnx"
     arguments = ["export", "--backbone", "resnet34", "--size", "95x101", "--precision", "fp16", "--output", str(path)]
-    assert cli.main(arguments) == 0
+    assert main(arguments) == 0
     out = capsys.readouterr().out
     assert "against PyTorch" in out
     assert "against fp32" in out

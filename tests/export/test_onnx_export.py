@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfp import Session, load_network
-from mfp.engine import cli
+from mfp.cli.main import main
 from mfp.engine.errors import ExportError, OptionError
 from mfp.export import onnx_export
 from mfp.export.checkpoint import load
@@ -110,7 +110,7 @@ def test_the_batch_is_open(exported, batch):
 def test_a_checkpoint_through_the_command(golden, tmp_path, capsys, photograph):
     """The small ViT of the golden set at another size, from ``.pth`` to a mask."""
     file, path = golden("checkpoint_vit_small.pth"), tmp_path / "small.onnx"
-    assert cli.main(["export", "--checkpoint", str(file), "--size", "256x320", "--output", str(path)]) == 0
+    assert main(["export", "--checkpoint", str(file), "--size", "256x320", "--output", str(path)]) == 0
     out = capsys.readouterr().out
     assert "UNTRAINED" not in out
     assert "photograph 256×320" in out
@@ -127,7 +127,7 @@ def test_a_checkpoint_through_the_command(golden, tmp_path, capsys, photograph):
 
 def test_untrained_weights_are_said_loudly(tmp_path, capsys, monkeypatch, golden_module):
     monkeypatch.setattr(onnx_export, "_module", lambda *_: golden_module("hrnet18"))  # spares building it again
-    assert cli.main(["export", "--backbone", "hrnet18", "--output", str(tmp_path / "a.onnx")]) == 0
+    assert main(["export", "--backbone", "hrnet18", "--output", str(tmp_path / "a.onnx")]) == 0
     assert "UNTRAINED WEIGHTS" in capsys.readouterr().out
 
 

@@ -110,7 +110,7 @@ def test_the_reference_follows_its_rules(clicks, r_max):
 @implementation("training twin")
 def training(probability, clicks, r_max, dtype=np.float64):
     torch = pytest.importorskip("torch")
-    from mfp.export.training.modulation import modulate
+    from mfp.training.modulation import modulate
 
     points = np.array([[(click.y, click.x) for click in clicks]], np.float32)
     signs, index = np.array([[click.positive for click in clicks]]), np.array([[click.index for click in clicks]])
@@ -126,7 +126,7 @@ def training_in_float32(probability, clicks, r_max):
 @implementation("operators that the kernels are timed against")
 def operators(probability, clicks, r_max):
     torch = pytest.importorskip("torch")
-    from mfp.bench.torch_modulation import modulate
+    from mfp.bench.kernel_timing.torch_modulation import modulate
 
     return modulate(torch.from_numpy(probability), clicks, r_max=r_max).numpy()
 
@@ -134,7 +134,7 @@ def operators(probability, clicks, r_max):
 @implementation("the authors' way")
 def authors(probability, clicks, r_max):
     torch = pytest.importorskip("torch")
-    from mfp.bench.authors_modulation import modulate
+    from mfp.bench.timing.baseline_modulation import modulate
 
     points = np.full((1, 2 * len(clicks), 3), -1, np.float32)
     for i, click in enumerate(clicks):

@@ -17,8 +17,8 @@ pytest.importorskip("fastapi")
 from mfp import Session, load_network, read_image
 from mfp.engine.contract import NetworkInfo
 from mfp.engine.sample import PATH as SAMPLE
-from mfp.serve.app import create_app
-from mfp.serve.service import LocalService
+from mfp.serve.http.app import create_app
+from mfp.serve.sessions.service import LocalService
 from mfp.serve.settings import Settings
 from mfp.serve.stores.sqlite import SqliteStore
 
@@ -40,7 +40,7 @@ def sample():
 @pytest.fixture(scope="session")
 def small(toy):
     """``small(height, width)``: the bytes of a PNG file, cheap to click on with the toy network."""
-    from mfp.serve.downloads import png
+    from mfp.serve.sessions.downloads import png
 
     image = read_image(SAMPLE)
     return lambda height=40, width=56: png(image[:height, :width, 0].copy())
@@ -80,7 +80,7 @@ class ServerProcess:
             *before,
             sys.executable,
             "-m",
-            "mfp.engine.cli",
+            "mfp.cli.main",
             "serve",
             "--port",
             "0",

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfp.engine.errors import StoreError
+from mfp.serve.errors import StoreError
 from mfp.serve.events import KINDS, Choice, Event, SessionRecord
-from mfp.serve.history import History
+from mfp.serve.sessions.history import History
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 COUNTS = st.text(st.characters(min_codepoint=48, max_codepoint=111))

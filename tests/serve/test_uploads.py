@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mfp.engine.errors import ImageError, TooLargeError
+from mfp.engine.errors import ImageError
 from mfp.engine.image import read_image
+from mfp.serve.errors import TooLargeError
 from mfp.serve.uploads import BYTES, MEDIA_TYPES, DecodingRoom, check_header, decode_upload
 
 LIMIT = 300_000  # pixels; the sample has 262,144
@@ -183,7 +184,7 @@ def test_photographs_in_decoding_share_the_memory(sample):
 
 
 def test_sessions_make_room_for_a_photograph_in_decoding(tmp_path, toy, small, sample):
-    from mfp.serve.sessions import Sessions
+    from mfp.serve.sessions.manager import Sessions
     from mfp.serve.settings import Limits
     from mfp.serve.stores.sqlite import SqliteStore
 

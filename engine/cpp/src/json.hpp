@@ -1,4 +1,4 @@
-// The JSON in front of a plan: read with the limits and the words of engine/plans/container.py, and written.
+// The JSON in front of a plan: read with the limits and the words of engine/plans/plan_file.py, and written.
 #pragma once
 
 #include <optional>

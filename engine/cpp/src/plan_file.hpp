@@ -1,5 +1,5 @@
 // The .plan file: a TensorRT plan behind the JSON that says what it is. The same bytes, checks and messages as
-// engine/plans/container.py, which describes the format.
+// engine/plans/plan_file.py, which describes the format.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// What a built engine is made of, read from TensorRT's description of its layers; see engine/plans/layers.py. Nothing is
+// What a built engine is made of, read from TensorRT's description of its layers; see engine/plans/plan_layers.py. Nothing is
 // believed of a graph that the engine does not show.
 #pragma once
 

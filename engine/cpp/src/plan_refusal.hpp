@@ -1,4 +1,4 @@
-// Why a plan is not taken, in the words of engine/plans/opened.py; needs no TensorRT.
+// Why a plan is not taken, in the words of engine/plans/tensorrt_plan.py; needs no TensorRT.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// Networks on TensorRT and TensorRT for RTX, on a GPU; see engine/runtimes/tensorrt_plan.py.
+// Networks on TensorRT and TensorRT for RTX, on a GPU; see engine/runtimes/tensorrt.py.
 #include <filesystem>
 
 #include "gpu_backend.hpp"

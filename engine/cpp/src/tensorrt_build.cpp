@@ -1,4 +1,4 @@
-// Drives TensorRT's builder, and looks into what it made before it is believed; see engine/plans/compiler.py. One
+// Drives TensorRT's builder, and looks into what it made before it is believed; see engine/plans/tensorrt_build.py. One
 // strongly typed path serves TensorRT from 10.12 on and TensorRT for RTX: precision is what the ONNX file says.
 #include <NvInfer.h>
 #include <NvOnnxParser.h>

@@ -1,4 +1,4 @@
-// A plan opened on a GPU; see engine/plans/opened.py.
+// A plan opened on a GPU; see engine/plans/tensorrt_plan.py.
 #pragma once
 
 #include <array>

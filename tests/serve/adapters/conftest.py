@@ -7,7 +7,7 @@ import pytest
 from mfp import Session, read_image
 from mfp.engine.network import Network
 from mfp.engine.sample import PATH as SAMPLE
-from mfp.serve.replay import Replay
+from mfp.serve.adapters.replay import Replay
 
 CLICKS = [(120.0, 330.0, True), (400.0, 430.0, False), (220.0, 110.0, True)]
 

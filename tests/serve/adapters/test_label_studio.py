@@ -17,10 +17,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from mfp import Mask
-from mfp.engine.errors import ImageError, OptionError, TooLargeError
+from mfp.engine.errors import ImageError, OptionError
 from mfp.serve.adapters import label_studio
 from mfp.serve.adapters.brush_rle import brush_rle
 from mfp.serve.adapters.label_studio_images import Images, Source
+from mfp.serve.errors import TooLargeError
 
 CONFIG = """<View>
   <!-- a comment -->

@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 from mfp.engine.network import Network
 from mfp.serve.adapters import mounting
 from mfp.serve.adapters.label_studio_images import Source
-from mfp.serve.app import create_app
-from mfp.serve.service import LocalService
+from mfp.serve.http.app import create_app
+from mfp.serve.sessions.service import LocalService
 from mfp.serve.settings import Limits, Settings
 from mfp.serve.stores.sqlite import SqliteStore
 

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfp.engine.errors import MfpError
-from mfp.serve import answers
 from mfp.serve.adapters import anylabeling, cvat, label_studio
 from mfp.serve.adapters.label_studio_images import Source
-from mfp.serve.replay import Replay
+from mfp.serve.adapters.replay import Replay
+from mfp.serve.http import error_responses
 
 CONFIG = (
     '<View><Image name="i" value="$image"/><BrushLabels name="b" toName="i"><Label value="Cat"/></BrushLabels>'
@@ -74,7 +74,7 @@ def replay(toy):
 @pytest.fixture(scope="module")
 def client(replay):
     app = FastAPI()
-    answers.install(app)  # what the server says of requests of another shape
+    error_responses.install(app)  # what the server says of requests of another shape
     app.include_router(anylabeling.router({"toy": replay}), prefix="/x")
     app.include_router(label_studio.router({"toy": replay}, Source()), prefix="/l")
     return TestClient(app)

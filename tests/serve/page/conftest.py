@@ -33,7 +33,7 @@ class Server:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
-        self.command = [sys.executable, "-m", "mfp.engine.cli", "serve", "--port", str(self.port)]
+        self.command = [sys.executable, "-m", "mfp.cli.main", "serve", "--port", str(self.port)]
         self.command += ["--store", f"sqlite:///{folder}/sessions.sqlite", "--runtime", "onnxruntime", *flags]
         for network in networks:
             self.command += ["--network", str(network)]

@@ -16,10 +16,10 @@ from google.protobuf import text_format
 from google.protobuf.json_format import MessageToDict
 
 from mfp import Session, read_image
-from mfp.engine.cli import main
+from mfp.cli.main import main
 from mfp.engine.contract import INPUT_CHANNELS
 from mfp.engine.errors import NetworkError, OptionError, PlanError
-from mfp.engine.plans.container import write_plan
+from mfp.engine.plans.plan_file import write_plan
 from mfp.serve.triton.repository import write_repository
 
 

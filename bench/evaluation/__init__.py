@@ -1,0 +1,1 @@
+"""Accuracy on data sets: clicks that a simulated user needs (`mfp eval`)."""

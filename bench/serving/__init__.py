@@ -1,0 +1,1 @@
+"""The server under load, its clients, its page, and its cluster."""

@@ -1,0 +1,1 @@
+"""Latency of clicks: every runtime beside the authors' way (`mfp bench`)."""

@@ -1,0 +1,44 @@
+"""The networks of a bench: built or read from a checkpoint, and written in the forms that the runs open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...engine.packaged import find, names
+from .cases import Run, Sources
+
+SEED = 0
+
+
+def make_sources(backbone: str, checkpoint: Path | None, runs: Sequence[Run], folder: Path) -> Sources:
+    """A backbone with the weights of a checkpoint, of the package, or seeded ones: times do not depend on them.
+
+    Args:
+        backbone: its name.
+        checkpoint: a file of the authors' kind; None: the packaged one, where there is one of this backbone.
+        runs: what it is for.
+        folder: for its files.
+
+    Raises:
+        MfpError: the checkpoint is refused, or the export failed.
+    """
+    import torch
+
+    from ...export.checkpoint import load
+    from ...export.convert import convert_onnx
+    from ...export.onnx_export import export_module
+    from ...export.seeded import seeded
+
+    if checkpoint is None and backbone in names():
+        checkpoint = find(backbone, ".pth")
+    if checkpoint is None:
+        module = seeded(backbone, seed=SEED)
+        checkpoint = folder / f"{backbone}.pth"
+        torch.save({"state_dict": module.state_dict(), "config": module.config}, checkpoint)
+    else:
+        module = load(checkpoint, backbone=backbone)
+    files = {"fp32": export_module(module, folder / f"{backbone}.onnx").path}
+    if any(run.precision == "fp16" and not run.runtime.startswith("torch") for run in runs):
+        files["fp16"] = convert_onnx(files["fp32"], folder / f"{backbone}_fp16.onnx", precision="fp16").path
+    return Sources(backbone, module.spec.size, module, checkpoint, files)

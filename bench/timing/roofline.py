@@ -1,0 +1,130 @@
+"""The least that a pass of a network can cost: floating-point operations and bytes, counted from its ONNX file.
+
+Counted are the matrix operators (:data:`~mfp.engine.contract.MATRIX_OPERATORS`); all else can be fused into them.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ...engine.contract import INPUT_CHANNELS, MATRIX_OPERATORS, Size
+from ...engine.errors import NetworkError
+
+if TYPE_CHECKING:
+    import onnx
+
+Shape: TypeAlias = tuple[int, ...]
+
+BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}  # of a number
+LARGE = 1024  # numbers of a tensor that is a weight and nothing else
+
+
+def count(path: Path, size: Size, batch: int) -> dict[str, Any]:
+    """What one pass of a batch takes.
+
+    Args:
+        path: an FP32 ONNX file of :mod:`mfp.export`.
+        size: network size (H, W).
+        batch: 2 with the mirrored pass.
+
+    Returns:
+        ``size``; ``gflop``: 1e9 floating-point operations, a multiply-add being two; ``weight_bytes``: of all weights,
+        in float32; ``tensor_bytes``: of what the matrix operators read and write besides, in float32, which is the
+        traffic of a pass whose caches hold nothing from one operator to the next.
+
+    Raises:
+        NetworkError: a shape stays open at this size.
+    """
+    import onnx
+
+    model = onnx.load(path)
+    weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    shapes = weights | _shapes(model, size, batch)
+    operations = numbers = 0
+    for node in model.graph.node:
+        if node.op_type not in MATRIX_OPERATORS:
+            continue
+        missing = [name for name in (*node.input[:2], node.output[0]) if name not in shapes]
+        if missing:
+            raise NetworkError(
+                f"{path}: the shape of {missing[0]!r} is open at {size[0]}×{size[1]}; count a file of that size, "
+                f"exported with: mfp export --size {size[0]}x{size[1]}"
+            )
+        first, second, output = (shapes[name] for name in (*node.input[:2], node.output[0]))
+        operations += 2 * _multiply_adds(node, first, second, output)
+        activations = [shapes[name] for name in (*node.input[:2], node.output[0]) if name not in weights]
+        numbers += sum(map(prod, activations))
+    return {
+        "size": list(size),
+        "gflop": operations / 1e9,
+        "weight_bytes": 4 * sum(map(prod, weights.values())),
+        "tensor_bytes": 4 * numbers,
+    }
+
+
+def floor_ms(network: dict[str, Any], ceilings: dict[str, Any], precision: str) -> float | None:
+    """Milliseconds that no pass can be faster than: the longer of its arithmetic and the reading of its weights.
+
+    What goes from operator to operator can stay in caches, so it is not part of a bound.
+
+    Args:
+        network: from :func:`count`.
+        ceilings: from :func:`mfp.bench.timing.ceilings.measure`.
+        precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``.
+
+    Returns:
+        None where the ceiling of this precision has not been measured.
+    """
+    products = ceilings["matrix_product_gflops"]
+    if precision not in products:
+        return None
+    # where half precision is the slower one a runtime is free to compute in the other
+    gflops = max(products[name] for name in (precision, "fp32", "tf32") if name in products)
+    arithmetic = network["gflop"] / gflops * 1e3
+    weights = network["weight_bytes"] * BYTES[precision] / BYTES["fp32"] / 1e9 / ceilings["copy_gb_per_s"] * 1e3
+    return float(max(arithmetic, weights))
+
+
+def _multiply_adds(node: onnx.NodeProto, first: Shape, second: Shape, output: Shape) -> int:
+    """Of one node, by the shapes of its two operands and its output."""
+    import onnx
+
+    if node.op_type == "Conv":  # weights: outputs × inputs of a group × kernel
+        return prod(output) * prod(second[1:])
+    if node.op_type == "ConvTranspose":  # weights: inputs × outputs of a group × kernel
+        return prod(first) * prod(second[1:])
+    if node.op_type == "MatMul":
+        return prod(output) * first[-1]
+    transposed = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    return prod(output) * (first[0] if transposed.get("transA") else first[1])  # Gemm
+
+
+def _shapes(model: onnx.ModelProto, size: Size, batch: int) -> dict[str, Shape]:
+    """Shapes of all tensors that are known once batch, height and width are. Takes large weights out of the model."""
+    import onnx
+
+    for value in model.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        for dim, side in zip(dims, (batch, INPUT_CHANNELS.get(value.name, 1), *size), strict=False):
+            dim.dim_value = side
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")  # open there as well: it would win over what is inferred
+    del model.graph.value_info[:]
+    # Inference copies the model several times. Of large weights the shape is enough; of small ones, which may be shapes
+    # themselves, it needs the values.
+    large = [tensor for tensor in model.graph.initializer if prod(tensor.dims) > LARGE]
+    model.graph.input.extend(
+        onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in large
+    )
+    small = [tensor for tensor in model.graph.initializer if prod(tensor.dims) <= LARGE]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(small)
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    found = {}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if all(dim.HasField("dim_value") for dim in dims):
+            found[value.name] = tuple(dim.dim_value for dim in dims)
+    return found

@@ -1,0 +1,1 @@
+"""Image files on disk: headers, decoding, label maps, folders of them."""

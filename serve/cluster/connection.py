@@ -1,0 +1,93 @@
+"""The Ray cluster that work goes to: one that runs, or one of this machine alone for as long as the work takes."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...engine.errors import OptionError, RuntimeMissingError
+from ...engine.runtimes import one_line
+
+REACH = 5.0  # seconds
+INSTALL = "pip install 'mfp-engine[ray]'"
+
+
+class Cluster(NamedTuple):
+    """Attributes:
+    ray: the module, connected.
+    ours: whether the cluster was begun here, and ends here.
+    """
+
+    ray: Any
+    ours: bool
+
+
+@contextmanager
+def connected(address: str = "", cpus: float | None = None) -> Iterator[Cluster]:
+    """A cluster, for the length of the statement.
+
+    Args:
+        address: ``"host:port"`` of a cluster's head; empty: the one that RAY_ADDRESS names or that runs on this
+            machine, or else a new one here; ``"local"``: a new one here in any case.
+        cpus: that a new one has to give away; None: as many as this machine has.
+
+    Raises:
+        RuntimeMissingError: Ray is not installed, or there is no cluster at the address.
+        OptionError: the address is none.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise RuntimeMissingError(f"Ray is not installed; install it with: {INSTALL}") from None
+    if ray.is_initialized():  # by the application
+        yield Cluster(ray, False)
+        return
+    address = address or os.environ.get("RAY_ADDRESS", "")
+    ours = address == "local"
+    if address in ("", "auto"):
+        here = _noted_head()
+        ours = address == "" and not (here and _reachable(here))
+    elif not ours and not _reachable(address):  # Ray itself would try for minutes
+        raise _no_cluster(address, "nothing answers")
+    quiet = {"logging_level": "ERROR", "log_to_driver": False}
+    try:
+        if ours:
+            ray.init("local", num_cpus=cpus, include_dashboard=False, **quiet)
+        else:
+            ray.init(address or "auto", **quiet)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _no_cluster(address, one_line(error)) from error
+    try:
+        yield Cluster(ray, ours)
+    finally:
+        ray.shutdown()
+
+
+def _noted_head() -> str:
+    """The cluster that was begun on this machine last, by Ray's own note; it may have ended without taking it back."""
+    try:
+        return (Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _reachable(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:
+        raise OptionError(f"expected the address of a Ray cluster's head like 10.0.0.1:6379, got {address!r}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH).close()
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _no_cluster(address: str, why: str) -> RuntimeMissingError:
+    return RuntimeMissingError(
+        f"no Ray cluster to be had at {address or 'this machine'}: {why}. Start one with: ray start --head. "
+        "One that asks for a token takes it from RAY_AUTH_TOKEN, with RAY_AUTH_MODE=token"
+    )

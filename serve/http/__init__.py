@@ -1,0 +1,1 @@
+"""HTTP and WebSocket: routes, errors as answers, logs, metrics, shutdown."""

@@ -1,0 +1,1 @@
+"""Middleware, from the outside in: request log, access, body limits."""

@@ -1,0 +1,1 @@
+"""Sessions of one process: from their logs in a store to masks."""

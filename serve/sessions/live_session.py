@@ -1,0 +1,296 @@
+"""A session in memory: what its log comes to, and the engine's session of the present object."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+
+from ...engine.errors import ClickError, ImageError, NothingToUndoError, SessionError
+from ...engine.image import U8
+from ...engine.mask import RLE, Mask
+from ...engine.network import F32, Network
+from ...engine.roi import Roi
+from ...engine.session import Session
+from ..errors import StoreError, UnknownSessionError
+from ..events import Choice, Event, SessionRecord
+from ..schemas import ClickMessage, ObjectState, Reply, Rle, SessionOptions, SessionState
+from ..settings import Limits
+from .choices import available, switched
+from .history import History, ObjectLog
+
+
+class LiveSession:
+    """One image and its objects, at one revision of the log. From one thread at a time.
+
+    Args:
+        record: of the session.
+        networks: by name.
+        read: gives the image, H×W×3 uint8 RGB; called again where another network takes over.
+        events: the log. The clicks of the present object are done again here; its mask is that of before, to the bit.
+        limits: of the server.
+        pixels: the image, where the caller has it at hand.
+
+    Raises:
+        OptionError: the network does not take the record's options.
+        UnavailableError: the network of the present object is not there.
+        StoreError: the log is damaged.
+    """
+
+    def __init__(
+        self,
+        record: SessionRecord,
+        networks: Mapping[str, Network],
+        read: Callable[[], U8],
+        events: Sequence[Event],
+        limits: Limits,
+        pixels: U8 | None = None,
+    ) -> None:
+        self.record = record
+        self.revision = len(events)  # -1: what is here is of no use any more, and is rebuilt at the next call
+        self._networks, self._read, self._limits = networks, read, limits
+        self._history = History.of(record.choice, events)
+        self._measured: dict[str, tuple[int, Roi | None]] = {}  # area and box of finished masks
+        self._rle: Rle | None = None
+        present = self._history.objects.unfinished
+        self._session, self._mask = self._opened(present.choice, present.clicks, pixels)
+        # Of the engine's session, which may be asked to take back or bring back a click without a network pass.
+        self._choice, self._clicks = present.choice, present.clicks
+
+    def apply(self, event: Event) -> tuple[Event, dict[str, float], bool]:
+        """Do what the event says. Where it raises an error, nothing has changed.
+
+        Returns:
+            The event as the log keeps it, milliseconds by stage, and whether more has changed than the present object's
+            clicks.
+
+        Raises:
+            ClickError: as of the engine's session.
+            NothingToUndoError, SessionError: it cannot be done now, or a limit is reached.
+            UnknownSessionError: there is no object of this number.
+            OptionError, UnavailableError: there is no network of this name, or it is gone.
+        """
+        if self.revision >= self._limits.events:
+            raise SessionError(f"this session has had its {self._limits.events} events: create a new one")
+        started = time.perf_counter()
+        event = self._kept(event)
+        history = self._history.after(event)
+        action = {"undo": self._history.actions, "redo": self._history.undone}.get(event.kind, (event,))[-1]
+        everything = action.kind not in ("click", "reset")
+        if everything:
+            for entry in history.objects.by_number.values():
+                self._measure(entry)  # what is damaged is found before the event is kept
+        self._follow(event.kind, history.objects.unfinished)
+        self._history = history
+        if event.kind == "click":
+            assert self._session.timing is not None
+            stages = asdict(self._session.timing)
+            del stages["passes"]
+            timing = stages | {"total": self._session.timing.total}
+        else:
+            timing = {"total": (time.perf_counter() - started) * 1e3}
+        return event, timing, everything
+
+    def _kept(self, event: Event) -> Event:
+        """The event with what follows from the present state, once that state allows it."""
+        kind, objects = event.kind, self._history.objects
+        clicks = objects.unfinished.clicks
+        if kind == "click":
+            if len(clicks) >= self._limits.clicks:
+                raise SessionError(f"this object has had its {self._limits.clicks} clicks: finish it, or undo some")
+        elif kind == "undo" and not self._history.actions:
+            raise NothingToUndoError("nothing to undo: nothing has been done in this session, or all of it is undone")
+        elif kind == "redo" and not self._history.undone:
+            raise NothingToUndoError("nothing to redo: nothing was undone since the last action")
+        elif kind == "finish":
+            if not clicks:
+                raise SessionError("nothing to finish: click on the object first")
+            return self._with_counts(event)
+        elif kind == "network":
+            if event.network == objects.choice.network and objects.unfinished.choice == objects.choice:
+                raise SessionError(f"the session is on the network {event.network!r} already")
+            choice = switched(self._networks, objects.choice, event.network)
+            return replace(event, network=choice.network, weights=choice.weights, options=choice.options)
+        elif kind in ("select", "delete", "hide", "show"):
+            entry = self._entry(event.object)
+            if kind == "select" and event.object == objects.present:
+                raise SessionError(f"object {event.object} is the present one already: click on it")
+            if kind == "delete" and event.object == objects.present and not clicks:
+                raise SessionError(f"nothing to delete: object {event.object} has no clicks")
+            if kind in ("hide", "show") and entry.hidden == (kind == "hide"):
+                raise SessionError(f"object {event.object} is {'hidden' if entry.hidden else 'shown'} already")
+            if kind == "select" and clicks:
+                return self._with_counts(event)
+        return event
+
+    def _with_counts(self, event: Event) -> Event:
+        rle = self.rle
+        self._measured[rle.counts] = self._mask.area, self._mask.box
+        return replace(event, counts=rle.counts)
+
+    def _entry(self, number: int) -> ObjectLog:
+        objects = self._history.objects.by_number
+        if number not in objects:
+            present = ", ".join(map(str, sorted(objects)))
+            raise UnknownSessionError(f"no object {number}: expected one of this session's objects, {present}")
+        return objects[number]
+
+    def _follow(self, kind: str, present: ObjectLog) -> None:
+        """Bring the engine's session to where the present object will be."""
+        choice, clicks, session = present.choice, present.clicks, self._session
+        if choice != self._choice:
+            other, mask = self._opened(choice, clicks)
+            session.close()
+            self._session = other
+        elif clicks == self._clicks:
+            return
+        elif clicks and clicks[:-1] == self._clicks and not (kind == "redo" and session.can_redo):
+            mask = _clicked(session, clicks[-1:])
+        else:
+            revision, self.revision = self.revision, -1  # where the engine fails on the way
+            if kind == "undo" and clicks == self._clicks[:-1]:
+                mask = session.undo()
+            elif kind == "redo" and clicks[:-1] == self._clicks:
+                mask = session.redo()
+            else:
+                session.reset()
+                mask = _replayed(session, clicks)
+            self.revision = revision
+        self._mask, self._rle = mask, None
+        self._choice, self._clicks = choice, clicks
+
+    def _opened(self, choice: Choice, clicks: Sequence[Event], pixels: U8 | None = None) -> tuple[Session, Mask]:
+        network = available(self._networks, choice)
+        session = Session(network, self._read() if pixels is None else pixels, **choice.options)
+        try:
+            return session, _replayed(session, clicks)
+        except BaseException:
+            session.close()
+            raise
+
+    @property
+    def rle(self) -> Rle:
+        """The present mask."""
+        if self._rle is None:
+            self._rle = _message(self._mask.to_rle())
+        return self._rle
+
+    def mask(self, number: int | None) -> Mask:
+        """The mask of an object, None for the present one.
+
+        Raises:
+            UnknownSessionError: there is no object of this number.
+            StoreError: its mask is damaged.
+        """
+        objects = self._history.objects
+        entry = objects.unfinished if number is None else self._entry(number)
+        return self._mask if entry.counts is None else self._finished(entry.counts)
+
+    @property
+    def present(self) -> int:
+        """The present object's number."""
+        return self._history.objects.present
+
+    def probability(self) -> F32:
+        """Of the present object, float32 H×W."""
+        return self._session.probability
+
+    def reply(self, timing: dict[str, float], everything: bool) -> Reply:
+        """The present object, and all of them where everything is asked for."""
+        started = time.perf_counter()
+        history = self._history
+        rle = self.rle
+        reply = Reply(
+            revision=self.revision,
+            object=history.objects.present,
+            clicks=[ClickMessage.of(click) for click in self._clicks],
+            area=self._mask.area,
+            box=self._mask.box,
+            rle=rle,
+            roi=self._session.roi,
+            network=history.objects.choice.network,
+            can_undo=bool(history.actions),
+            can_redo=bool(history.undone),
+            objects=self._objects() if everything else None,
+            timing=timing,
+        )
+        timing["respond"] = (time.perf_counter() - started) * 1e3
+        return reply.model_copy(update={"timing": timing})
+
+    def state(self) -> SessionState:
+        """All objects."""
+        record, history = self.record, self._history
+        return SessionState(
+            id=record.id,
+            name=record.name,
+            network=history.objects.choice.network,
+            width=record.width,
+            height=record.height,
+            options=SessionOptions(**history.objects.choice.options),
+            revision=self.revision,
+            can_undo=bool(history.actions),
+            can_redo=bool(history.undone),
+            present=history.objects.present,
+            objects=self._objects(),
+        )
+
+    def _objects(self) -> list[ObjectState]:
+        return [self._state_of(number, entry) for number, entry in sorted(self._history.objects.by_number.items())]
+
+    def _state_of(self, number: int, entry: ObjectLog) -> ObjectState:
+        area, box = self._measure(entry)
+        rle = self.rle if entry.counts is None else _message(self._finished_rle(entry.counts))
+        return ObjectState(
+            object=number,
+            finished=entry.counts is not None,
+            hidden=entry.hidden,
+            network=entry.choice.network,
+            clicks=[ClickMessage.of(click) for click in entry.clicks],
+            area=area,
+            box=box,
+            rle=rle,
+        )
+
+    def _measure(self, entry: ObjectLog) -> tuple[int, Roi | None]:
+        if entry.counts is None:
+            return self._mask.area, self._mask.box
+        if entry.counts not in self._measured:
+            mask = self._finished(entry.counts)
+            self._measured[entry.counts] = mask.area, mask.box
+        return self._measured[entry.counts]
+
+    def _finished(self, counts: str) -> Mask:
+        try:
+            return Mask.from_rle(self._finished_rle(counts))
+        except ImageError as error:
+            raise StoreError(f"the mask of a finished object is damaged in the store: {error}") from error
+
+    def _finished_rle(self, counts: str) -> RLE:
+        return {"size": [self.record.height, self.record.width], "counts": counts}
+
+    @property
+    def bytes(self) -> int:
+        """About what it takes in memory: the engine's session with what undo and redo need, and the mask."""
+        return self._session.nbytes + self.record.width * self.record.height
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def _clicked(session: Session, clicks: Sequence[Event]) -> Mask:
+    mask = session.mask
+    for click in clicks:
+        mask = session.click(click.x, click.y, click.positive)
+    return mask
+
+
+def _replayed(session: Session, clicks: Sequence[Event]) -> Mask:
+    try:
+        return _clicked(session, clicks)
+    except ClickError as error:  # they were accepted once
+        raise StoreError(f"damaged log: {error}") from error
+
+
+def _message(rle: RLE) -> Rle:
+    height, width = rle["size"]
+    return Rle(size=(height, width), counts=rle["counts"])
