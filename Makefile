@@ -5,6 +5,7 @@ BACKBONE ?= hrnet18
 CHECKPOINT ?=
 VENV := .venv
 BIN := $(VENV)/bin
+ROOMS := kernels engine export training serve bench cli
 # errors that CUDA returns are what some tests are about
 SANITIZED := --report-api-errors no --error-exitcode 1 $(BIN)/python -m pytest -m gpu tests/kernels
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal --durations 15
@@ -12,7 +13,7 @@ CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake
 CTEST := $(BIN)/ctest --output-on-failure --parallel 2 --test-dir
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-processors test-slow test-gpu test-triton test-tools cpp cpp-build cpp-sanitized lint types clean
+.PHONY: demo test test-processors test-slow test-gpu test-triton test-tools cpp cpp-build cpp-sanitized lint types dev-path clean
 
 demo: $(VENV)/demo.stamp
 	mkdir -p demo
@@ -81,11 +82,15 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# mypy cannot follow an editable install of a root package, so it reads an ordinary one
 types: $(VENV)/dev.stamp
-	rm -rf build/lib build/types
-	$(PIP) --no-deps --target build/types .
-	MYPYPATH=build/types $(BIN)/mypy -p mfp
+	MYPYPATH=build/dev $(BIN)/mypy -m mfp $(ROOMS:%=-p mfp.%)
+
+# The folder in which editors, type checkers and Python find `mfp`: none but Python follows an editable install of a
+# package that is its repository's root.
+dev-path: $(VENV)/bin/python
+	@mkdir -p build/dev
+	@ln -sfn ../.. build/dev/mfp
+	@echo '$(CURDIR)/build/dev' > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mfp-dev.pth"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -93,11 +98,13 @@ $(VENV)/bin/python:
 $(VENV)/demo.stamp: setup.py constraints.txt | $(VENV)/bin/python
 	@echo "installing mfp-engine with its exporter into $(VENV): about 1 GB, PyTorch most of it"
 	$(PIP) --editable '.[cpu,export]'
+	@$(MAKE) --no-print-directory dev-path
 	@touch $@
 
 $(VENV)/dev.stamp: setup.py constraints.txt | $(VENV)/bin/python
 	@echo "installing mfp-engine and its development tools into $(VENV): about 2 GB, PyTorch most of it"
 	$(PIP) --editable '.[cpu,dev]'
+	@$(MAKE) --no-print-directory dev-path
 	@touch $@
 
 $(VENV)/gpu.stamp: $(VENV)/dev.stamp

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SCRIPTS = [
     path.relative_to(ROOT)
-    for room in ("bench", "engine", "examples", "export", "kernels", "serve", "tests")
+    for room in ("bench", "cli", "engine", "examples", "export", "kernels", "serve", "tests", "training")
     for path in sorted((ROOT / room).rglob("*.py"))
     if '\nif __name__ == "__main__":' in path.read_text("utf-8")
 ]

@@ -132,6 +132,34 @@ def test_setup_packs_every_package(monkeypatch):
     assert found["packages"] == sorted({module_of(path) for path in MODULES.values() if path.name == "__init__.py"})
     for path in MODULES.values():
         assert (path.parent / "__init__.py").is_file(), path
+    checked = re.search("^ROOMS := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)[1]
+    packed = re.findall("^!([a-z]+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
+    assert set(checked.split()) == set(packed) == set(ROOMS)
+
+
+def documents():
+    """Files that people read: sources and pages, with their paths."""
+    suffixes = (".py", ".md", ".hpp", ".cpp", ".h", ".cu", ".yaml", ".js", ".css")
+    for folder in (*ROOMS, "docs", "deploy", "examples"):
+        yield from (path for path in sorted((ROOT / folder).rglob("*")) if path.suffix in suffixes)
+    yield from (ROOT / "README.md", ROOT / "CONTRIBUTING.md")
+
+
+def test_documents_name_modules_and_files_that_exist():
+    rooms = "|".join(ROOMS)
+    names = 0
+    for path in documents():
+        text = path.read_text("utf-8")
+        for name in re.findall(rf"(?<![\w.@/-])mfp\.(?:{rooms})(?:\.\w+)*", text):
+            parts = name.split(".")
+            count = next(n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in MODULES)
+            source = MODULES[".".join(parts[:count])].read_text("utf-8")
+            assert count == len(parts) or re.search(rf"\b{parts[count]}\b", source), f"{path} names {name}"
+            names += 1
+        for name in re.findall(rf"(?<![\w./-])(?:{rooms}|tests)(?:/\w+)+\.(?:py|cu|cpp|hpp|h)\b", text):
+            assert (ROOT / name).is_file() or (ROOT / "tests" / name).is_file(), f"{path} names {name}"
+            names += 1
+    assert names > 100
 
 
 def run_python(code, *flags):
