@@ -5,7 +5,7 @@
     kind, schema       "latency", 1
     machine            see machine.facts(); "gpu": see machine.gpu_facts()
     settings           what was asked for; the same on --resume
-    ceilings           see ceilings.measure()
+    ceilings           see roofline.measure_ceilings()
     networks           by backbone: floors.count(), and "weights"
     runs               see new_run(): every sample, in milliseconds
     peers              name, first, later: other click models on the same photograph

@@ -1,16 +1,22 @@
-"""The least that a pass of a network can cost: floating-point operations and bytes, counted from its ONNX file.
+"""Roofline: the least that a pass of a network can cost, from its ONNX file and from what the device reaches at best.
 
-Counted are the matrix operators (:data:`~mfp.engine.contract.MATRIX_OPERATORS`); all else can be fused into them.
+:func:`count` counts floating-point operations and bytes; :func:`measure_ceilings` times a large matrix product and a
+large copy. Counted are the matrix operators (:data:`~mfp.engine.contract.MATRIX_OPERATORS`); all else can be fused into
+them.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
 from ...engine.contract import INPUT_CHANNELS, MATRIX_OPERATORS, Size
-from ...engine.errors import NetworkError
+from ...engine.errors import NetworkError, RuntimeMissingError
 
 if TYPE_CHECKING:
     import onnx
@@ -19,6 +25,9 @@ Shape: TypeAlias = tuple[int, ...]
 
 BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}  # of a number
 LARGE = 1024  # numbers of a tensor that is a weight and nothing else
+REPEATS = 10
+CPU_SIDE, GPU_SIDE = 2048, 8192  # of the square matrices
+CPU_BYTES, GPU_BYTES = 1 << 29, 1 << 31  # of the copy: more than the caches hold
 
 
 def count(path: Path, size: Size, batch: int) -> dict[str, Any]:
@@ -71,7 +80,7 @@ def floor_ms(network: dict[str, Any], ceilings: dict[str, Any], precision: str) 
 
     Args:
         network: from :func:`count`.
-        ceilings: from :func:`mfp.bench.timing.ceilings.measure`.
+        ceilings: from :func:`measure_ceilings`.
         precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``.
 
     Returns:
@@ -128,3 +137,71 @@ def _shapes(model: onnx.ModelProto, size: Size, batch: int) -> dict[str, Shape]:
         if all(dim.HasField("dim_value") for dim in dims):
             found[value.name] = tuple(dim.dim_value for dim in dims)
     return found
+
+
+def measure_ceilings(device: str, precisions: tuple[str, ...]) -> dict[str, Any]:
+    """Median speeds on ``"cpu"`` or ``"cuda:N"``, by PyTorch.
+
+    Args:
+        precisions: of the products, ``"fp32"``, ``"fp16"``, ``"bf16"``, and on a GPU ``"tf32"``, to which runtimes
+            round the inputs of FP32 products there; one that the device does not take is left out.
+
+    Returns:
+        ``matrix_product_gflops``: by precision, 1e9 floating-point operations a second, a multiply-add being two;
+        ``copy_gb_per_s``: 1e9 bytes read and written a second.
+    """
+    import torch
+
+    products = {}
+    for precision in precisions:
+        try:
+            products[precision] = _matrix_product(torch, device, precision)
+        except (RuntimeError, TypeError):  # "not implemented for 'Half'" and its kin
+            continue
+    return {"matrix_product_gflops": products, "copy_gb_per_s": _copy(torch, device)}
+
+
+def _matrix_product(torch: Any, device: str, precision: str) -> float:
+    side = CPU_SIDE if device == "cpu" else GPU_SIDE
+    dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision, torch.float32)
+    a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
+    out = torch.empty_like(a)
+    switch = torch.backends.cuda.matmul
+    before, switch.allow_tf32 = switch.allow_tf32, precision == "tf32"
+    try:
+        return 2 * side**3 / _seconds(lambda: torch.mm(a, b, out=out), device) / 1e9
+    finally:
+        switch.allow_tf32 = before
+
+
+def _copy(torch: Any, device: str) -> float:
+    nbytes = CPU_BYTES if device == "cpu" else GPU_BYTES
+    try:
+        source = torch.ones(nbytes // 4, dtype=torch.float32, device=device)
+        target = torch.ones_like(source)
+    except RuntimeError as error:  # PyTorch's own class, derived from it, is not the same in all versions
+        raise RuntimeMissingError(f"no memory on {device} to measure a copy of {nbytes:,} bytes: {error}") from error
+    return 2 * nbytes / _seconds(lambda: target.copy_(source), device) / 1e9
+
+
+def _seconds(work: Callable[[], object], device: str) -> float:
+    """Median time of one call after two warm ones; on a GPU by events around several, as one alone is too short."""
+    import torch
+
+    for _ in range(2):
+        work()
+    samples = []
+    for _ in range(REPEATS):
+        if device == "cpu":
+            start = time.perf_counter()
+            work()
+            samples.append(time.perf_counter() - start)
+        else:
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+            begin.record(torch.cuda.current_stream(device))
+            for _ in range(REPEATS):
+                work()
+            end.record(torch.cuda.current_stream(device))
+            end.synchronize()
+            samples.append(begin.elapsed_time(end) / REPEATS / 1e3)
+    return float(np.median(samples))

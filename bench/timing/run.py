@@ -13,7 +13,7 @@ from ...engine.errors import MfpError, OptionError, RuntimeMissingError
 from ...engine.runtimes import one_line
 from ..samples import stage, summary
 from ..workload import photograph, scripts
-from . import ceilings, cold_start, peers, roofline, throughput
+from . import cold_start, peers, roofline, throughput
 from .cases import COMPILED, REFERENCE, Opened, Run, Sources, chosen_runs, open_run
 from .interleave import clicks_in_turn
 from .networks import make_sources
@@ -65,7 +65,7 @@ class LatencyRun:
         if not record["ceilings"]:
             self._tell("the machine's ceilings", 0)
             precisions = ("fp32", "bf16") if self._device == "cpu" else ("fp32", "tf32", "fp16", "bf16")
-            record["ceilings"] = ceilings.measure(self._device, precisions)
+            record["ceilings"] = roofline.measure_ceilings(self._device, precisions)
             self.save()
         for number, backbone in enumerate(settings["backbones"]):
             self._done = number * self._pieces

@@ -14,6 +14,7 @@ from mfp.bench.samples import summary  # noqa: E402
 from mfp.bench.timing import cold_start, interleave, record, roofline, terminal, throughput  # noqa: E402
 from mfp.bench.timing.cases import REFERENCE, Opened, Run, Sources, all_runs, chosen_runs  # noqa: E402
 from mfp.bench.timing.run import LatencyRun  # noqa: E402
+from mfp.bench.workload import scripts  # noqa: E402
 from mfp.cli.main import main  # noqa: E402
 from mfp.engine.errors import ImageError, MfpError, NetworkError, OptionError, RuntimeMissingError  # noqa: E402
 from mfp.engine.network import RUNTIMES  # noqa: E402
@@ -42,7 +43,7 @@ def finished(golden, tmp_path_factory):
     arguments = ["--checkpoint", checkpoint, "--backbone", "vit_b", "--device", "cpu", "--runtime", "onnxruntime"]
     arguments += ["--clicks", "10", "--warmup", "1", "--sessions", "1,2", "--image", "90x120", "--output", str(path)]
     try:
-        assert main.main(["bench", *arguments]) == 130
+        assert main(["bench", *arguments]) == 130
     finally:
         patch.undo()
     return path, json.loads(path.read_text()), ["bench", "--resume", str(path), "--checkpoint", checkpoint]
@@ -51,7 +52,7 @@ def finished(golden, tmp_path_factory):
 @pytest.fixture(scope="module")
 def resumed(finished):
     path, _, again = finished
-    assert main.main(again) == 0
+    assert main(again) == 0
     return record.read(path)
 
 
@@ -127,7 +128,7 @@ def test_what_was_measured_otherwise_is_not_resumed(finished, tmp_path, capsys, 
     path = tmp_path / "other.json"
     path.write_text(json.dumps(other))
     capsys.readouterr()
-    assert main.main([*again[:2], str(path), *again[3:]]) == 2
+    assert main([*again[:2], str(path), *again[3:]]) == 2
     error = capsys.readouterr().err
     assert re.search(words, error), error
     assert error.count("\n") == 1
@@ -137,10 +138,10 @@ def test_other_settings_are_not_resumed(finished, tmp_path, capsys):
     _, before, again = finished
     path = tmp_path / "before.json"
     path.write_text(json.dumps(before))
-    assert main.main([*again[:2], str(path), *again[3:], "--clicks", "11", "--image", "90x121"]) == 2
+    assert main([*again[:2], str(path), *again[3:], "--clicks", "11", "--image", "90x121"]) == 2
     error = capsys.readouterr().err
     assert "clicks was 10, is 11; photograph was [90, 120], is [90, 121]" in error
-    assert main.main(["bench", "--backbone", "hrnet18", "--output", str(path)]) == 2
+    assert main(["bench", "--backbone", "hrnet18", "--output", str(path)]) == 2
     assert "holds a run that is not finished" in capsys.readouterr().err
 
 
@@ -161,7 +162,7 @@ def test_other_settings_are_not_resumed(finished, tmp_path, capsys):
 )
 def test_misuse_is_one_line(capsys, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
-    assert main.main(["bench", *arguments]) == 2
+    assert main(["bench", *arguments]) == 2
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1
@@ -204,7 +205,7 @@ def test_clicks_are_taken_in_turn(on_toy, photograph):
         return Opened(lambda image: Named(on_toy.network, image, size=(48, 64)))
 
     names = [REFERENCE.name, "a", "b"]
-    objects = interleave.scripts(100, 150, 10, seed=0)
+    objects = scripts(100, 150, 10, seed=0)
     assert [len(clicks) for clicks in objects] == [9, 3]
     told = []
     samples = interleave.clicks_in_turn({n: opened(n) for n in names}, image, objects, 2, lambda: told.append(1))
@@ -290,7 +291,7 @@ def test_what_failed_is_kept_and_makes_the_command_fail(tmp_path, monkeypatch, c
 
     monkeypatch.setattr(LatencyRun, "run", work)
     path = tmp_path / "run.json"
-    assert main.main(["bench", "--quick", "--device", "cpu", "--checkpoint", "lite0", "--output", str(path)]) == 2
+    assert main(["bench", "--quick", "--device", "cpu", "--checkpoint", "lite0", "--output", str(path)]) == 2
     out, error = capsys.readouterr()
     assert "ImportError: no such name" in out
     assert "1 of its runs failed" in error
