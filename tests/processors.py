@@ -32,11 +32,11 @@ TESTS = (
     "engine/test_runtimes.py::test_a_session_of_a_real_network",
     "engine/test_winograd.py",
     "export/test_models.py",
-    "export/test_training.py",
-    "bench/test_accuracy.py",
-    "bench/test_authors_way.py",
-    "bench/test_compare.py",
-    "bench/test_kernels.py",
+    "training/test_training.py",
+    "bench/evaluation/test_protocol.py",
+    "bench/timing/test_baseline.py",
+    "bench/comparison/test_compare.py",
+    "bench/kernel_timing/test_kernels.py",
 )
 
 #: By name: what PyTorch calls the instruction set, NumPy's features that stay, and switches of the other libraries.

@@ -162,6 +162,11 @@ def test_documents_name_modules_and_files_that_exist():
     assert names > 100
 
 
+def test_processors_runs_files_that_exist():
+    tests = runpy.run_path(str(ROOT / "tests/processors.py"))["TESTS"]
+    assert all((ROOT / "tests" / name.partition("::")[0]).is_file() for name in tests)
+
+
 def run_python(code, *flags):
     return subprocess.run([sys.executable, *flags, "-c", code], check=True, capture_output=True, text=True, cwd="/")
 

@@ -12,7 +12,7 @@ from mfp.engine.errors import ClickError, DatasetError
 from mfp.engine.mask import Mask
 from mfp.kernels.clicks import Click
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 CLICKER = np.load(GOLDEN / "clicker.npz")
 
