@@ -69,7 +69,9 @@ def test_what_is_no_photograph_is_no_other_kind(client, text):
 def test_parameters_that_are_none_are_named(client, small):
     answer = client.post(f"{API}/sessions?filp=false", content=small())
     assert (answer.status_code, answer.json()["error"]) == (422, "RequestError")
-    assert "query.filp: expected one of flip, n_early, network, r_max, size, threshold" in answer.json()["message"]
+    assert (
+        "query.filp: expected one of flip, n_early, name, network, r_max, size, threshold" in answer.json()["message"]
+    )
     id = client.post(f"{API}/sessions?flip=false", content=small()).json()["id"]
     described = client.get("/openapi.json").json()["paths"]
     asked = 0
