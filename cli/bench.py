@@ -205,7 +205,7 @@ def _default_path(device: str) -> Path:
 def _demand_torch() -> None:
     from importlib.util import find_spec
 
-    from ..engine.runtimes import INSTALL
+    from ..engine.requirements import INSTALL
 
     if find_spec("torch") is None:
         raise RuntimeMissingError(

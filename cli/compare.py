@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engine.errors import ImageError, OptionError
-from ..engine.image_files.folders import image_files, readable_images
+from ..engine.image_folders import image_files, readable_images
 from ..engine.terminal.arguments import add_device_options, add_session_options, made_folder
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..engine.image_files.folders import image_files, readable_images
+    from ..engine.image_folders import image_files, readable_images
     from ..engine.terminal.console import Output
     from ..export.convert import convert_onnx, describe
 

@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     from ..engine.devices import cuda_driver
     from ..engine.doctor import array_work, examine
     from ..engine.plans.gpu import gpu
-    from ..engine.runtimes import INSTALL
+    from ..engine.requirements import INSTALL
     from ..engine.terminal.console import Output
     from ..engine.version import __version__
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..engine.errors import OptionError, RuntimeMissingError
-from ..engine.runtimes import one_line
+from ..engine.requirements import one_line
 from ..serve.settings import Limits, Settings, url_of
 from ..serve.stores import home_path
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .devices import cuda_driver
 from .errors import MfpError
-from .runtimes import INSTALL, REPAIR, one_line
+from .requirements import INSTALL, REPAIR, one_line
 from .telemetry import import_silenced
 
 

@@ -19,6 +19,7 @@ from .contract import PRECISIONS, NetworkInfo
 from .devices import device_arrays
 from .errors import NetworkError, OptionError
 from .packaged import find, names
+from .worker import Worker, Workers
 
 F32 = NDArray[np.float32]
 
@@ -40,7 +41,7 @@ class Network(ABC):
     device: str
     choice: str = ""
     _lanes: dict[Device, Any] | None = None  # what sessions on a device share
-    _workers: _Workers | None = None
+    _workers: Workers | None = None
 
     @abstractmethod
     def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
@@ -79,7 +80,7 @@ class Network(ABC):
         # Threads run side by side, and so do streams: each has a worker of its own.
         with _LOCK:
             if self._workers is None:
-                self._workers = _Workers()
+                self._workers = Workers()
             mine = self._workers.by_stream
         if stream not in mine:
             mine[stream] = self.worker()
@@ -136,54 +137,6 @@ class Network(ABC):
     def __repr__(self) -> str:
         size = "any size" if self.info.size is None else "{}×{}".format(*self.info.size)
         return f"<{type(self).__name__} {self.info.backbone} {size} {self.info.precision} on {self.device}>"
-
-
-class _Workers(threading.local):
-    """The workers of the present thread, by stream."""
-
-    def __init__(self) -> None:
-        self.by_stream: dict[int, Worker] = {}
-
-
-class Worker(ABC):
-    """Runs passes of one network on its GPU, one after another, in memory of its own.
-
-    It is used from one thread at a time and on one stream at a time: where the thread or the stream changes, the work
-    on the old one must be done. It keeps its network alive.
-
-    Attributes:
-        why_eager: where :meth:`graph` returned None, why.
-    """
-
-    why_eager: str = ""
-
-    @abstractmethod
-    def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
-        """As :meth:`Network.enqueue`, on arrays that keep the contract: they are not checked again.
-
-        The first pass of a shape prepares what its successors need, and may take seconds.
-
-        Raises:
-            OptionError: the network does not take arrays of this shape.
-            MemoryError: the GPU has none left for it.
-            NetworkError: the runtime refused the pass.
-        """
-
-    @abstractmethod
-    def graph(self, device: Device, steps: Callable[[], None], stream: int) -> Callable[[int], None] | None:
-        """Record the work that ``steps`` puts on a stream, passes of this worker among it; nothing of it runs yet.
-
-        Args:
-            device: whose context is current in this thread, and which the other work of ``steps`` is done with.
-            steps: has run at least once before, on this stream and on the same arrays, and is done; so everything in it
-                is loaded, compiled and allocated.
-            stream: raw handle; not the default stream, which cannot be recorded.
-
-        Returns:
-            ``launch(stream)``, which runs it all on a stream, on the same arrays. It keeps this worker alive, not the
-            arrays. After it this worker must see no other shape. None where passes of this runtime cannot be recorded:
-            run ``steps`` each time instead; :attr:`why_eager` then says why.
-        """
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..engine.contract import INPUT_CHANNELS, MAX_SIDE, OUTPUT, PRECISIONS, NetworkInfo, Size
 from ..engine.errors import ExportError, OptionError, RuntimeMissingError
 from ..engine.network import load_network
-from ..engine.runtimes import INSTALL
+from ..engine.requirements import INSTALL
 from ..engine.version import __version__
 from .agreement import ODD_SIZES, Progress, compare, demand, silent, worst
 from .convert import ConversionReport, check_output, convert_onnx

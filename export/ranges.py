@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ..engine.contract import DEFAULT_LONGER_SIDE, INPUT_CHANNELS, OUTPUT, NetworkInfo
 from ..engine.errors import ExportError
 from ..engine.network import F32, Network
-from ..engine.runtimes import one_line
+from ..engine.requirements import one_line
 from ..engine.session import Session
 from ..kernels.clicks import Click
 from ..kernels.reference import encode_clicks

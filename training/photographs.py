@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from ..engine.errors import DatasetError, ImageError
 from ..engine.image import read_image
-from ..engine.image_files.folders import by_name, size_problem
 from ..engine.image_files.label_map import read_label_map
+from ..engine.image_folders import by_name, size_problem
 
 SIDE = 480  # pixels: the longer side at most; what is larger is reduced
 LABELS = 256

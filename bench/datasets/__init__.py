@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...engine.errors import DatasetError, OptionError
-from ...engine.image_files.folders import size_problem
+from ...engine.image_folders import size_problem
 from .layouts import MOST_NAMED, Pair, find_pairs, listed
 from .look import Look, Seen, digest_of
 from .truth import AUTO, MaskRule, read_labels, settle_rule, truth_of

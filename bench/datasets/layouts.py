@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ...engine.errors import DatasetError, OptionError
-from ...engine.image_files.folders import SUFFIXES, by_name, is_image
+from ...engine.image_folders import SUFFIXES, by_name, is_image
 from .truth import MaskRule
 
 MOST_NAMED = 100  # files that a note names

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ...engine.errors import DatasetError, ImageError
-from ...engine.image_files.folders import size_problem
+from ...engine.image_folders import size_problem
 from .layouts import Pair
 from .truth import read_labels, too_many, values_in
 

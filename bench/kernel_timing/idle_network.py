@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...engine.contract import NetworkInfo, Size
-from ...engine.network import F32, Network, Worker
+from ...engine.network import F32, Network
 from ...engine.pipelines import gpu
 from ...engine.pipelines.lane import Lane
 from ...engine.session import Session
+from ...engine.worker import Worker
 from ...kernels.block import BLOCK, CLICK, RESULT, mask_words
 from ...kernels.clicks import Click
 from ...kernels.device import Device

@@ -26,7 +26,7 @@ from ...engine.devices import cuda_driver
 from ...engine.errors import RuntimeMissingError
 from ...engine.image import write_file
 from ...engine.pipelines import gpu
-from ...engine.runtimes import INSTALL
+from ...engine.requirements import INSTALL
 from ...engine.session import Session
 from ...engine.terminal.arguments import parse_size, writable
 from ...engine.terminal.guard import guarded

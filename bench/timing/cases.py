@@ -17,7 +17,7 @@ from ...engine.doctor import COMPILER_REMEDY, has_compiler
 from ...engine.errors import OptionError
 from ...engine.network import RUNTIMES, Network, load_network
 from ...engine.pipelines.pipeline import ClickTiming
-from ...engine.runtimes import INSTALL
+from ...engine.requirements import INSTALL
 from ...engine.session import Session
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...engine.errors import OptionError, RuntimeMissingError
-from ...engine.runtimes import one_line
+from ...engine.requirements import one_line
 
 if TYPE_CHECKING:  # what the process imports is measured
     from ...engine.contract import Size

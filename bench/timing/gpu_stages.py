@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.contract import Size
-from ...engine.network import F32, Network, Worker
+from ...engine.network import F32, Network
 from ...engine.pipelines.lane import Lanes
 from ...engine.session import Session
+from ...engine.worker import Worker
 from ...kernels.block import RESULT, mask_words
 from ...kernels.clicks import Click
 

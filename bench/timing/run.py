@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.errors import MfpError, OptionError, RuntimeMissingError
-from ...engine.runtimes import one_line
+from ...engine.requirements import one_line
 from ..samples import stage, summary
 from ..workload import photograph, scripts
 from . import cold_start, peers, roofline, throughput

@@ -8,7 +8,7 @@ from ...kernels.device import Device, device_for
 from ..devices import cuda_index, use_gpu
 from ..errors import RuntimeMissingError
 from ..network import Network
-from ..runtimes import INSTALL, one_line
+from ..requirements import INSTALL, one_line
 
 
 def open_device(network: Network) -> Device:

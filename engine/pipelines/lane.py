@@ -19,7 +19,8 @@ from ...kernels.block import BLOCK, CLICK, LANE, PLACED, RESULT, WINDOW, mask_wo
 from ...kernels.cuda import launch_modulation
 from ...kernels.device import Device
 from ..contract import INPUT_CHANNELS
-from ..network import Network, Worker
+from ..network import Network
+from ..worker import Worker
 
 CLICKS = 32  # room for so many at first; it doubles when more come
 IDLE = 8  # lanes that a network keeps for later, the most recently used ones

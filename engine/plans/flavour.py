@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from ..errors import OptionError, RuntimeMissingError
-from ..runtimes import INSTALL
+from ..requirements import INSTALL
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # "auto" takes the first that is installed
 

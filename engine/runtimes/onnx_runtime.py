@@ -13,9 +13,10 @@ from ...kernels.device import Device
 from ..contract import INPUT_CHANNELS, OUTPUT, NetworkInfo, Tensor, check_signature
 from ..devices import address_of, choose_device, cuda_index, demand_primary_context, wait_for_stream
 from ..errors import NetworkError, OptionError, RuntimeMissingError
-from ..network import F32, Network, Options, Worker, check_precision
+from ..network import F32, Network, Options, check_precision
 from ..onnx_file import read_onnx
-from . import one_line
+from ..requirements import one_line
+from ..worker import Worker
 from .half_on_cpu import widened
 from .ort_providers import CPU, engine_folder, gpu_session, library, usable_gpus
 from .winograd_graph import rewritten

@@ -11,8 +11,8 @@ from ..contract import INPUT_CHANNELS, OUTPUT, NetworkInfo
 from ..errors import NetworkError, OptionError, RuntimeMissingError
 from ..network import F32, Network, Options
 from ..onnx_file import read_onnx
+from ..requirements import INSTALL, one_line
 from ..telemetry import import_silenced
-from . import INSTALL, one_line
 
 DEVICE = "CPU"
 

@@ -15,8 +15,8 @@ from ..contract import MATRIX_OPERATORS
 from ..devices import cuda_driver, cuda_index
 from ..errors import CacheError, RuntimeMissingError
 from ..plans.cache import EngineCache
+from ..requirements import INSTALL, REPAIR, one_line
 from ..telemetry import import_silenced
-from . import INSTALL, REPAIR, one_line
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"

@@ -14,8 +14,9 @@ from ...kernels.device import RECORDING, Device
 from ..contract import NetworkInfo
 from ..devices import address_of, choose_device, cuda_index, demand_primary_context
 from ..errors import NetworkError, OptionError, RuntimeMissingError
-from ..network import F32, Network, Options, Worker
-from . import INSTALL
+from ..network import F32, Network, Options
+from ..requirements import INSTALL
+from ..worker import Worker
 
 
 class TorchNetwork(Network):

@@ -14,12 +14,13 @@ from ...kernels.device import Device, device_for
 from ..contract import INPUT_CHANNELS, OUTPUT
 from ..devices import address_of, choose_device, cuda_driver, cuda_index, use_gpu
 from ..errors import NetworkError, OptionError, RuntimeMissingError
-from ..network import F32, PLAN, Network, Options, Worker, check_precision
+from ..network import F32, PLAN, Network, Options, check_precision
 from ..plans.build_on_demand import cached_plan
 from ..plans.flavour import ELSEWHERE, open_flavour, why_not_on_this_gpu
 from ..plans.plan_file import rebuild_command
 from ..plans.tensorrt_plan import OpenedPlan
-from . import INSTALL
+from ..requirements import INSTALL
+from ..worker import Worker
 
 
 class TensorRTNetwork(Network):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...engine.errors import OptionError, RuntimeMissingError
-from ...engine.runtimes import one_line
+from ...engine.requirements import one_line
 
 REACH = 5.0  # seconds
 INSTALL = "pip install 'mfp-engine[ray]'"

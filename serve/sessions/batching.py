@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...engine.errors import OptionError
-from ...engine.network import F32, Network, Worker
+from ...engine.network import F32, Network
+from ...engine.worker import Worker
 
 WINDOW_MS = 2.0
 MAX_BATCH = 16  # eight sessions with flip

@@ -7,7 +7,8 @@ import pytest
 
 from mfp.engine.devices import address_of, choose_device, device_arrays
 from mfp.engine.errors import OptionError, RuntimeMissingError
-from mfp.engine.network import Network, Worker
+from mfp.engine.network import Network
+from mfp.engine.worker import Worker
 
 
 class Array:

@@ -14,7 +14,8 @@ import pytest
 from mfp import Session
 from mfp.engine.devices import cuda_driver
 from mfp.engine.errors import NetworkError, OptionError, RuntimeMissingError, SessionError
-from mfp.engine.network import Network, Worker
+from mfp.engine.network import Network
+from mfp.engine.worker import Worker
 
 SMALL = (48, 64)
 POINTS = [(70, 50, True), (20, 20, False), (80, 40, True), (72, 55, True), (140, 90, False)]

@@ -20,8 +20,9 @@ from mfp.engine.contract import BackboneSpec, NetworkInfo
 from mfp.engine.devices import cuda_driver
 from mfp.engine.doctor import examine
 from mfp.engine.errors import ImageError, OptionError
-from mfp.engine.network import Network, Worker
+from mfp.engine.network import Network
 from mfp.engine.plans.builder import build_plan
+from mfp.engine.worker import Worker
 from mfp.kernels.driver import driver
 
 pytestmark = [

@@ -27,7 +27,7 @@ from mfp.cli.compare import NetworkSpec, parse_spec
 from mfp.cli.main import main
 from mfp.engine.errors import ImageError, NetworkError, OptionError
 from mfp.engine.image import write_png
-from mfp.engine.image_files.folders import image_files
+from mfp.engine.image_folders import image_files
 from mfp.engine.network import Network
 
 SIZE = 64  # longer side of the crop: small, so that a pass takes milliseconds

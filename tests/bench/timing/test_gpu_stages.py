@@ -8,7 +8,8 @@ import pytest
 from mfp import Session
 from mfp.bench.timing.gpu_stages import KERNELS, click_stages
 from mfp.bench.workload import seeded_clicks
-from mfp.engine.network import Network, Worker
+from mfp.engine.network import Network
+from mfp.engine.worker import Worker
 
 SIZE = (48, 64)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import DatasetError, ImageError
+from .errors import DatasetError, ImageError
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}  # what a folder is searched for
 
@@ -74,7 +74,7 @@ def readable_images(
     Raises:
         ImageError: none can be read.
     """
-    from ..image import read_image
+    from .image import read_image
 
     count = 0
     for file in files:
