@@ -11,7 +11,7 @@ const PATIENCE = 60000; // an answer that takes longer is taken for a dead line
 export class Channel {
   /**
    * @param handlers onState(state, by whom: nothing, or "another window"), onReply(action, reply), onRefused(action, error), onChangedElsewhere(actions not
-   *   done), onGone(error), onConnection("connecting" | "open" | "lost", seconds until the next attempt, what the server
+   *   done), onBusy(error: what is tried again), onGone(error), onConnection("connecting" | "open" | "lost", seconds until the next attempt, what the server
    *   said, if it did). They may be replaced: `channel.on`
    */
   constructor(api, handlers) {
@@ -193,7 +193,8 @@ export class Channel {
     if (!action || action.ref !== ref) return;
     this.inFlight = null;
     this.after("answer", 0, null);
-    if (error.status === 429 || error.status === 503) {
+    if (error.status === 429 || (error.status === 503 && error.kind !== "NetworkGoneError")) {
+      this.on.onBusy(error);
       action.doubtful = error.status === 503; // a store that failed may have kept it
       this.queue.unshift(action);
       this.after("pump", 1000 * error.retryAfter, () => this.pump());

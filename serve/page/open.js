@@ -1,6 +1,7 @@
 // The ways into a session: a photograph's file, and the page's address.
 
 import { ServerError } from "./api.js";
+import { sayNoNetwork } from "./line.js";
 import { failure, hideNotice, notice } from "./notices.js";
 import { Photograph } from "./photograph.js";
 import { remember } from "./recent.js";
@@ -147,8 +148,21 @@ export async function openAddress(session) {
     if (error instanceof ServerError && error.status === 404) {
       session.forgetAddress();
       notice("open", "warn", "The server no longer has the session of this address. Open the photograph again.");
+    } else if (error.kind === "NetworkGoneError") {
+      sayNoNetwork("open", error, (network) => goOn(session, id, network));
     } else {
       failure("open", error, () => session.page.again());
     }
   }
+}
+
+/** Give a session another network, without which it cannot be shown. */
+async function goOn(session, id, network) {
+  try {
+    await session.api.useNetwork(id, network);
+  } catch (error) {
+    failure("open", error, () => goOn(session, id, network));
+    return;
+  }
+  session.page.again();
 }

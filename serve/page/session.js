@@ -3,7 +3,7 @@
 import { ServerError } from "./api.js";
 import { Background } from "./background.js";
 import { Channel } from "./channel.js";
-import { sayChanged, sayGone, sayLost, sayNotDone } from "./line.js";
+import { sayBusy, sayChanged, sayGone, sayLost, sayNotDone, sayNoNetwork } from "./line.js";
 import { announce, failure, hideNotice, notice, sentence } from "./notices.js";
 import { openAddress, openFile } from "./open.js";
 import { forget } from "./recent.js";
@@ -114,7 +114,7 @@ export class Session {
   leave(finish = true) {
     const { channel } = this;
     this.channel = null;
-    for (const key of ["open", "refused", "connection", "gone"]) hideNotice(key);
+    for (const key of ["open", "refused", "connection", "gone", "busy"]) hideNotice(key);
     if (!channel) return;
     if (!finish || !channel.waiting.length) channel.close();
     else if (this.gone) sayNotDone(channel.waiting, this.name, "the server no longer has this session");
@@ -167,16 +167,20 @@ export class Session {
         const before = this.state.present;
         this.state = after(this.state, reply);
         hideNotice("refused");
+        hideNotice("busy");
         this.page.changed();
         this.page.replied(action, reply, before);
       },
       onRefused: (action, error) => {
         const harmless = error.kind === "NothingToUndoError";
-        notice("refused", harmless ? "info" : "error", sentence(error.message));
+        hideNotice("busy");
+        if (error.kind === "NetworkGoneError") sayNoNetwork("refused", error, (network) => this.useNetwork(network));
+        else notice("refused", harmless ? "info" : "error", sentence(error.message));
         this.page.changed();
       },
       onConnection: (line, seconds, reason) => this.connection(line, seconds, reason),
       onChangedElsewhere: sayChanged,
+      onBusy: sayBusy,
       onGone: (error) => this.lost(error),
     };
   }
@@ -190,6 +194,7 @@ export class Session {
 
   lost(error) {
     this.gone = true;
+    hideNotice("busy");
     this.line = "lost";
     this.page.connection("lost");
     sayGone(error, () => this.reopen());
