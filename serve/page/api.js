@@ -3,7 +3,6 @@
 import { keep, load } from "./store.js";
 
 const TOKEN = "mfp-token"; // in this browser's storage
-const FORM = /^[A-Za-z0-9._~+-]+$/; // of tokens; neither headers nor WebSockets carry all other characters
 
 /** The server answered, with an error. `kind` is its name there ("ClickError"), the message is for people. */
 export class ServerError extends Error {
@@ -23,7 +22,7 @@ export class Api {
   constructor(askToken) {
     this.askToken = askToken;
     this.base = new URL("api/v1/", document.baseURI);
-    this.token = kept();
+    this.token = load(TOKEN);
     this.asking = null;
   }
 
@@ -117,10 +116,10 @@ export class Api {
 
   /** Ask for a token, once however many requests were refused. False where the person gave none. */
   async newToken(used) {
-    const other = kept(); // another tab may have been given one meanwhile
-    if (this.token === used && other && other !== used) this.token = other;
+    const kept = load(TOKEN); // another tab may have been given one meanwhile
+    if (this.token === used && kept && kept !== used) this.token = kept;
     if (this.token === used) {
-      this.asking ??= this.ask(!!used).finally(() => {
+      this.asking ??= this.askToken(!!used).finally(() => {
         this.asking = null;
       });
       const token = await this.asking;
@@ -130,18 +129,6 @@ export class Api {
     }
     return true;
   }
-
-  /** What cannot be a token is not sent: it is wrong. */
-  async ask(wrong) {
-    let token = await this.askToken(wrong);
-    while (token && !FORM.test(token)) token = await this.askToken(true);
-    return token;
-  }
-}
-
-function kept() {
-  const token = load(TOKEN);
-  return token && FORM.test(token) ? token : null;
 }
 
 async function refusal(response) {

@@ -91,24 +91,6 @@ def test_a_store_that_takes_no_clicks(open_page, launch_server):
     assert page.tab.locator(".notice").count() == 0
 
 
-def test_a_token_that_is_none(open_page, launch_server):
-    """Characters that no header carries are a wrong token, not a server that does not answer; from the storage, too."""
-    server = launch_server(GOLDEN / "toy.onnx", token="a-secret-of-ours")
-    page = open_page(at=server)
-    for typed in ("пароль", "Bearer a-secret-of-ours", "a-secret-of-ours"):
-        page.tab.wait_for_selector("#token-dialog[open]")
-        page.tab.fill("#token", typed)
-        page.tab.keyboard.press("Enter")
-        page.tab.wait_for_function("() => document.getElementById('token').value === ''")
-        if typed != "a-secret-of-ours":
-            page.tab.wait_for_selector("#token-wrong", state="visible")
-    page.open_sample()
-    page.tab.evaluate("localStorage.setItem('mfp-token', 'пароль')")
-    page.tab.reload()
-    page.tab.wait_for_selector("#token-dialog[open]")
-    assert page.tab.locator(".notice").count() == 0
-
-
 def test_clicks_on_a_photograph_that_was_not_taken(open_page, server):
     page = open_page()
     full = {"status": 503, "json": {"error": "UnavailableError", "message": "the store is full"}}
