@@ -280,13 +280,15 @@ def test_the_first_click_of_an_object_adds(open_page):
     """However the object came to be without clicks."""
     page = open_page()
     page.open_sample()
-    for ways in (["#undo"], ["#reset"], ['#objects [data-does="delete"]'], ["#finish", '#objects [data-does="delete"]']):
+    delete = '#objects [data-does="delete"]'
+    for ways in (["#undo"], ["#reset"], [delete], ["#finish", delete]):
         page.click(*BODY)
         page.tab.wait_for_function("() => mfp.session.state.objects.at(-1).clicks.length === 1")
         page.tab.click("label.remove")
         for way in ways:
             page.tab.click(way)
-        page.tab.wait_for_function("() => !mfp.session.waiting.length && !mfp.session.state.objects.at(-1).clicks.length")
+        page.tab.wait_for_function("() => !mfp.session.waiting.length")
+        assert page.state()["objects"][-1]["clicks"] == []
         page.tab.wait_for_function("() => document.querySelector('input[name=mode][value=add]').checked")
 
 
