@@ -88,7 +88,9 @@ class Session:
             raise OptionError(f"expected True or False for flip, got {flip!r}")
         self.network = network
         self.threshold = float(threshold)
-        options = ClickOptions(_network_size(size, info), bool(flip), self.threshold, int(n_early), float(r_max), distance)
+        options = ClickOptions(
+            _network_size(size, info), bool(flip), self.threshold, int(n_early), float(r_max), distance
+        )
         self._pipeline: Pipeline
         device = _device(network, pipeline)
         if device is not None:

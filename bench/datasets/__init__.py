@@ -155,7 +155,7 @@ class Dataset:
         if void:
             notes += (
                 f"{len(void)} of them hold {rule.ignored} alone, which is ignored where masks are read as {rule}: "
-                f"{listed(void, MOST_NAMED)}. Say how to read all of them: --mask-values any or trimap, or --ignore none",
+                f"{listed(void, MOST_NAMED)}. Say how to read all of them: --mask-values any, or --ignore none",
             )
         if look.unfit and not skip_unfit:
             count = f"{len(look.unfit)} photograph(s) or mask(s) of {self.name} do not fit"

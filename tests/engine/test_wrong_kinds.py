@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mfp.engine import packaged
+from mfp.engine.cli import main
 from mfp.engine.clicks import checked_click
 from mfp.engine.errors import ClickError, ImageError, NetworkError, OptionError
 from mfp.engine.image import read_image
@@ -61,15 +64,22 @@ def test_a_path_is_a_files_path(path: Any, why: str) -> None:
 
 
 @pytest.mark.parametrize("raised", ["RuntimeError('no AVX')", "ImportError('libopenvino.so: not there')"])
-def test_a_broken_openvino_is_not_called_missing(
-    raised: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import sys
-
+def test_a_broken_openvino_is_not_called_missing(raised: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "openvino").mkdir()
     (tmp_path / "openvino" / "__init__.py").write_text(f"raise {raised}\n")
     for name in [name for name in sys.modules if name.split(".")[0] == "openvino"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(NetworkError, match="installed, but does not load: .*(no AVX|not there)"):
+    with pytest.raises(NetworkError, match=r"installed, but does not load: .*(no AVX|not there)"):
         load_network("lite0", runtime="openvino")
+
+
+def test_a_file_called_like_the_packaged_network_can_be_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = Path(packaged.__file__).with_name("sample.jpg")
+    (tmp_path / "lite0").write_bytes(b"something else")
+    monkeypatch.chdir(tmp_path)
+    assert main(["segment", str(photo), "--pos", "9,9", "--network", "./lite0"]) == 2
+    assert "lite0: expected a file ending in" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["lite0"]
