@@ -84,7 +84,7 @@ class Session:
             raise OptionError(f"expected a positive r_max in network pixels, got {r_max!r}")
         if distance not in DISTANCES:
             raise OptionError(f'expected the distance "probability" or "rgb", got {distance!r}')
-        if not isinstance(flip, (bool, np.bool_)) and not (isinstance(flip, int) and flip in (0, 1)):
+        if not isinstance(flip, (int, np.bool_)) or flip not in (0, 1):  # "no" would be true
             raise OptionError(f"expected True or False for flip, got {flip!r}")
         self.network = network
         self.threshold = float(threshold)
