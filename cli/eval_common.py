@@ -76,8 +76,7 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
 
     network = parser.add_argument_group("network")
     network.add_argument(
-        "--network",
-        type=Path,
+        "--network",  # no Path, as in mfp segment
         default=DEFAULT,
         metavar="FILE",
         help=f".onnx, .plan or .pth; default: {DEFAULT}, which ships with the package",

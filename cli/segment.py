@@ -26,8 +26,7 @@ from ..engine.terminal.arguments import add_network_options, add_session_options
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path, help="JPEG, PNG, …")
     parser.add_argument(
-        "--network",
-        type=Path,
+        "--network",  # no Path, which would make ./lite0, a file of this name, the packaged network
         default=DEFAULT,
         help=f".onnx or .plan file, or .pth checkpoint; default: {DEFAULT}, which ships with the package",
     )

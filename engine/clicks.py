@@ -19,7 +19,7 @@ def checked_click(x: Any, y: Any, positive: Any, index: int, height: int, width:
         ClickError: no finite coordinates in the image, or a sign that is neither a boolean nor 0 or 1.
     """
     try:
-        if isinstance(x, (str, bytes)) or isinstance(y, (str, bytes)):  # float() would read them
+        if any(map(_no_number, (x, y))):
             raise TypeError
         x, y = float(x), float(y)
     except (TypeError, ValueError, OverflowError):
@@ -31,6 +31,15 @@ def checked_click(x: Any, y: Any, positive: Any, index: int, height: int, width:
             f"click outside the image: expected 0 <= x < {width} and 0 <= y < {height}, got x={x:g}, y={y:g}"
         )
     return Click(x, y, _sign(positive), index)
+
+
+def _no_number(value: Any) -> bool:
+    """Whether it is none, though float() would take it: texts, booleans, complex and masked values, in arrays too."""
+    if isinstance(value, (str, bytes, bytearray)) or value is np.ma.masked:
+        return True
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")).removeprefix("torch.").startswith(
+        ("bool", "complex")
+    )
 
 
 def _sign(positive: Any) -> bool:

@@ -145,7 +145,10 @@ def _numbers(value: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def _points(coords: ArrayLike | None, labels: ArrayLike | None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    points = _numbers([] if coords is None else coords, "point_coords").astype(np.float64)
+    given = _numbers([] if coords is None else coords, "point_coords")
+    if given.dtype.kind == "b":
+        raise OptionError("expected point_coords of numbers, got booleans; labels are the second argument")
+    points = given.astype(np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
         raise OptionError(f"expected point_coords of shape (n, 2), n >= 1, got {points.shape}")
     signs = np.ones(len(points), np.int64) if labels is None else _numbers(labels, "point_labels")

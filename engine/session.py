@@ -80,9 +80,13 @@ class Session:
             raise OptionError(f"expected a positive r_max in network pixels, got {r_max!r}")
         if distance not in DISTANCES:
             raise OptionError(f'expected the distance "probability" or "rgb", got {distance!r}')
+        if not isinstance(flip, (int, np.bool_)) or flip not in (0, 1):  # "no" would be true
+            raise OptionError(f"expected True or False for flip, got {flip!r}")
         self.network = network
         self.threshold = float(threshold)
-        options = ClickOptions(_network_size(size, info), flip, self.threshold, int(n_early), float(r_max), distance)
+        options = ClickOptions(
+            _network_size(size, info), bool(flip), self.threshold, int(n_early), float(r_max), distance
+        )
         self._pipeline = open_pipeline(
             network, image, options, initial_mask=initial_mask, where=pipeline, stream=stream
         )

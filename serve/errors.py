@@ -14,6 +14,7 @@
         ├── TooSlowError      a request whose body does not come
         ├── TooManyError      more requests than the server takes from one client or session at a time
         ├── UnavailableError  the server is full, shutting down, or lacks what the session needs
+        │   └── NetworkGoneError  … the network that the present object was made with
         └── StoreError        the store of sessions cannot be opened, read or written
 
 Each message says what was expected, what came, and what to do.
@@ -62,6 +63,10 @@ class TooManyError(ServeError):
 
 class UnavailableError(ServeError):
     """The server is full, is shutting down, or lacks what the session needs. Later, it may work."""
+
+
+class NetworkGoneError(UnavailableError):
+    """The server does not have the network of the present object. The session can go on with another one."""
 
 
 class StoreError(ServeError):

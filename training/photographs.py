@@ -7,6 +7,7 @@ turned upright by its EXIF orientation. The part of NAME before its first "_" na
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -177,9 +178,14 @@ def load(folder: Path, device: str = "cpu", threads: int | None = None) -> Photo
         images = images.to(device)
     numbers = {name: number for number, name in enumerate(names)}
     # By a hash of the name: a photograph stays held out when others are added.
-    held = np.array([zlib.crc32(stem.encode()) % HELD_OUT == 0 for stem in stems])
+    held = np.array([zlib.crc32(os.fsencode(stem)) % HELD_OUT == 0 for stem in stems])
     usable = np.array([len(found.labels) > 0 for found in regions])
-    if not (usable & ~held).any():
+    if usable.any() and not (usable & ~held).any():
+        raise DatasetError(
+            f"{folder}: all {usable.sum()} label map(s) with an object in them are held out, since one photograph in "
+            f"{HELD_OUT} is, by a hash of its name; add photographs, or name one differently"
+        )
+    if not usable.any():
         raise DatasetError(f"{folder}: expected label maps with an object in them; all {len(labels)} are empty")
     return Photographs(
         images.permute(0, 3, 1, 2).contiguous(),

@@ -147,10 +147,16 @@ class Dataset:
             rule = settle_rule(rule, [mask.values for mask in seen])
             found = look.without_soft(seen) if rule.kind == "labels" else iter(seen)
         empty: list[str] = []
-        targets = list(islice(_targets(found, rule, empty), limit))
+        void: list[str] = []
+        targets = list(islice(_targets(found, rule, empty, void), limit))
         notes = self.notes
         if empty:
             notes += (f"{len(empty)} mask(s) without a pixel of object are left out: {listed(empty, MOST_NAMED)}",)
+        if void:
+            notes += (
+                f"{len(void)} of them hold {rule.ignored} alone, which is ignored where masks are read as {rule}: "
+                f"{listed(void, MOST_NAMED)}. Say how to read all of them: --mask-values any, or --ignore none",
+            )
         if look.unfit and not skip_unfit:
             count = f"{len(look.unfit)} photograph(s) or mask(s) of {self.name} do not fit"
             lines = "".join(f"\n  {problem}" for problem in look.unfit) + "".join(f"\n  {note}" for note in notes)
@@ -163,12 +169,14 @@ class Dataset:
         return replace(self, rule=rule, notes=notes), targets
 
 
-def _targets(found: Iterable[Seen], rule: MaskRule, empty: list[str]) -> Iterator[Target]:
+def _targets(found: Iterable[Seen], rule: MaskRule, empty: list[str], void: list[str]) -> Iterator[Target]:
     for seen in found:
         pair, labels = seen.pair, rule.labels(seen.values)
         name = pair.name if len(pair.masks) == 1 else seen.mask.stem
         if not labels:
             empty.append(name)
+            if rule.ignored in seen.values:
+                void.append(name)
         for label in labels:
             own = name if label is None else f"{name}#{label}"
             target = Target(own, pair.name, pair.photograph, seen.mask, label, rule)

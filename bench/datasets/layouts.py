@@ -60,7 +60,12 @@ def _folders(images: Path, masks: Path, split: str | None) -> Found:
             f"{next(iter(photographs))}.png"
         )
     bare = [name for name in photographs if name not in masks_of]
-    return pairs, (*_note("photograph(s) without a mask", bare), *_note("mask(s) without a photograph", strangers))
+    inner = [f"{f.name}/" for f in sorted(images.iterdir()) if f.is_dir() and any(map(is_image, f.iterdir()))]
+    return pairs, (
+        *_note("photograph(s) without a mask", bare),
+        *_note("mask(s) without a photograph", strangers),
+        *_note(f"folder(s) of photographs inside {images.name}/", inner),
+    )
 
 
 def _videos(images: Path, masks: Path, split: str | None) -> Found:

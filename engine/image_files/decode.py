@@ -19,6 +19,16 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     Raises:
         ImageError: it cannot be read, or is no file.
     """
+    given, name = path, str(path)
+    if not isinstance(given, (str, os.PathLike)):
+        raise ImageError(
+            f"expected the path of an image's file, got {type(given).__name__}; pixels and PIL images go to Session or "
+            "set_image as they are"
+        )
+    if "\0" in name:
+        raise ImageError(f"cannot read {name!r}: no file's name has a null character in it")
+    if name.startswith(("http:", "https:", "file:", "s3:", "gs:", "data:")) and not os.path.exists(given):
+        raise ImageError(f"cannot read {name[:200]}: expected the path of a file on this machine, got an address")
     path = Path(path)
     try:
         if path.exists() and not path.is_file():  # a pipe or device could be read for ever

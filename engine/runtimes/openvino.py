@@ -48,14 +48,25 @@ class OpenVinoNetwork(Network):
         return self._checked(logits, image)
 
 
+def _broken(error: Exception) -> NetworkError:
+    return NetworkError(
+        f"OpenVINO is installed, but does not load: {one_line(error)}; install it anew: "
+        "pip install --force-reinstall openvino"
+    )
+
+
 def open(source: Path, options: Options) -> OpenVinoNetwork:
     """See :func:`mfp.engine.network.load_network`."""
     if options.device.startswith("cuda"):
         raise OptionError(f"OpenVINO runs on the CPU here, asked for {options.device}; on a GPU run onnxruntime")
     try:
         openvino = import_silenced("openvino")
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "openvino":
+            raise _broken(error) from error
         raise RuntimeMissingError(f"OpenVINO is not installed; install it with: {INSTALL['openvino']}") from None
+    except Exception as error:  # of any class, where a binary package is broken
+        raise _broken(error) from error
 
     properties = openvino.properties
     _, info = read_onnx(source)

@@ -69,6 +69,7 @@ def lasting_streams() -> Iterator[LastingStream | None]:
     Yields:
         Standard output; None where the process was started without one.
     """
+    _fill_descriptors()
     before = sys.stdout, sys.stderr
     found: list[Any] = []
     for stream in before:
@@ -84,6 +85,16 @@ def lasting_streams() -> Iterator[LastingStream | None]:
             if stream is not None:
                 stream.flush()
         sys.stdout, sys.stderr = before
+
+
+def _fill_descriptors() -> None:
+    """Open nothing where standard streams are closed: the next file would get their number, and what libraries in C
+    write to standard error would land in it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
 
 
 def is_terminal(stream: TextIO | None) -> bool:

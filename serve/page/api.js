@@ -54,6 +54,10 @@ export class Api {
   state(id) {
     return this.json("GET", this.path(id));
   }
+  useNetwork(id, network) {
+    const body = new Blob([JSON.stringify({ network })], { type: "application/json" });
+    return this.json("POST", this.path(id, "network"), { body });
+  }
   remove(id) {
     return this.answer("DELETE", this.path(id));
   }

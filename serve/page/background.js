@@ -23,6 +23,7 @@ export class Background {
       onReply: show,
       onRefused: (action, error) => this.notDone(channel, [action], error.message),
       onConnection: show,
+      onBusy: show,
       onChangedElsewhere: (dropped) => this.notDone(channel, dropped, "it was changed in another window"),
       onGone: (error) => this.fail(channel, error),
     };

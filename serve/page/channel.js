@@ -11,8 +11,8 @@ const PATIENCE = 60000; // an answer that takes longer is taken for a dead line
 export class Channel {
   /**
    * @param handlers onState(state, by whom: nothing, or "another window"), onReply(action, reply), onRefused(action, error), onChangedElsewhere(actions not
-   *   done), onGone(error), onConnection("connecting" | "open" | "lost", seconds until the next attempt, what the server
-   *   said, if it did). They may be replaced: `channel.on`
+   *   done), onBusy(error: what is tried again), onGone(error), onConnection("connecting" | "open" | "lost", seconds until the next attempt, the server's error
+   *   if it answered). They may be replaced: `channel.on`
    */
   constructor(api, handlers) {
     this.api = api;
@@ -93,7 +93,7 @@ export class Channel {
   }
 
   /** Give the socket up, without waiting for it to close: of a dead line that takes minutes. */
-  lost(reason = "") {
+  lost(error = null) {
     const socket = this.socket;
     this.socket = null;
     socket?.close();
@@ -102,7 +102,7 @@ export class Channel {
     if (this.closed) return;
     const pause = Math.min(FIRST_PAUSE * 2 ** this.attempts, LONGEST_PAUSE) * (0.8 + 0.4 * Math.random());
     this.attempts += 1;
-    this.on.onConnection("lost", pause / 1000, reason);
+    this.on.onConnection("lost", pause / 1000, error);
     this.after("connect", pause, () => this.check());
   }
 
@@ -117,7 +117,7 @@ export class Channel {
         this.close();
         this.on.onGone(error);
       } else {
-        this.lost(error instanceof ServerError ? error.message : "");
+        this.lost(error instanceof ServerError ? error : null);
       }
       return;
     }
@@ -187,13 +187,14 @@ export class Channel {
     const action = this.inFlight;
     const error = new ServerError(message.status, message.error, message.message, message.retry_after ?? 1);
     if (!this.ready || (error.status === 404 && ref === null)) {
-      this.lost(error.message); // check() finds out
+      this.lost(error); // check() finds out
       return;
     }
     if (!action || action.ref !== ref) return;
     this.inFlight = null;
     this.after("answer", 0, null);
-    if (error.status === 429 || error.status === 503) {
+    if (error.status === 429 || (error.status === 503 && error.kind !== "NetworkGoneError")) {
+      this.on.onBusy(error);
       action.doubtful = error.status === 503; // a store that failed may have kept it
       this.queue.unshift(action);
       this.after("pump", 1000 * error.retryAfter, () => this.pump());

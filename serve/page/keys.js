@@ -6,7 +6,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 /**
  * @param stage a Stage
- * @param hands undo, redo, finish, toggleView, help, fit, zoom(factor), cursorMoved({x, y}), click(x, y of the photograph, remove, time)
+ * @param hands undo(whether the key is held), redo(the same), finish, toggleView, help, fit, zoom(factor), cursorMoved({x, y}), click(x, y of the photograph, remove, time)
  * @returns {{isPanning: () => boolean}} whether the space bar is held
  */
 export function bindKeys(stage, hands) {
@@ -32,8 +32,8 @@ export function bindKeys(stage, hands) {
     const typing = target.matches("select, input, textarea");
     if (event.ctrlKey || event.metaKey) {
       if (event.altKey || (typing && target.type !== "radio" && target.type !== "range")) return;
-      if (key === "z") hands[event.shiftKey ? "redo" : "undo"]();
-      else if (key === "y") hands.redo();
+      if (key === "z") hands[event.shiftKey ? "redo" : "undo"](event.repeat);
+      else if (key === "y") hands.redo(event.repeat);
       else return;
       event.preventDefault();
       return;

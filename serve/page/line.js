@@ -1,5 +1,6 @@
 // What the page says of a session's line to the server.
 
+import { defaultNetwork } from "./networks.js";
 import { failure, hideNotice, notice, renameNotice, sentence } from "./notices.js";
 
 let count = 0; // each loss has a card of its own
@@ -18,6 +19,19 @@ export function sayChanged(dropped) {
   const what = dropped.every(isClick) ? "click" : "action";
   const lost = dropped.length ? ` Your last ${dropped.length === 1 ? `${what} was` : `${what}s were`} not done.` : "";
   notice("refused", "warn", `This session was changed in another window; here it is as it is now.${lost}`);
+}
+
+/** The server cannot do it now, and is asked again. */
+export function sayBusy(error) {
+  if (error.status === 429) return; // its turn comes in a moment
+  const text = `${sentence(error.message)} What you did is kept here, and tried again.`;
+  if (!renameNotice("busy", text)) notice("busy", "warn", text);
+}
+
+/** @param use goes on with a network of this name */
+export function sayNoNetwork(key, error, use) {
+  const network = defaultNetwork();
+  failure(key, error, network && (() => use(network)), { label: `Go on with ${network}` });
 }
 
 export function sayGone(error, again) {

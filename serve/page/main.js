@@ -77,7 +77,7 @@ function changed() {
   $("photo-name").hidden = !session.file;
   document.title = name ? `${name} · mfp` : "mfp";
   $("photo-name").textContent = state ? `${name}, ${state.width} × ${state.height}` : name;
-  listObjects($("objects"), state, { act, download: downloadMask });
+  listObjects($("objects"), state, { act, download: (number) => downloadMask(number) });
   showNetwork(session);
   const begun = waiting.findLastIndex((action) => ["finish", "select", "reset"].includes(action.type));
   const clicked =
@@ -86,7 +86,7 @@ function changed() {
   const any = !!state?.objects.some((object) => object.area);
   $("objects-hint").hidden = !(state?.objects.length > 1);
   $("undo").disabled = !(state?.can_undo || waiting.length);
-  $("redo").disabled = !state?.can_redo;
+  $("redo").disabled = !(state?.can_redo || waiting.some((action) => action.type === "undo"));
   $("reset").disabled = $("finish").disabled = !clicked;
   $("download-masks").disabled = $("download-coco").disabled = !any;
   $("delete").disabled = !state;
@@ -97,6 +97,8 @@ function replied(action, reply, before) {
   if (action.type === "click" && action.startedAt && !document.hidden) {
     stage.whenPainted((paintedAt) => latency.add(action, paintedAt, reply.timing));
   }
+  const begun = !reply.clicks.length && ["undo", "redo", "reset", "delete"].includes(action.type);
+  if (begun) setMode("add"); // the first click of an object
   const part = share(reply.area / (session.state.width * session.state.height));
   const name = `Object ${(action.object ?? before) + 1}`;
   const covers = `the mask covers ${part}.`;
@@ -125,8 +127,9 @@ function act(action) {
 
 const click = (place, remove, startedAt) => act({ type: "click", ...place, positive: !remove, startedAt });
 
-const press = (type) => () => {
-  const enabled = !$(type).disabled;
+/** A key that is held waits for its answers: what is queued could not be stopped by letting it go. */
+const press = (type) => (held) => {
+  const enabled = !$(type).disabled && !(held === true && session.waiting.length);
   if (enabled) act({ type });
 };
 
@@ -212,18 +215,18 @@ const downloading = (work) => async () => {
   }
 };
 
-function downloadMask(number) {
-  return downloading(async () =>
-    save(await api.mask(session.id, number), `${stem(session.name)}_object${number + 1}.png`),
-  )();
+function downloadMask(number, { id, name } = session) {
+  return downloading(async () => save(await api.mask(id, number), `${stem(name)}_object${number + 1}.png`))();
 }
 
 $("download-masks").onclick = downloading(async () => {
-  for (const { object, area } of session.state.objects) if (area) await downloadMask(object);
+  const { id, name, state } = session; // which another one may be shown instead of meanwhile
+  for (const { object, area } of state.objects) if (area) await downloadMask(object, { id, name });
 });
 $("download-coco").onclick = downloading(async () => {
-  const coco = await api.coco(session.id);
-  save(new Blob([JSON.stringify(coco)], { type: "application/json" }), `${stem(session.name)}_coco.json`);
+  const { id, name } = session;
+  const coco = await api.coco(id);
+  save(new Blob([JSON.stringify(coco)], { type: "application/json" }), `${stem(name)}_coco.json`);
 });
 $("delete").onclick = async () => {
   const objects = session.state.objects.filter((object) => object.clicks.length).length;

@@ -28,15 +28,17 @@ export async function listNetworks(api, then, again) {
       return make("option", { value: network.name, selected: network.default }, text);
     }),
   );
-  $("network").disabled = known.length < 2;
   $("network").parentElement.hidden = false;
   then();
 }
 
 export const networksKnown = () => known.length > 0;
+/** Its name, where the list is there. */
+export const defaultNetwork = () => known.find((network) => network.default)?.name;
 
 /** Show which one the present object's clicks go to, or will, once what waits is done. */
 export function showNetwork({ state, waiting }) {
   const wanted = waiting.findLast((action) => action.type === "network");
   if (state && known.length) $("network").value = wanted?.network ?? presentOf(state).network;
+  $("network").disabled = known.length < 2 && $("network").value !== ""; // empty: the session's is not on this server
 }

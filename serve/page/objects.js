@@ -48,8 +48,21 @@ export class Pictures {
 export function listObjects(list, state, hands) {
   const focused = list.contains(document.activeElement) && document.activeElement;
   const place = focused && [...list.children].findIndex((row) => row.contains(focused));
+  const { scrollTop } = list;
   list.replaceChildren(...(state?.objects ?? []).map((object) => rowOf(object, state, hands)));
+  list.scrollTop = scrollTop;
+  showPresent(list, state);
   if (focused) focusAgain(list, focused, place);
+}
+
+/** Bring the present object's row into sight within the list, when another object has become the present one. */
+function showPresent(list, state) {
+  const shown = state ? `${state.id} ${state.present}` : "";
+  const row = list.querySelector(".present");
+  if (list.dataset.shown === shown || !row) return;
+  list.dataset.shown = shown;
+  const [frame, at] = [list.getBoundingClientRect(), row.getBoundingClientRect()];
+  list.scrollTop += Math.max(0, at.bottom - frame.bottom) - Math.max(0, frame.top - at.top);
 }
 
 /** A key pressed on the list goes on from where it was: at the same button, or at the row that took the place. */

@@ -1,6 +1,7 @@
 // The ways into a session: a photograph's file, and the page's address.
 
 import { ServerError } from "./api.js";
+import { sayNoNetwork } from "./line.js";
 import { failure, hideNotice, notice } from "./notices.js";
 import { Photograph } from "./photograph.js";
 import { remember } from "./recent.js";
@@ -13,11 +14,12 @@ const PATIENCE = 500; // milliseconds of an upload after which a card says what 
  *
  * @param options network, size, flip …: as POST /sessions takes them
  * @param again {actions: () => done at once, in this order; instead: in place of the session that is open, which is
- *   gone}
+ *   gone; kept: whether the actions are those that the session keeps}
  */
 export async function openFile(session, file, name, options = {}, again = {}) {
   const mine = (session.decoding += 1);
-  session.kept = 0;
+  if (again.kept) session.kept = [];
+  session.giveUpKept();
   hideNotice("open");
   session.page.phase("decoding");
   let photograph;
@@ -109,9 +111,10 @@ function notTaken(session, error, mine, shown, file, name, options, again) {
   if (error.name === "AbortError") return;
   const never = [400, 413, 415, 422].includes(error.status);
   const retry = () =>
-    session.openFile(file, name, options, { ...again, ...(actions.length && { actions: () => actions }) });
-  session.kept = never ? 0 : actions.length;
-  const after = session.kept ? ` Your ${session.kept === 1 ? "click is" : `${session.kept} clicks are`} kept.` : "";
+    session.openFile(file, name, options, { ...again, ...(actions.length && { actions: () => actions, kept: true }) });
+  if (!never) [session.kept, session.keptName] = [actions, name];
+  const count = session.kept.length;
+  const after = count ? ` Your ${count === 1 ? "click is" : `${count} clicks are`} kept.` : "";
   failure("open", error, never ? null : retry, { before: `${name}: `, after });
 }
 
@@ -121,7 +124,7 @@ export async function openAddress(session) {
   if (id === session.id && id) return;
   const mine = (session.opening += 1);
   session.decoding += 1;
-  session.kept = 0;
+  session.giveUpKept();
   session.leave();
   session.clear();
   hideNotice("upload");
@@ -147,8 +150,22 @@ export async function openAddress(session) {
     if (error instanceof ServerError && error.status === 404) {
       session.forgetAddress();
       notice("open", "warn", "The server no longer has the session of this address. Open the photograph again.");
+    } else if (error.kind === "NetworkGoneError") {
+      sayNoNetwork("open", error, (network) => goOn(session, id, network));
     } else {
       failure("open", error, () => session.page.again());
     }
   }
+}
+
+/** Give a session another network, without which it cannot be shown. */
+export async function goOn(session, id, network) {
+  try {
+    await session.api.useNetwork(id, network);
+  } catch (error) {
+    failure("open", error, () => goOn(session, id, network));
+    return;
+  }
+  if (session.id === id) session.channel.retry();
+  else session.page.again();
 }

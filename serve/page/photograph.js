@@ -1,6 +1,7 @@
 // A photograph as bitmaps: in full and halved until small, so that drawing it shrunk is fast and free of moiré.
 
 import { hasAlpha, opaqueBitmap } from "./opaque.js";
+import { turned, webpOrientation } from "./upright.js";
 
 const SMALLEST = 1024; // the longer side at which halving ends
 
@@ -22,8 +23,11 @@ export class Photograph {
     let bitmap;
     try {
       const bitmapOf = (await hasAlpha(blob)) ? opaqueBitmap : createImageBitmap;
-      bitmap = await bitmapOf(blob);
-      if (size && (bitmap.width !== size.width || bitmap.height !== size.height)) {
+      const orientation = await webpOrientation(blob);
+      bitmap = await bitmapOf(blob, orientation > 1 ? { imageOrientation: "none" } : {});
+      if (orientation > 1) {
+        bitmap = await turned(bitmap, orientation);
+      } else if (size && (bitmap.width !== size.width || bitmap.height !== size.height)) {
         bitmap.close();
         bitmap = await bitmapOf(blob, { imageOrientation: "none" });
       }

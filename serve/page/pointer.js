@@ -14,8 +14,8 @@ export function bindPointer(stage, hands) {
   const { element, view } = stage;
   const down = new Map(); // pointers on the stage: id → {x, y}
   let drag = null; // a mouse that moves the photograph
-  let tap = null; // a finger that may yet be a tap: {id, x, y}
-  let press = null; // a mouse that may yet be a click: {id, x, y, remove, again: whether it is a
+  let tap = null; // a finger that may yet be a tap: {id, photograph, x, y}
+  let press = null; // a mouse that may yet be a click: {id, photograph, x, y, remove, again: whether it is a
   // second one at the same place, as the system sees it}
   let last = null; // the newest click, until something else is done: {x, y, remove, time, photograph}
 
@@ -25,8 +25,8 @@ export function bindPointer(stage, hands) {
   };
 
   /** Once: a double click is a habit of the hand, not two clicks. */
-  function click({ x, y, remove, again }, time) {
-    const { photograph } = stage;
+  function click({ x, y, remove, again, photograph }, time) {
+    if (photograph !== stage.photograph) return; // it was meant for the one that was here when the button came down
     const same = last?.photograph === photograph && last.remove === remove;
     last = { x, y, remove, time, photograph };
     if (!(same && again)) hands.click(x, y, remove, time);
@@ -43,13 +43,14 @@ export function bindPointer(stage, hands) {
     element.setPointerCapture(event.pointerId);
     if (event.pointerType === "touch") {
       down.set(event.pointerId, at);
-      tap = down.size === 1 ? { id: event.pointerId, ...at } : null;
+      tap = down.size === 1 ? { id: event.pointerId, photograph: stage.photograph, ...at } : null;
     } else if (event.button === 1 || (event.button === 0 && hands.isPanning())) {
       event.preventDefault(); // the middle button would scroll
       drag = { id: event.pointerId, ...at };
       element.classList.add("dragging");
     } else if (event.button === 0 || event.button === 2) {
-      press = { id: event.pointerId, ...at, remove: event.button === 2 || event.shiftKey };
+      const remove = event.button === 2 || event.shiftKey;
+      press = { id: event.pointerId, photograph: stage.photograph, ...at, remove };
     }
   });
 

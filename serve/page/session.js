@@ -3,9 +3,9 @@
 import { ServerError } from "./api.js";
 import { Background } from "./background.js";
 import { Channel } from "./channel.js";
-import { sayChanged, sayGone, sayLost, sayNotDone } from "./line.js";
+import { sayBusy, sayChanged, sayGone, sayLost, sayNotDone, sayNoNetwork } from "./line.js";
 import { announce, failure, hideNotice, notice, sentence } from "./notices.js";
-import { openAddress, openFile } from "./open.js";
+import { goOn, openAddress, openFile } from "./open.js";
 import { forget } from "./recent.js";
 import { after, asActions } from "./state.js";
 
@@ -27,7 +27,8 @@ export class Session {
     this.decoding = 0; // number of the newest file that was to be opened; older ones give up
     this.opening = 0; // the same of sessions
     this.uploads = 0; // under way
-    this.kept = 0; // clicks on a photograph that the server did not take
+    this.kept = []; // actions on a photograph that the server did not take
+    this.keptName = ""; // of that photograph
     this.background = new Background();
   }
 
@@ -50,7 +51,7 @@ export class Session {
 
   /** Whether closing the page would lose something. */
   get unsent() {
-    return this.waiting.length + this.background.waiting + this.uploads + this.kept > 0;
+    return this.waiting.length + this.background.waiting + this.uploads + this.kept.length > 0;
   }
 
   /** @see openFile in open.js */
@@ -114,7 +115,7 @@ export class Session {
   leave(finish = true) {
     const { channel } = this;
     this.channel = null;
-    for (const key of ["open", "refused", "connection", "gone"]) hideNotice(key);
+    for (const key of ["open", "refused", "connection", "gone", "busy"]) hideNotice(key);
     if (!channel) return;
     if (!finish || !channel.waiting.length) channel.close();
     else if (this.gone) sayNotDone(channel.waiting, this.name, "the server no longer has this session");
@@ -133,6 +134,12 @@ export class Session {
     this.channel.on = this.handlers();
     for (const action of actions) this.channel.send(action);
     this.page.changed();
+  }
+
+  /** Say that a photograph which the server did not take is given up, where something was done on it. */
+  giveUpKept() {
+    const kept = this.kept.splice(0);
+    if (kept.length) sayNotDone(kept, this.keptName, "the server has not taken that photograph");
   }
 
   clear() {
@@ -167,29 +174,38 @@ export class Session {
         const before = this.state.present;
         this.state = after(this.state, reply);
         hideNotice("refused");
+        hideNotice("busy");
         this.page.changed();
         this.page.replied(action, reply, before);
       },
       onRefused: (action, error) => {
         const harmless = error.kind === "NothingToUndoError";
-        notice("refused", harmless ? "info" : "error", sentence(error.message));
+        hideNotice("busy");
+        if (error.kind === "NetworkGoneError") sayNoNetwork("refused", error, (network) => this.useNetwork(network));
+        else notice("refused", harmless ? "info" : "error", sentence(error.message));
         this.page.changed();
       },
-      onConnection: (line, seconds, reason) => this.connection(line, seconds, reason),
+      onConnection: (line, seconds, error) => this.connection(line, seconds, error),
       onChangedElsewhere: sayChanged,
+      onBusy: sayBusy,
       onGone: (error) => this.lost(error),
     };
   }
 
-  connection(line, seconds, reason) {
+  connection(line, seconds, error) {
     this.line = line;
     if (line === "open") hideNotice("connection");
-    if (line === "lost") sayLost(seconds, reason, () => this.channel?.retry());
+    if (line === "lost" && error?.kind === "NetworkGoneError") {
+      sayNoNetwork("connection", error, (network) => goOn(this, this.id, network));
+    } else if (line === "lost") {
+      sayLost(seconds, error?.message, () => this.channel?.retry());
+    }
     this.page.connection(line);
   }
 
   lost(error) {
     this.gone = true;
+    hideNotice("busy");
     this.line = "lost";
     this.page.connection("lost");
     sayGone(error, () => this.reopen());

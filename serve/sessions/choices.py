@@ -8,7 +8,7 @@ from typing import Any
 from ...engine.contract import DEFAULT_LONGER_SIDE, NetworkInfo
 from ...engine.errors import OptionError
 from ...engine.network import Network
-from ..errors import UnavailableError
+from ..errors import NetworkGoneError
 from ..events import Choice
 from ..schemas import SessionOptions
 
@@ -28,13 +28,14 @@ def available(networks: Mapping[str, Network], choice: Choice) -> Network:
     """The network of a choice that was made before.
 
     Raises:
-        UnavailableError: it is not here, or another one has its name.
+        NetworkGoneError: it is not here, or another one has its name.
     """
     network = networks.get(choice.network)
     if network is None or network.info.weights != choice.weights:
-        raise UnavailableError(
+        raise NetworkGoneError(
             f"this was made with the network {choice.network!r} of weights {choice.weights}, "
-            "which this server does not have: start it with --network of that file"
+            f"which this server does not have: start it with --network of that file, or go on with the network "
+            f"{next(iter(networks))!r}"
         )
     return network
 

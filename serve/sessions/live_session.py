@@ -1,4 +1,8 @@
-"""A session in memory: what its log comes to, and the engine's session of the present object."""
+"""A session in memory: what its log comes to, and the engine's session of the present object.
+
+Where the network of the present object is gone, there is no engine's session. Finished masks can be read then, and the
+session goes on with another network; the mask of an object without clicks is empty whatever the network.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 
+import numpy as np
+
 from ...engine.errors import ClickError, ImageError, NothingToUndoError, SessionError
 from ...engine.image import U8
 from ...engine.mask import RLE, Mask
 from ...engine.network import F32, Network
 from ...engine.roi import Roi
 from ...engine.session import Session
-from ..errors import StoreError, UnknownSessionError
+from ..errors import NetworkGoneError, StoreError, UnknownSessionError
 from ..events import Choice, Event, SessionRecord
 from ..schemas import ClickMessage, ObjectState, Reply, Rle, SessionOptions, SessionState
 from ..settings import Limits
@@ -33,7 +39,6 @@ class LiveSession:
 
     Raises:
         OptionError: the network does not take the record's options.
-        UnavailableError: the network of the present object is not there.
         StoreError: the log is damaged.
     """
 
@@ -53,7 +58,11 @@ class LiveSession:
         self._measured: dict[str, tuple[int, Roi | None]] = {}  # area and box of finished masks
         self._rle: Rle | None = None
         present = self._history.objects.unfinished
-        self._session, self._mask = self._opened(present.choice, present.clicks, pixels)
+        self._open: tuple[Session, Mask] | NetworkGoneError
+        try:
+            self._open = self._opened(present.choice, present.clicks, pixels)
+        except NetworkGoneError as error:
+            self._open = error
         # Of the engine's session, which may be asked to take back or bring back a click without a network pass.
         self._choice, self._clicks = present.choice, present.clicks
 
@@ -79,7 +88,8 @@ class LiveSession:
         everything = action.kind not in ("click", "reset")
         if everything:
             for entry in history.objects.by_number.values():
-                self._measure(entry)  # what is damaged is found before the event is kept
+                if entry.counts is not None:
+                    self._measure(entry)  # what is damaged is found before the event is kept
         self._follow(event.kind, history.objects.unfinished)
         self._history = history
         if event.kind == "click":
@@ -107,9 +117,11 @@ class LiveSession:
                 raise SessionError("nothing to finish: click on the object first")
             return self._with_counts(event)
         elif kind == "network":
-            if event.network == objects.choice.network and objects.unfinished.choice == objects.choice:
+            before, network = objects.choice, self._networks.get(event.network)
+            same = network is not None and (event.network, network.info.weights) == (before.network, before.weights)
+            if same and objects.unfinished.choice == before:
                 raise SessionError(f"the session is on the network {event.network!r} already")
-            choice = switched(self._networks, objects.choice, event.network)
+            choice = switched(self._networks, before, event.network)
             return replace(event, network=choice.network, weights=choice.weights, options=choice.options)
         elif kind in ("select", "delete", "hide", "show"):
             entry = self._entry(event.object)
@@ -137,14 +149,24 @@ class LiveSession:
 
     def _follow(self, kind: str, present: ObjectLog) -> None:
         """Bring the engine's session to where the present object will be."""
-        choice, clicks, session = present.choice, present.clicks, self._session
-        if choice != self._choice:
-            other, mask = self._opened(choice, clicks)
-            session.close()
-            self._session = other
-        elif clicks == self._clicks:
+        choice, clicks = present.choice, present.clicks
+        if choice == self._choice and clicks == self._clicks:
+            if isinstance(self._open, NetworkGoneError) and clicks:
+                raise NetworkGoneError(str(self._open))  # before the event is kept: there could be no answer
             return
-        elif clicks and clicks[:-1] == self._clicks and not (kind == "redo" and session.can_redo):
+        if choice != self._choice or isinstance(self._open, NetworkGoneError):
+            try:
+                other: tuple[Session, Mask] | NetworkGoneError = self._opened(choice, clicks)
+            except NetworkGoneError as error:
+                if clicks:
+                    raise
+                other = error
+            self.close()
+            self._open, self._rle = other, None
+            self._choice, self._clicks = choice, clicks
+            return
+        session = self._session
+        if clicks and clicks[:-1] == self._clicks and not (kind == "redo" and session.can_redo):
             mask = _clicked(session, clicks[-1:])
         else:
             revision, self.revision = self.revision, -1  # where the engine fails on the way
@@ -156,7 +178,7 @@ class LiveSession:
                 session.reset()
                 mask = _replayed(session, clicks)
             self.revision = revision
-        self._mask, self._rle = mask, None
+        self._open, self._rle = (session, mask), None
         self._choice, self._clicks = choice, clicks
 
     def _opened(self, choice: Choice, clicks: Sequence[Event], pixels: U8 | None = None) -> tuple[Session, Mask]:
@@ -167,6 +189,20 @@ class LiveSession:
         except BaseException:
             session.close()
             raise
+
+    @property
+    def _session(self) -> Session:
+        if isinstance(self._open, NetworkGoneError):
+            raise NetworkGoneError(str(self._open))
+        return self._open[0]
+
+    @property
+    def _mask(self) -> Mask:
+        if isinstance(self._open, NetworkGoneError):
+            if self._clicks:
+                raise NetworkGoneError(str(self._open))
+            return Mask(np.zeros((self.record.height, self.record.width), np.bool_))
+        return self._open[1]
 
     @property
     def rle(self) -> Rle:
@@ -180,6 +216,7 @@ class LiveSession:
 
         Raises:
             UnknownSessionError: there is no object of this number.
+            NetworkGoneError: it is the present one, and its network is not there.
             StoreError: its mask is damaged.
         """
         objects = self._history.objects
@@ -207,7 +244,7 @@ class LiveSession:
             area=self._mask.area,
             box=self._mask.box,
             rle=rle,
-            roi=self._session.roi,
+            roi=None if isinstance(self._open, NetworkGoneError) else self._session.roi,
             network=history.objects.choice.network,
             can_undo=bool(history.actions),
             can_redo=bool(history.undone),
@@ -271,10 +308,12 @@ class LiveSession:
     @property
     def bytes(self) -> int:
         """About what it takes in memory: the engine's session with what undo and redo need, and the mask."""
-        return self._session.nbytes + self.record.width * self.record.height
+        engine = 0 if isinstance(self._open, NetworkGoneError) else self._session.nbytes
+        return engine + self.record.width * self.record.height
 
     def close(self) -> None:
-        self._session.close()
+        if not isinstance(self._open, NetworkGoneError):
+            self._session.close()
 
 
 def _clicked(session: Session, clicks: Sequence[Event]) -> Mask:

@@ -58,6 +58,11 @@ static void versions_and_sizes(void) {
         mfp_session_options_defaults(&guarded.options, size);
         for (i = size; i < sizeof guarded; ++i) CHECK(((unsigned char*)&guarded)[i] == 0xa5);
     }
+    /* one with a larger struct: fields that the library does not know are zeros, which it accepts */
+    memset(&guarded, 0xa5, sizeof guarded);
+    mfp_session_options_defaults(&guarded.options, sizeof guarded);
+    for (i = 0; i < sizeof guarded.behind; ++i) CHECK(guarded.behind[i] == 0);
+    CHECK(guarded.options.struct_size == sizeof guarded && guarded.options.threshold == 0.5);
     mfp_session_options_init(&guarded.options);
     CHECK(guarded.options.struct_size == sizeof guarded.options && guarded.options.flip == 1);
     CHECK(guarded.options.threshold == 0.5 && guarded.options.n_early == -1 && !guarded.options.initial_mask);
@@ -110,7 +115,7 @@ static void structs_of_another_version(const char* path, const char* runtime, co
     } larger = {{sizeof larger, runtime, NULL, 1, 0}, {0}};
     struct {
         mfp_timing timing;
-        unsigned char behind[8];
+        unsigned char newer[8], behind[8];
     } guarded;
     mfp_network* loaded = NULL;
     mfp_session* session = NULL;
@@ -141,9 +146,9 @@ static void structs_of_another_version(const char* path, const char* runtime, co
     memset(&guarded, 0xa5, sizeof guarded);
     guarded.timing.struct_size = 8;
     REFUSED(mfp_session_timing(session, &guarded.timing, &error), MFP_ERROR_OPTION, "struct_size of mfp_timing");
-    guarded.timing.struct_size = sizeof guarded; /* of a program that is newer */
+    guarded.timing.struct_size = sizeof guarded - sizeof guarded.behind; /* of a program that is newer */
     CHECK(mfp_session_timing(session, &guarded.timing, &error) == MFP_OK && guarded.timing.passes == 2);
-    for (i = 0; i < sizeof guarded.behind; ++i) CHECK(guarded.behind[i] == 0xa5);
+    for (i = 0; i < sizeof guarded.newer; ++i) CHECK(guarded.newer[i] == 0 && guarded.behind[i] == 0xa5);
     mfp_session_free(session);
 }
 

@@ -88,6 +88,17 @@ void equals_the_session_on_the_host() {
     }
 }
 
+// Masks come as bits, a row's rounded up to whole words: under AddressSanitizer nothing behind the last row is read.
+void masks_of_any_width() {
+    const Fixture f;
+    for (const int side : {1, 7, 8, 31, 32, 33, 64, 96}) {
+        const auto noise = noise_image(height, side, 3, 5);
+        const mfp::Image image = {noise.data(), height, side};
+        mfp::Session there(f.network, image, f.small), here(f.host, image, f.small);
+        CHECK(there.click(side - 1, 30).pixels == here.click(side - 1, 30).pixels);
+    }
+}
+
 void one_pair_of_graphs_serves_all_sessions() {
     const Fixture f;
     auto other = f.pixels;
@@ -400,6 +411,7 @@ void sessions_leave_no_byte() {
 
 int main() {
     equals_the_session_on_the_host();
+    masks_of_any_width();
     one_pair_of_graphs_serves_all_sessions();
     a_size_that_comes_once_is_not_recorded();
     more_clicks_than_there_was_room_for();

@@ -250,3 +250,18 @@ def test_a_training_log_that_cannot_be_written_is_told_in_words(tmp_path, capsys
     command += ["--steps", "1", "--batch", "2", "--validate", "0", "--device", "cpu"]
     assert main([str(word) for word in command]) == 2
     assert "x.jsonl" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="descriptors are inherited otherwise there")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_no_file_takes_the_number_of_a_closed_stream(closed, tmp_path):
+    program = (
+        "import os, sys; from mfp.engine.terminal.streams import lasting_streams\n"
+        "with lasting_streams(): file = open(sys.argv[1], 'w'); file.write(str(file.fileno())); file.flush()\n"
+        "try: os.write(2, b'')\n"
+        "except OSError: file.write(' closed')\n"
+    )
+    file = tmp_path / "number"
+    subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-c", program, str(file)], check=True)
+    assert file.read_text().isdigit()
+    assert int(file.read_text()) > 2

@@ -1,5 +1,8 @@
 """What ``mfp train`` refuses before it trains: data that do not fit, and outputs that cannot be written."""
 
+import os
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -153,3 +156,23 @@ def test_a_log_that_cannot_be_written_later_is_said_in_words(folder, tmp_path):
     options = Options(None, folder, tmp_path / "o.pth", init="lite0", steps=1, batch=2, size=64, validate=0)
     with pytest.raises(OptionError, match=r"cannot write the log .*o\.jsonl: Is a directory; .*--resume"):
         train(options, taken)
+
+
+def test_names_of_any_bytes_are_taken(tmp_path):
+    folder = fill(tmp_path / "data")
+    try:
+        for file in (folder / "images/s_0.png", folder / "labels/s_0.png"):
+            file.rename(file.with_name(os.fsdecode(b"by\xff_0.png")))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    assert len(photographs.load(folder).sets) == 3
+
+
+def test_label_maps_that_are_all_held_out_are_not_called_empty(tmp_path):
+    folder = fill(tmp_path / "data", count=1)
+    name = next(f"s_{i}" for i in range(1000) if zlib.crc32(f"s_{i}".encode()) % photographs.HELD_OUT == 0)
+    for kind in ("images", "labels"):
+        for file in (folder / kind).iterdir():
+            file.rename(file.with_stem(name))
+    with pytest.raises(DatasetError, match=r"all 1 label map.* held out"):
+        photographs.load(folder)

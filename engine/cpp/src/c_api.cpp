@@ -111,6 +111,15 @@ bool flag(int value, const char* name) {
     return value == 1;
 }
 
+// Writes a struct of which the caller has `size` bytes; fields that this version does not know become zeros.
+template <class Struct>
+void write_struct(Struct* target, const Struct& value, std::size_t size) {
+    std::memcpy(target, &value, std::min(sizeof value, size));
+    if (size > sizeof value && size <= most_struct) {
+        std::memset(reinterpret_cast<unsigned char*>(target) + sizeof value, 0, size - sizeof value);
+    }
+}
+
 constexpr mfp_session_options default_options = {sizeof(mfp_session_options), 0, 0, 0, 1, 0.5, -1, 0, 0, nullptr};
 
 void copy(const mfp::Mask& mask, std::uint8_t* target) {
@@ -160,7 +169,7 @@ void mfp_network_free(mfp_network* network) { delete network; }
 
 void mfp_session_options_defaults(mfp_session_options* options, size_t struct_size) {
     if (!options || struct_size < sizeof options->struct_size) return;
-    std::memcpy(options, &default_options, std::min(struct_size, sizeof default_options));
+    write_struct(options, default_options, struct_size);
     options->struct_size = struct_size;
 }
 
@@ -247,6 +256,6 @@ mfp_status mfp_session_timing(const mfp_session* session, mfp_timing* timing, mf
         if (!found) throw mfp::SessionError("there is no timing before the first click: click first");
         const mfp_timing all = {timing->struct_size, found->crop,  found->encode, found->modulate,
                                 found->network,      found->paste, found->device, found->passes};
-        std::memcpy(timing, &all, std::min(sizeof all, timing->struct_size));
+        write_struct(timing, all, all.struct_size);
     });
 }

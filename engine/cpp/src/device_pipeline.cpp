@@ -163,7 +163,8 @@ void DevicePipeline::mask(Mask& mask) const noexcept {
     for (int row = 0; row < block_.height; ++row, bits += row_bytes) {
         int column = 0;
         for (; column + 8 <= block_.width; column += 8, to += 8) std::memcpy(to, bytes.of[bits[column / 8]], 8);
-        to = std::copy_n(bytes.of[bits[column / 8]], block_.width - column, to);
+        // the last row may end where the memory does
+        if (column < block_.width) to = std::copy_n(bytes.of[bits[column / 8]], block_.width - column, to);
     }
 }
 

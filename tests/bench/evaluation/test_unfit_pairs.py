@@ -197,3 +197,25 @@ def test_the_packaged_network_is_the_default(mfp, data, tmp_path):
     code, _, err = mfp("eval", data, "--limit", 1, *OPTIONS[2:], tmp_path / "out")
     assert code == 0, err
     assert Evaluation.read(tmp_path / "out").settings["network"]["backbone"] == "lite0"
+
+
+def test_masks_of_the_ignored_value_alone_are_told(data, mfp, tmp_path):
+    mask = cv2.imread(str(data / "masks/a.png"), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(data / "masks/a.png"), mask // 255)  # one of four is 0 and 1, so that all are read as labels
+    code, out, _ = mfp("eval", data, "--network", "TOY", *OPTIONS, tmp_path / "out")
+    assert code == 0
+    assert "3 of them hold 255 alone, which is ignored" in out
+    assert "b, c, d. Say how to read all of them" in out
+    code, out, _ = mfp("eval", data, "--network", "TOY", "--mask-values", "any", *OPTIONS, tmp_path / "any")
+    assert code == 0
+    assert "4 objects" in out
+    assert "ignored where" not in out
+
+
+def test_photographs_in_inner_folders_are_told(data, mfp, tmp_path):
+    for folder, suffix in (("images", "jpg"), ("masks", "png")):
+        (data / folder / "inner").mkdir()
+        (data / folder / f"d.{suffix}").rename(data / folder / "inner" / f"d.{suffix}")
+    code, out, _ = mfp("eval", data, "--network", "TOY", *OPTIONS, tmp_path / "out")
+    assert code == 0
+    assert "left out: 1 folder(s) of photographs inside images/: inner/" in out

@@ -1,1 +1,6 @@
-int plain() { return 1; }
+#include <mfp/build.hpp>
+#include <mfp/cuda.hpp>
+#include <mfp/mfp.h>
+
+int plain();
+int plain() { return MFP_VERSION_MAJOR; }

@@ -205,7 +205,7 @@ def test_another_network_is_for_what_comes_next(open_client, client, id, network
         act(later, id, "clicks", x=3, y=3)
         before = later.get(f"{API}/sessions/{id}").json()
         answer = act(later, id, "select", 503, object=1)
-        assert (answer["error"], "network 'toy'" in answer["message"]) == ("UnavailableError", True)
+        assert (answer["error"], "network 'toy'" in answer["message"]) == ("NetworkGoneError", True)
         assert later.get(f"{API}/sessions/{id}").json() == before
         reply = act(later, id, "select", object=2)  # of a network that it has
         assert reply["rle"] == state["objects"][2]["rle"]

@@ -254,3 +254,51 @@ def test_a_photograph_of_20_megapixels(open_page, tmp_path, replay):
     )
     print("milliseconds a frame while zooming, median", np.median(np.diff(frames)))
     page.screenshot("desktop_light_20_megapixels")
+
+
+def test_a_key_that_is_held_stops_when_it_is_let_go(open_page):
+    page = open_page()
+    hold = page.hold()
+    page.open_sample()
+    for place in (BODY, FACE, HELMET):
+        page.click(*place)
+    page.wait_clicks(3)
+    hold.on = True
+    page.tab.keyboard.down("Control")
+    for _ in range(5):  # the first press, and the repetitions of a system
+        page.tab.keyboard.down("z")
+    page.tab.keyboard.up("z")
+    assert page.run("session.waiting.map((action) => action.type)") == ["undo"]
+    page.tab.keyboard.press("y")  # at once: before the answer tells that there is something to redo
+    page.tab.keyboard.up("Control")
+    hold.release()
+    page.tab.wait_for_function("() => mfp.session.state.revision === 5 && !mfp.session.waiting.length")
+    page.wait_clicks(3)
+
+
+def test_the_first_click_of_an_object_adds(open_page):
+    """However the object came to be without clicks."""
+    page = open_page()
+    page.open_sample()
+    delete = '#objects [data-does="delete"]'
+    for ways in (["#undo"], ["#reset"], [delete], ["#finish", delete]):
+        page.click(*BODY)
+        page.tab.wait_for_function("() => mfp.session.state.objects.at(-1).clicks.length === 1")
+        page.tab.click("label.remove")
+        for way in ways:
+            page.tab.click(way)
+        page.tab.wait_for_function("() => !mfp.session.waiting.length")
+        assert page.state()["objects"][-1]["clicks"] == []
+        page.tab.wait_for_function("() => document.querySelector('input[name=mode][value=add]').checked")
+
+
+def test_a_button_that_came_down_on_another_photograph(open_page):
+    page = open_page()
+    page.open_sample()
+    first = page.state()["id"]
+    page.tab.mouse.move(*page.place(*BODY))
+    page.tab.mouse.down()
+    page.drop("other.png", "image/png", cv2.imencode(".png", np.full((64, 64), 128, np.uint8))[1].tobytes())
+    page.tab.wait_for_function("(id) => mfp.session.id && mfp.session.id !== id", arg=first)
+    page.tab.mouse.up()
+    assert page.run("session.waiting.length + session.state.revision") == 0

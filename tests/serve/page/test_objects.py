@@ -117,3 +117,29 @@ def test_the_list_by_the_keyboard(open_page):
     page.tab.keyboard.press("Enter")
     page.tab.wait_for_function("() => mfp.session.state.present === 1")
     assert page.tab.locator("#status").inner_text().startswith("Going on with Object 2")
+
+
+def test_many_objects_and_a_long_name(open_page, server):
+    """The present object and what lies below the list stay in sight, and the bar's parts beside each other."""
+    id = create(server, f"network=toy&size=64&flip=false&name=photograph{'+' + '%C3%A9' * 240}.jpg")
+    page = open_page(path=f"#session={id}")
+    page.wait_ready()
+    for _ in range(15):
+        server.ask(f"sessions/{id}/clicks", "POST", {"x": 20, "y": 20})
+        server.ask(f"sessions/{id}/finish", "POST")
+    page.tab.wait_for_function("() => mfp.session.state.objects.length === 16")
+    box = lambda selector: page.tab.locator(selector).bounding_box()  # noqa: E731
+    bottom = lambda one: one["y"] + one["height"]  # noqa: E731
+    rows, present = box("#objects"), box("#objects .present")
+    assert rows["y"] - 1 <= present["y"] < bottom(present) <= bottom(rows) + 1
+    assert bottom(box("#download-coco")) < 800
+    page.tab.locator("#objects").evaluate("(list) => (list.scrollTop = 0)")
+    page.tab.locator('#objects [data-does="hide"]').first.click()
+    page.tab.wait_for_function("() => mfp.session.state.objects[0].hidden")
+    assert page.tab.locator("#objects").evaluate("(list) => list.scrollTop") == 0  # it stays where the person is
+    right = 0
+    for part in ("#home", "#photo-name", "#connection", "#network", "#open", "#help"):
+        assert box(part)["x"] >= right
+        right = box(part)["x"] + box(part)["width"]
+    assert right <= 1280
+    page.screenshot("desktop_light_many")

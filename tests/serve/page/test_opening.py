@@ -74,6 +74,44 @@ def test_a_large_photograph_with_alpha(open_page):
     assert last == [77, 2047 // 251, 2047 % 251, 255, 77, 2048 // 251, 2048 % 251, 255]
 
 
+def corners(pixels):
+    """The colours near a photograph's corners."""
+    height, width = pixels.shape[:2]
+    return [pixels[y, x].tolist() for y in (4, height - 5) for x in (4, width - 5)]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "WEBP with alpha"])
+def test_all_orientations_are_drawn_as_the_network_sees_them(open_page, kind):
+    """Of equal sides too, where the size does not tell."""
+    quarters = np.zeros((40, 40, 3), np.uint8)
+    quarters[:20, :20], quarters[:20, 20:], quarters[20:, :20] = (250, 10, 10), (10, 250, 10), (10, 10, 250)
+    image = pytest.importorskip("PIL.Image")
+    page = open_page()
+    for orientation in range(1, 9):
+        exif = image.Exif()
+        exif[0x0112] = orientation
+        alpha = np.full((40, 40, 1), 255, np.uint8)
+        alpha[0, 0] = 0
+        pixels = np.dstack([quarters, alpha]) if "alpha" in kind else quarters
+        file = io.BytesIO()
+        options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {"lossless": True, "exact": True}
+        image.fromarray(pixels).save(file, kind.split()[0], exif=exif, **options)
+        drawn = page.tab.evaluate(
+            """async (text) => {
+                const { Photograph } = await import("/static/photograph.js");
+                const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+                const { levels, width, height } = await Photograph.decode(new Blob([bytes]), { width: 40, height: 40 });
+                const canvas = Object.assign(document.createElement("canvas"), { width, height });
+                canvas.getContext("2d").drawImage(levels[0], 0, 0);
+                return Array.from(canvas.getContext("2d").getImageData(0, 0, width, height).data);
+            }""",
+            base64.b64encode(file.getvalue()).decode(),
+        )
+        drawn = np.array(drawn, np.uint8).reshape(40, 40, 4)[..., :3]
+        seen = decode_image(file.getvalue())
+        assert np.allclose(corners(drawn), corners(seen), atol=8), orientation
+
+
 def test_a_small_photograph_fills_the_stage(open_page):
     page = open_page()
     page.drop("small.png", "image/png", png(np.full((30, 40, 3), 90, np.uint8)))

@@ -143,7 +143,14 @@ def test_a_failing_network_leaves_no_event(open_sessions, small, toy, monkeypatc
 
 
 def test_another_network_of_the_name_is_refused(open_sessions, small, toy, lite0):
-    id = open_sessions().create(small(), options=QUICK).id
+    first = open_sessions()
+    id = first.create(small(), options=QUICK).id
+    empty = first.state(id)
+    for networks in ({"toy": lite0}, {"lite0": lite0}):
+        assert open_sessions(networks).state(id) == empty  # nothing is computed for that
+        with pytest.raises(UnavailableError, match="made with the network 'toy'"):
+            open_sessions(networks).act(id, click(5))
+    first.act(id, click(5))
     for networks in ({"toy": lite0}, {"lite0": lite0}):
         with pytest.raises(UnavailableError, match="made with the network 'toy'"):
             open_sessions(networks).state(id)

@@ -10,7 +10,8 @@
  * Versions: a program that was compiled with an older header of the same SONAME works with a newer library. Structs that
  * may grow begin with `struct_size`: set it to sizeof the struct, as in `mfp_image image = {sizeof image, pixels, …}`.
  * The library reads and writes no byte behind it; fields that the program does not know have their defaults, and fields
- * that the library does not know have to be zero. mfp_error has no such field: its layout is final.
+ * that the library does not know have to be zero, which is what it writes there. mfp_error has no such field: its layout
+ * is final.
  *
  * Ending: as in mfp/session.hpp, let threads that click finish before exit() is called.
  *

@@ -59,7 +59,10 @@ struct MFP_API Mask {
     std::vector<std::uint8_t> pixels;  ///< height * width
 
     std::size_t area() const;  ///< pixels on the object
-    bool at(int row, int column) const { return pixels[static_cast<std::size_t>(row) * width + column] != 0; }
+    bool at(int row, int column) const {
+        const auto index = static_cast<std::ptrdiff_t>(row) * width + column;
+        return pixels[static_cast<std::size_t>(index)] != 0;
+    }
 };
 
 /// A probability a pixel, in [0, 1].
