@@ -190,7 +190,7 @@ def test_a_full_database_is_not_ready(tmp_path):
     code = (
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from mfp.engine.errors import StoreError\n"
+        "from mfp.serve.errors import StoreError\n"
         "from mfp.serve.stores import open_store\n"
         "store = open_store(sys.argv[1])\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
