@@ -10,6 +10,7 @@ the marks of a new block need none.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -108,13 +109,14 @@ def _left_out(record: dict[str, Any]) -> list[str]:
 
 def _relative(path: Path, readme: Path) -> str:
     """As a link in the README."""
-    try:
-        return path.resolve().relative_to(readme.resolve().parent).as_posix()
-    except ValueError:
+    page = readme.resolve().parent
+    root = page.parent if page.name == "docs" else page  # pages in docs/ link into the repository around them
+    if not path.resolve().is_relative_to(root):
         raise OptionError(
-            f"{path} does not lie below {readme.parent.resolve()}, so that {readme.name} cannot link to it; copy the "
+            f"{path} does not lie below {root}, so that {readme.name} cannot link to it; copy the "
             "record to bench/results/ first"
-        ) from None
+        )
+    return Path(os.path.relpath(path.resolve(), page)).as_posix()
 
 
 def _read(readme: Path) -> str:

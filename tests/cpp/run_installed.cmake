@@ -1,5 +1,5 @@
 # Installs the library, moves the prefix to a path with a blank, builds the consumer against it alone, and where the
-# library has a runtime runs the README's lines. Variables: BUILD, SOURCE (of the consumer), README, EXAMPLES, WORK,
+# library has a runtime runs the ten lines of docs/cpp.md. Variables: BUILD, SOURCE (of the consumer), PAGE, EXAMPLES, WORK,
 # RUNTIMES, GENERATOR, COMPILER.
 function(run)
     execute_process(COMMAND ${ARGN} RESULT_VARIABLE status)
@@ -17,11 +17,11 @@ foreach(file share/mfp/networks/lite0.onnx share/mfp/networks/lite0_fp16.onnx in
     endif()
 endforeach()
 run(${CMAKE_COMMAND} -S ${SOURCE} -B "${WORK}/a build" -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER}
-    "-DCMAKE_PREFIX_PATH=${WORK}/moved prefix" -DREADME=${README} -DEXAMPLES=${EXAMPLES} -DCMAKE_BUILD_TYPE=Release)
+    "-DCMAKE_PREFIX_PATH=${WORK}/moved prefix" -DPAGE=${PAGE} -DEXAMPLES=${EXAMPLES} -DCMAKE_BUILD_TYPE=Release)
 run(${CMAKE_COMMAND} --build "${WORK}/a build")
 if(RUNTIMES)
-    execute_process(COMMAND "${WORK}/a build/readme" WORKING_DIRECTORY ${WORK} RESULT_VARIABLE status)
+    execute_process(COMMAND "${WORK}/a build/ten_lines" WORKING_DIRECTORY ${WORK} RESULT_VARIABLE status)
     if(NOT status EQUAL 0)
-        message(FATAL_ERROR "the README's lines ended with ${status}")
+        message(FATAL_ERROR "the ten lines of ${PAGE} ended with ${status}")
     endif()
 endif()

@@ -42,8 +42,23 @@ def cells(text):
     return [[re.split(r"(?<!\\)\|", line)[1:-1] for line in table.splitlines()] for table in tables]
 
 
-def test_the_readme_says_what_its_records_say():
-    assert not readme.stale(ROOT / "README.md"), "write its tables anew: mfp bench report --readme README.md"
+def test_the_benchmarks_page_matches_its_records():
+    page_ = ROOT / "docs/benchmarks.md"
+    assert len(readme.named_records(page_)) == 2
+    assert not readme.stale(page_), "regenerate its tables: mfp bench report --readme docs/benchmarks.md"
+
+
+def test_a_page_in_docs_links_into_its_repository(written, tmp_path):
+    page_ = tmp_path / "docs" / "benchmarks.md"
+    page_.parent.mkdir()
+    page_.write_text(MARKS)
+    text = readme.rewritten(page_, {"cpu": written()})
+    assert "<!-- bench:cpu ../results/cpu.json -->" in text
+    (tmp_path / "docs" / "docs").mkdir()
+    inner = tmp_path / "docs" / "docs" / "page.md"
+    inner.write_text(MARKS)
+    with pytest.raises(OptionError, match="does not lie below"):
+        readme.rewritten(inner, {"cpu": written()})
 
 
 def test_figures_come_from_the_samples(latency_record):
