@@ -3,6 +3,7 @@
 import ast
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -137,12 +138,28 @@ def test_setup_packs_every_package(monkeypatch):
     assert set(checked.split()) == set(packed) == set(ROOMS)
 
 
+def test_make_help_lists_every_target():
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    run = subprocess.run(["make", "help"], check=True, capture_output=True, text=True, cwd=ROOT)
+    listed = re.findall(r"^make ([a-z-]+) +\S.+$", run.stdout, re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert sorted(listed) == sorted(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())
+    assert re.search(r"^[a-z-]+(?=:)", makefile, re.MULTILINE)[0] == "demo"  # the default goal
+
+
+def test_the_citation_has_the_version():
+    found = {}
+    exec((ROOT / "engine/version.py").read_text("utf-8"), found)
+    assert f"\nversion: {found['__version__']}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
 def documents():
     """Files that people read: sources and pages, with their paths."""
     suffixes = (".py", ".md", ".hpp", ".cpp", ".h", ".cu", ".yaml", ".js", ".css")
     for folder in (*ROOMS, "docs", "deploy", "examples"):
         yield from (path for path in sorted((ROOT / folder).rglob("*")) if path.suffix in suffixes)
-    yield from (ROOT / "README.md", ROOT / "CONTRIBUTING.md")
+    yield from (path for path in sorted(ROOT.glob("*.md")) if path.name != "CHANGELOG.md")
 
 
 def test_documents_name_modules_and_files_that_exist():
