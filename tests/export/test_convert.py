@@ -19,7 +19,11 @@ from mfp.export.half import half_nodes, prepared, to_half
 from mfp.export.onnx_export import export_onnx
 from mfp.export.ranges import LARGEST, MARGIN, RangeRecorder, check_ranges, extreme_inputs
 
-BACKBONES = ["resnet34", "hrnet18", pytest.param("vit_b", marks=pytest.mark.slow)]  # lite0: test_pack.py
+BACKBONES = [  # lite0: test_pack.py
+    pytest.param("resnet34", marks=pytest.mark.slow),
+    "hrnet18",
+    pytest.param("vit_b", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from mfp.export.checkpoint import load
 from mfp.export.graph import _scale, leftovers
 from mfp.export.onnx_export import export_module, export_onnx
 
-BACKBONES = ["resnet34", "hrnet18", "vit_b"]  # with golden data
+LARGE = pytest.mark.slow
+BACKBONES = ["resnet34", "hrnet18", pytest.param("vit_b", marks=LARGE)]  # with golden data
 
 
 @pytest.mark.parametrize("backbone", [*BACKBONES, "lite0"])
@@ -26,7 +27,7 @@ def test_fixed_files_agree_with_pytorch(exported, backbone):
     assert report.worst <= 1e-4
 
 
-@pytest.mark.parametrize("backbone", [pytest.param("resnet34", marks=pytest.mark.slow), "hrnet18", "lite0"])
+@pytest.mark.parametrize("backbone", [pytest.param("resnet34", marks=LARGE), "hrnet18", "lite0"])
 def test_files_of_any_size_agree_with_pytorch(exported, backbone):
     report = exported(backbone, any_size=True)
     assert sum("photograph" in name for name in report.differences) == 4  # the published size and three odd ones
@@ -40,7 +41,7 @@ def test_files_agree_with_the_release(exported, golden, golden_inputs, backbone)
     assert np.abs(logits[..., ::4, ::4] - data["logits_stride4"]).max() < 1e-3 * data["std"]
 
 
-@pytest.mark.parametrize("backbone", ["resnet34", "hrnet18", pytest.param("vit_b", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backbone", BACKBONES)
 def test_trajectories_are_the_releases(exported, golden, photograph, assert_trajectory, backbone):
     """The whole chain: golden weights, ONNX file, session, a photograph, four clicks."""
     data = np.load(golden(f"trajectory_{backbone}.npz"))
@@ -50,7 +51,14 @@ def test_trajectories_are_the_releases(exported, golden, photograph, assert_traj
 
 
 @pytest.mark.parametrize(
-    ("backbone", "any_size"), [(b, False) for b in BACKBONES] + [("hrnet18", True), ("lite0", True)]
+    ("backbone", "any_size"),
+    [
+        ("resnet34", False),
+        ("hrnet18", False),
+        pytest.param("vit_b", False, marks=LARGE),
+        ("hrnet18", True),
+        ("lite0", True),
+    ],
 )
 def test_what_a_file_holds(exported, backbone, any_size):
     report = exported(backbone, any_size)
