@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from urllib.request import Request, urlopen
 
 from mfp.engine.sample import PATH as SAMPLE
@@ -29,7 +30,9 @@ def test_another_network_keeps_what_is_finished(open_page, server, replay):
     page.wait_clicks(1, finished=1)
     before = page.state()
     page.tab.select_option("#network", "toy")
-    page.tab.reload()  # at once
+    while json.loads(server.ask(f"sessions/{id}"))["network"] != "toy":  # until then the page asks before it is left
+        time.sleep(0.05)
+    page.tab.reload()
     page.tab.wait_for_function("() => window.mfp?.session.state?.network === 'toy'")
     page.wait_clicks(1, finished=1)
     after = page.state()
