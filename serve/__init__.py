@@ -1,1 +1,1 @@
-"""Sessions over HTTP: a page to click on, an API, and what keeps them through a crash (docs/serving.md)."""
+"""The HTTP server: an annotation page, an API, and sessions that survive a crash (docs/serving.md)."""

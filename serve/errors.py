@@ -1,23 +1,23 @@
-"""Errors that the server alone raises, on top of those of :mod:`mfp.engine.errors`.
+"""Errors that only the server raises, in addition to those of :mod:`mfp.engine.errors`.
 
 ::
 
     MfpError
     ├── SessionError
-    │   └── RevisionError     a session's log is not where the caller, or the session, thinks it is
+    │   └── RevisionError     a session's log is at another revision than the caller or the session expects
     └── ServeError            a request that the server does not answer
-        ├── UnknownSessionError  no session of this id, or no such object in it
-        ├── AccessError       no token, or a wrong one
+        ├── UnknownSessionError  no session has this id, or it has no such object
+        ├── AccessError       the request has no token, or a wrong one
         │   └── OriginError   a request from another web page, or for another host
-        ├── MediaTypeError    a body of another kind than the photograph's bytes or JSON
-        ├── TooLargeError     more bytes or pixels than the server takes
-        ├── TooSlowError      a request whose body does not come
-        ├── TooManyError      more requests than the server takes from one client or session at a time
+        ├── MediaTypeError    the body is neither the photograph's bytes nor JSON
+        ├── TooLargeError     more bytes or pixels than the server accepts
+        ├── TooSlowError      a request whose body does not arrive in time
+        ├── TooManyError      more requests at a time than the server accepts from one client or session
         ├── UnavailableError  the server is full, shutting down, or lacks what the session needs
-        │   └── NetworkGoneError  … the network that the present object was made with
+        │   └── NetworkGoneError  the network of the present object is not available
         └── StoreError        the store of sessions cannot be opened, read or written
 
-Each message says what was expected, what came, and what to do.
+Each message states what was expected, what the server got, and what to do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..engine.errors import MfpError, SessionError
 
 
 class RevisionError(SessionError):
-    """A session's log is not at the revision that the caller named: somebody else's event came first."""
+    """A session's log is not at the revision that the caller named: another client's event came first."""
 
 
 class ServeError(MfpError, RuntimeError):
@@ -34,7 +34,7 @@ class ServeError(MfpError, RuntimeError):
 
 
 class UnknownSessionError(ServeError):
-    """There is no session of this id, or no such object in it."""
+    """No session has this id, or the session has no such object."""
 
 
 class AccessError(ServeError):
@@ -50,23 +50,23 @@ class MediaTypeError(ServeError):
 
 
 class TooLargeError(ServeError):
-    """More bytes or pixels than the server takes."""
+    """A request with more bytes or pixels than the server accepts."""
 
 
 class TooSlowError(ServeError):
-    """A request whose body does not come."""
+    """A request whose body does not arrive in time."""
 
 
 class TooManyError(ServeError):
-    """More requests than the server takes from one client, or for one session, at a time."""
+    """More requests at a time than the server accepts from one client or for one session."""
 
 
 class UnavailableError(ServeError):
-    """The server is full, is shutting down, or lacks what the session needs. Later, it may work."""
+    """The server is full, is shutting down, or lacks what the session needs. A later request may succeed."""
 
 
 class NetworkGoneError(UnavailableError):
-    """The server does not have the network of the present object. The session can go on with another one."""
+    """The server does not have the network of the present object. The session can continue with another one."""
 
 
 class StoreError(ServeError):

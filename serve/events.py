@@ -1,4 +1,4 @@
-"""What is kept of a session: its record, its image and the log of what was done, from which its masks follow."""
+"""The stored form of a session: the `SessionRecord` and the log of `Event` objects, from which its masks follow."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 
 from .errors import StoreError
 
-ACTIONS = ("click", "reset", "finish", "select", "delete", "hide", "show", "network")  # what undo takes back
+ACTIONS = ("click", "reset", "finish", "select", "delete", "hide", "show", "network")  # actions, which undo takes back
 KINDS = ("click", "undo", "redo", *ACTIONS[1:])
 OF_AN_OBJECT = ("select", "delete", "hide", "show")
 OPTIONS = {"size", "flip", "threshold", "n_early", "r_max"}
-CHECK = "check"  # the field of a stored line that says whether the rest is as it was written
+CHECK = "check"  # field of a stored line: the checksum of the rest
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How masks are computed.
+    """The network and options that masks are computed with.
 
     Attributes:
-        network: its name, as ``GET /networks`` lists it.
-        weights: of that network; another network of the same name would give other masks.
-        options: of the engine's session, all of them with values: size, flip, threshold, n_early, r_max.
+        network: name of the network, as ``GET /networks`` lists it.
+        weights: identity of its weights; another network of the same name would give other masks.
+        options: options of the engine's session, all with values: size, flip, threshold, n_early, r_max.
     """
 
     network: str
@@ -34,17 +34,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that a user did.
+    """One action of a user, or an undo or redo.
 
     Attributes:
         kind: one of :data:`KINDS`.
-        x, y: of a click, column and row in image pixels.
-        positive: of a click, whether it adds to the object.
-        counts: of a finish, the object's mask, COCO's compressed run lengths; of a select, that of the object which
-            was left unfinished, empty where it had no clicks. It follows from the clicks before it; it is kept so that
-            a session is rebuilt without the clicks of the objects that are done.
-        object: of a select, delete, hide or show, the object's number.
-        network, weights, options: of a network, what the clicks that follow are computed with (:class:`Choice`).
+        x, y: column and row of a click, in image pixels.
+        positive: whether a click adds to the object.
+        counts: mask in COCO's compressed run lengths. For a finish: the object's mask. For a select: the mask of the
+            object that was left unfinished, empty if it had no clicks. The mask follows from the clicks before it; it
+            is stored so that a session can be rebuilt without repeating the clicks of finished objects.
+        object: number of the object, for a select, delete, hide or show.
+        network, weights, options: for a network event, what later clicks are computed with (:class:`Choice`).
     """
 
     kind: str
@@ -59,7 +59,7 @@ class Event:
 
     @property
     def choice(self) -> Choice:
-        """Of a network event."""
+        """The choice that a network event makes."""
         return Choice(self.network, self.weights, self.options)
 
     def to_json(self) -> str:
@@ -76,24 +76,24 @@ class Event:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Event:
-        """The event of :meth:`to_json`; numbers come back to the bit.
+        """Read the output of :meth:`to_json`; numbers are restored bit for bit.
 
         Raises:
-            StoreError: it is none.
+            StoreError: the text is not an event.
         """
         return cls._of(_fields(text, "an event"), text)
 
     def sealed(self, id: str, revision: int) -> str:
-        """The line that a store keeps: :meth:`to_json` with a checksum over it and its place in the log."""
+        """The line that a store keeps: :meth:`to_json` plus a checksum over it, the session's id and the revision."""
         text = self.to_json()
         return f'{text[:-1]},"{CHECK}":"{_checksum(id, revision, text)}"}}'
 
     @classmethod
     def opened(cls, text: str | bytes, id: str, revision: int) -> Event:
-        """The event of :meth:`sealed`. Lines of versions that wrote no checksum are taken as they are.
+        """Read the output of :meth:`sealed`. Lines without a checksum, from older versions, are accepted as they are.
 
         Raises:
-            StoreError: it is none, is not what was written, or was written at another place.
+            StoreError: the line is not an event, was damaged, or was written at another place.
         """
         fields = _fields(text, "an event")
         check = fields.pop(CHECK, None)
@@ -125,16 +125,16 @@ class Event:
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """What does not change in a session's life.
+    """The part of a session that never changes.
 
     Attributes:
         id: 22 characters that cannot be guessed.
-        network, weights, options: what it begins with (:class:`Choice`).
-        width, height: of the image, upright, in pixels.
-        media_type: of the image's file.
-        created: seconds since the epoch.
-        name: of the photograph; empty: nobody said.
-        sha256: of the image's file, in hexadecimal digits; empty: made by a version that kept none.
+        network, weights, options: the choice that the session begins with (:class:`Choice`).
+        width, height: size of the upright image, in pixels.
+        media_type: media type of the image's file.
+        created: time of creation, in seconds since the epoch.
+        name: name of the photograph; empty if the client gave none.
+        sha256: SHA-256 of the image's file, in hexadecimal digits; empty in records of versions that stored none.
     """
 
     id: str
@@ -150,7 +150,7 @@ class SessionRecord:
 
     @property
     def choice(self) -> Choice:
-        """What its first object is computed with."""
+        """The choice that the first object is computed with."""
         return Choice(self.network, self.weights, self.options)
 
     def to_json(self) -> str:
@@ -159,10 +159,10 @@ class SessionRecord:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> SessionRecord:
-        """The record of :meth:`to_json`, or of a version that wrote no name and no checksums.
+        """Read the output of :meth:`to_json`, also of versions that wrote no name and no checksums.
 
         Raises:
-            StoreError: it is none, or not what was written.
+            StoreError: the text is not a record, or was damaged.
         """
         fields = _fields(text, "the record")
         check = fields.pop(CHECK, None)
@@ -182,7 +182,7 @@ class SessionRecord:
 
 
 def _restore_size(options: dict[str, Any]) -> None:
-    if isinstance(options.get("size"), list):  # JSON knows no tuples
+    if isinstance(options.get("size"), list):  # JSON has no tuples
         options["size"] = tuple(options["size"])
 
 
@@ -201,5 +201,5 @@ def _no(what: str, text: str | bytes, error: Exception | None = None) -> StoreEr
 
 
 def _checksum(*parts: object) -> str:
-    """64 bits in hexadecimal digits; for damage, not against forgery."""
+    """64-bit checksum in hexadecimal digits; detects damage, does not prevent forgery."""
     return hashlib.blake2b("\n".join(map(str, parts)).encode(), digest_size=8).hexdigest()

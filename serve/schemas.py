@@ -1,4 +1,4 @@
-"""What goes over the wire, as OpenAPI describes it (docs/serving.md)."""
+"""Pydantic models of requests and responses, as in the OpenAPI description (docs/serving.md)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .events import Event
 
 
 class Message(BaseModel):
-    """Base of what is sent and received: unknown fields are refused, and so are Infinity and NaN."""
+    """Base of all messages: unknown fields, Infinity and NaN are refused."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class NetworkEntry(Message):
-    """A network that this server has loaded."""
+    """A network that the server has loaded."""
 
     name: str = Field(description="what `network` of a new session takes")
     backbone: str
@@ -28,7 +28,7 @@ class NetworkEntry(Message):
 
 
 class SessionOptions(Message):
-    """How masks are computed; what is not given is the network's own."""
+    """Options of the computation of masks; a missing option has the network's default."""
 
     size: int | tuple[int, int] | None = None
     flip: bool = True
@@ -38,9 +38,9 @@ class SessionOptions(Message):
 
 
 class At(Message):
-    """A request that may name the revision it is meant for."""
+    """A request that may name the revision that it expects."""
 
-    model_config = ConfigDict(strict=True)  # false is no 0, and "1" no 1
+    model_config = ConfigDict(strict=True)  # false is not taken as 0, nor "1" as 1
 
     revision: Annotated[
         int | None,
@@ -57,19 +57,19 @@ class ClickRequest(At):
 
 
 class ObjectRequest(At):
-    """Something that is done to an object."""
+    """An operation on an object."""
 
     object: int = Field(description="its number, as the state has it", ge=0)
 
 
 class NetworkRequest(At):
-    """Another network for what comes next."""
+    """A switch to another network."""
 
     network: str = Field(description="a name of GET /networks", max_length=200)
 
 
 class ClickMessage(Message):
-    """A click as it is told."""
+    """A click in a response."""
 
     x: float
     y: float
@@ -106,7 +106,7 @@ class ObjectState(Message):
 
 
 class SessionState(Message):
-    """A session as it is now."""
+    """The present state of a session."""
 
     id: str
     name: str = Field(description="of the photograph; empty where nobody said")
@@ -141,7 +141,7 @@ class Reply(Message):
 
 
 class ErrorMessage(Message):
-    """Why a request was refused."""
+    """The reason why a request was refused."""
 
     error: str = Field(description="kind of error")
     message: str = Field(description="what was expected, what came, what to do")

@@ -1,4 +1,4 @@
-"""What an operator decides; `mfp serve --help` names each."""
+"""Settings that an operator chooses; `mfp serve --help` lists them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 API = "/api/v1"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# Of clicks worked on side by side. On 2 cores one pass after another on both serves about as many clicks a second as
-# two at a time on one each (13.0 and 13.7 with lite0), and answers a person who is alone in half the time.
+# Cores for each click that is computed concurrently. On 2 cores, one pass at a time on both serves about as many clicks
+# a second as two at a time on one core each (13.0 and 13.7 with lite0), and answers a single user in half the time.
 CORES_PER_WORKER = 4
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What sessions may take.
+    """Limits on sessions.
 
     Attributes:
-        image_pixels: of one photograph.
-        sessions: in the store.
-        memory: bytes that sessions in memory may take together; the others are rebuilt at their next call.
-        side: pixels of the network size that a client may ask for.
-        clicks: of one object; each keeps a map for undo.
-        events: of one session.
-        waiting: calls that may wait for one session.
+        image_pixels: maximum pixels of one photograph.
+        sessions: maximum sessions in the store.
+        memory: maximum bytes of all sessions in memory together; other sessions are rebuilt at their next call.
+        side: maximum side of the network size that a client may ask for, in pixels.
+        clicks: maximum clicks on one object; each keeps a map for undo.
+        events: maximum events of one session.
+        waiting: maximum calls that may wait for one session.
     """
 
     image_pixels: int = 50_000_000
@@ -37,16 +37,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the HTTP side allows.
+    """Settings of the HTTP side.
 
     Attributes:
-        token: that every request must bring; empty: none is asked for.
-        hosts: names, or names with ports, that requests may give for this server; empty: any.
-        request_bytes: of one request's body.
-        rate: requests a second of one address; 0: as many as it likes; None: as many as it likes that do not fail
+        token: token that every request must have; empty: no token is required.
+        hosts: allowed Host headers, as names or names with ports; empty: any.
+        request_bytes: maximum bytes of one request's body.
+        rate: maximum requests a second of one address; 0: no limit; None: only failed attempts are limited
             (:class:`~mfp.serve.http.rate_limit.Rate`).
-        keep_days: of a running server, that a session stays without use; 0: for ever.
-        proxies: addresses, or networks as 10.0.0.0/8, of proxies whose X-Forwarded-For is believed.
+        keep_days: days of a running server after which an unused session is deleted; 0: never.
+        proxies: addresses, or networks such as 10.0.0.0/8, of proxies whose X-Forwarded-For is trusted.
     """
 
     token: str = ""
@@ -58,10 +58,10 @@ class Settings:
 
 
 def url_of(host: str, port: int) -> str:
-    """The server's address; of IPv6 with brackets."""
+    """Return the server's URL; an IPv6 address gets brackets."""
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def cores() -> int:
-    """Of the processor, as far as this process may use them."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Photographs from strangers: what a file says of itself is read before anything is decoded."""
+"""Decoding of uploaded, untrusted photographs: a file's header is checked before anything is decoded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..engine.errors import ImageError, OptionError
 from ..engine.image import U8, decode_image
 from .errors import TooLargeError
 
-# Pillow's names; nothing else is opened, whatever the file's name or Content-Type says.
+# Accepted formats, by Pillow's names. No other is opened, whatever the file's name or Content-Type.
 MEDIA_TYPES = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
@@ -22,19 +22,19 @@ MEDIA_TYPES = {
     "TIFF": "image/tiff",
     "BMP": "image/bmp",
 }
-SCAN = b"\xff\xda"  # begins a scan of a JPEG file; its compressed data never has these two bytes
-SCANS = 100  # each goes over all pixels, and takes a few bytes to ask for; photographs have 1, progressive ones some 10
-BYTES = 12  # a pixel, about, while a photograph is decoded and turned; OpenCV decodes to 8 bits row by row
+SCAN = b"\xff\xda"  # marker that begins a scan of a JPEG file; never occurs in its compressed data
+SCANS = 100  # maximum; each costs few bytes but a pass over all pixels. Photographs have 1, progressive ones some 10
+BYTES = 12  # about so many per pixel while a photograph is decoded and turned; OpenCV decodes to 8 bits row by row
 
 
-NAME = 255  # characters of a photograph's name
+NAME = 255  # maximum characters of a photograph's name
 
 
 def checked_name(name: str) -> str:
-    """A photograph's name without its folders.
+    """Return a photograph's name without its folders.
 
     Raises:
-        OptionError: it is too long, or has characters that no name has: line breaks, NUL and their like.
+        OptionError: the name is too long, or has characters that no name has: line breaks, NUL and the like.
     """
     if len(name) > NAME:
         raise OptionError(f"expected a photograph's name of at most {NAME} characters, got {len(name)}")
@@ -46,30 +46,30 @@ def checked_name(name: str) -> str:
 
 
 def check_header(data: bytes, max_pixels: int) -> str:
-    """Read an image file's header; nothing is decoded, so that a small file cannot ask for a large memory.
+    """Check an image file's header. Nothing is decoded, so a small file cannot make the server allocate much memory.
 
     Returns:
-        The file's media type, of :data:`MEDIA_TYPES`, as its content says.
+        The file's media type, one of :data:`MEDIA_TYPES`, found from its content.
 
     Raises:
-        ImageError: it is no image of these kinds.
-        TooLargeError: it has more pixels than ``max_pixels``.
+        ImageError: the file is not an image of these formats.
+        TooLargeError: the image has more pixels than ``max_pixels``.
     """
     return _header(data, max_pixels)[0]
 
 
 def _header(data: bytes, max_pixels: int) -> tuple[str, int]:
-    """The media type and the number of pixels."""
+    """Return the media type and the number of pixels."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own limit is a warning: ours is asked below
+            warnings.simplefilter("ignore")  # Pillow's own limit is a warning; max_pixels is checked below
             with Image.open(io.BytesIO(data), formats=tuple(MEDIA_TYPES)) as image:
                 (width, height), kind = image.size, image.format
     except Image.DecompressionBombError as error:
         raise TooLargeError(f"expected an image of at most {max_pixels:,} pixels: {error}") from None
-    except Exception as error:  # of a damaged file: whatever its parser stumbles over
+    except Exception as error:  # a damaged file can make its parser raise any exception
         raise ImageError(
             f"expected a JPEG, PNG, WebP, TIFF or BMP file, got {len(data):,} bytes that are none, or damaged"
         ) from error
@@ -85,26 +85,29 @@ def _header(data: bytes, max_pixels: int) -> tuple[str, int]:
 
 
 def _png_is_whole(data: bytes) -> bool:
-    """Whether each chunk lies within the file. OpenCV first reserves what a chunk says it has, up to 4 GB."""
+    """Return whether each chunk lies within the file. OpenCV allocates a chunk's declared length first, up to 4 GB."""
     place = len(b"\x89PNG\r\n\x1a\n")
     while place + 12 <= len(data):
-        place += 12 + int.from_bytes(data[place : place + 4], "big")  # length, name and check sum, and the chunk itself
+        place += 12 + int.from_bytes(data[place : place + 4], "big")  # length, name and checksum, and the chunk's data
         if place <= len(data) and data[place - 8 : place - 4] == b"IEND":
             return True
     return False
 
 
 def decode_upload(data: bytes, max_pixels: int, known: bool = False) -> tuple[U8, str]:
-    """A photograph as :func:`~mfp.engine.image.read_image` gives it, and its media type.
+    """Decode a photograph as :func:`~mfp.engine.image.read_image` does, and return it with its media type.
 
     Args:
-        data: the file.
-        max_pixels: that are taken.
-        known: it was taken before: see :func:`~mfp.engine.image.decode_image`.
+        data: bytes of the file.
+        max_pixels: maximum number of pixels.
+        known: whether the file was accepted before; see :func:`~mfp.engine.image.decode_image`.
+
+    Returns:
+        The image, H×W×3 uint8 RGB, and one of :data:`MEDIA_TYPES`.
 
     Raises:
-        ImageError: it is no image, damaged, or would not be read rightly.
-        TooLargeError: it has more pixels than ``max_pixels``.
+        ImageError: the file is not an image, is damaged, or would not be read correctly.
+        TooLargeError: the image has more pixels than ``max_pixels``.
     """
     media_type = check_header(data, max_pixels)
     pixels = decode_image(data, known=known)
@@ -116,11 +119,11 @@ def decode_upload(data: bytes, max_pixels: int, known: bool = False) -> tuple[U8
 
 
 class DecodingRoom:
-    """Memory for photographs that are being opened, which one after another take what there is. Any number of threads.
+    """Memory budget for photographs that are being decoded; each waits until there is room. Safe between threads.
 
     Args:
-        limit: bytes; one photograph alone may take more.
-        make_room: called when one has its place and before it is decoded.
+        limit: bytes for all of them; a single photograph may take more.
+        make_room: function called after a photograph has its place and before it is decoded.
     """
 
     def __init__(self, limit: int, make_room: Callable[[], None] = lambda: None) -> None:
@@ -130,12 +133,12 @@ class DecodingRoom:
 
     @property
     def taken(self) -> int:
-        """Bytes, about."""
+        """Approximate number of bytes in use."""
         return self._taken
 
     @contextmanager
     def decoded(self, data: bytes, max_pixels: int, known: bool = False) -> Iterator[tuple[U8, str]]:
-        """:func:`decode_upload` when there is room; it is taken until the ``with`` statement ends."""
+        """Context manager that calls :func:`decode_upload` once there is room, and keeps that room until its end."""
         needed = _header(data, max_pixels)[1] * BYTES
         with self._changed:
             self._changed.wait_for(lambda: not self._taken or self._taken + needed <= self._limit)

@@ -1,6 +1,6 @@
-"""The server as an application of Ray Serve: HTTP in one deployment, networks and sessions in another.
+"""Ray Serve application: one deployment for HTTP, another for networks and sessions.
 
-``mfp serve --ray`` runs it; so does a configuration file of Ray Serve
+``mfp serve --ray`` runs it. A configuration file of Ray Serve can run it as well
 (``import_path: mfp.serve.cluster.app:application``), with the fields of
 :class:`~mfp.serve.cluster.settings.ClusterSettings` as ``args``.
 """
@@ -17,37 +17,35 @@ from ..stores import open_store
 from .service import RayService, SessionReplica
 from .settings import ClusterSettings
 
-NAME = "mfp"  # of the application
-INGRESSES = 2  # so that one can end
-CALLS = (
-    1000  # that a replica takes at a time: mfp's own limits come first. A WebSocket is one, for as long as it is open
-)
-HEALTH_PERIOD = 2.0  # seconds until a replica that is gone is noticed by who does not call it
-LAST_CLICKS = 30.0  # seconds that a replica has for what it has begun, when it is to end
+NAME = "mfp"  # name of the application
+INGRESSES = 2  # one can end while the other serves
+CALLS = 1000  # calls of a replica at a time; mfp's own limits come first. An open WebSocket counts as one
+HEALTH_PERIOD = 2.0  # seconds until processes that do not call a replica notice that it is gone
+LAST_CLICKS = 30.0  # seconds for a replica to finish running calls at shutdown
 
 
 class Ingress:
-    """HTTP and WebSockets.
+    """The deployment that answers HTTP and WebSockets.
 
     Args:
         replicas: handle of the deployment that holds the sessions.
-        settings: of the cluster.
+        settings: settings of the cluster.
     """
 
     def __init__(self, replicas: Any, settings: ClusterSettings) -> None:
         self._replicas, self._settings = replicas, settings
 
     def __serve_build_asgi_app__(self) -> Any:
-        """What Ray Serve calls in the process that answers."""
+        """Build the ASGI application; Ray Serve calls this in the process that answers."""
         service = RayService(self._replicas, open_store(self._settings.store))
         return create_app(service, self._settings.http_settings())
 
 
 def application(settings: ClusterSettings | dict[str, Any]) -> Any:
-    """The application, for ``ray.serve.run``.
+    """Build the application for ``ray.serve.run``.
 
     Args:
-        settings: or its fields, as a configuration file has them.
+        settings: settings of the cluster, or a dictionary of its fields, as in a configuration file.
     """
     settings = ClusterSettings.model_validate(settings)
     common: dict[str, Any] = {
@@ -64,8 +62,8 @@ def application(settings: ClusterSettings | dict[str, Any]) -> Any:
             "max_replicas": settings.max_replicas,
             "target_ongoing_requests": settings.busy,
         },
-        # A session's calls all go to one replica, which is found without asking anyone; with a replica more or less
-        # only that one's share moves. Where it is gone, the next two on the ring take over.
+        # All calls of a session go to one replica, found by consistent hashing without asking another process. Adding
+        # or removing a replica moves only that replica's share. If it is gone, the next two on the ring take over.
         request_router_config=RequestRouterConfig(
             request_router_class="ray.serve.experimental.consistent_hash_router.ConsistentHashRouter",
             request_router_kwargs={"num_fallback_replicas": 2},

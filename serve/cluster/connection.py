@@ -1,4 +1,4 @@
-"""The Ray cluster that work goes to: one that runs, or one of this machine alone for as long as the work takes."""
+"""Connection to a Ray cluster: a running one, or a temporary one on this machine only."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 from ...engine.errors import OptionError, RuntimeMissingError
 from ...engine.requirements import one_line
 
-REACH = 5.0  # seconds
+REACH = 5.0  # seconds to reach the head
 INSTALL = "pip install 'mfp-engine[ray]'"
 
 
 class Cluster(NamedTuple):
     """Attributes:
     ray: the module, connected.
-    ours: whether the cluster was begun here, and ends here.
+    ours: whether this process started the cluster, and therefore ends it.
     """
 
     ray: Any
@@ -28,22 +28,22 @@ class Cluster(NamedTuple):
 
 @contextmanager
 def connected(address: str = "", cpus: float | None = None) -> Iterator[Cluster]:
-    """A cluster, for the length of the statement.
+    """Context manager that yields a connected cluster.
 
     Args:
-        address: ``"host:port"`` of a cluster's head; empty: the one that RAY_ADDRESS names or that runs on this
-            machine, or else a new one here; ``"local"``: a new one here in any case.
-        cpus: that a new one has to give away; None: as many as this machine has.
+        address: ``"host:port"`` of a cluster's head; empty: the cluster that RAY_ADDRESS names or that runs on this
+            machine, otherwise a new one on this machine; ``"local"``: always a new one on this machine.
+        cpus: CPUs of a new cluster; None: all of this machine.
 
     Raises:
         RuntimeMissingError: Ray is not installed, or there is no cluster at the address.
-        OptionError: the address is none.
+        OptionError: the address is invalid.
     """
     try:
         import ray
     except ImportError:
         raise RuntimeMissingError(f"Ray is not installed; install it with: {INSTALL}") from None
-    if ray.is_initialized():  # by the application
+    if ray.is_initialized():  # the application has connected already
         yield Cluster(ray, False)
         return
     address = address or os.environ.get("RAY_ADDRESS", "")
@@ -51,7 +51,7 @@ def connected(address: str = "", cpus: float | None = None) -> Iterator[Cluster]
     if address in ("", "auto"):
         here = _noted_head()
         ours = address == "" and not (here and _reachable(here))
-    elif not ours and not _reachable(address):  # Ray itself would try for minutes
+    elif not ours and not _reachable(address):  # fail early: Ray itself would try for minutes
         raise _no_cluster(address, "nothing answers")
     quiet = {"logging_level": "ERROR", "log_to_driver": False}
     try:
@@ -68,7 +68,7 @@ def connected(address: str = "", cpus: float | None = None) -> Iterator[Cluster]
 
 
 def _noted_head() -> str:
-    """The cluster that was begun on this machine last, by Ray's own note; it may have ended without taking it back."""
+    """Address of the cluster started last on this machine, as Ray recorded it; that cluster may have ended since."""
     try:
         return (Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster").read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Sessions on the replicas of a Ray cluster: what holds them, and the face of them that the HTTP side calls."""
+"""Sessions on a Ray cluster: `SessionReplica` holds them, `RayService` is the interface that the HTTP side calls."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ..sessions.stored_image import stored_image
 from ..stores import SessionStore, open_store
 from .settings import ClusterSettings
 
-ATTEMPTS = 5  # where replicas end while they are at work
+ATTEMPTS = 5  # calls that are tried if replicas end during a call
 PAUSE = 0.2  # seconds before another attempt
 
 
 class SessionReplica:
-    """Networks and live sessions of one replica. What it holds is disposable: the store has all of it.
+    """Networks and live sessions of one replica. Its memory is disposable: the store has everything.
 
     Args:
-        settings: of the cluster.
+        settings: settings of the cluster.
     """
 
     def __init__(self, settings: ClusterSettings) -> None:
         limits = settings.session_limits()
-        # As the command does for one machine: before anything imports OpenCV.
+        # Must be set before anything imports OpenCV. On one machine the command does the same.
         os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(limits.image_pixels))
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
         networks = load_networks(
@@ -48,8 +48,10 @@ class SessionReplica:
         self._service = LocalService(networks, store, limits, settings.workers)
 
     async def call(self, method: str, *arguments: Any) -> Any:
-        """The answer of a :class:`~mfp.serve.sessions.service.LocalService`, or an error of ours as a value:
-        that is no failure of the replica, and crosses processes without a traceback.
+        """Call a method of :class:`~mfp.serve.sessions.service.LocalService` and return its result.
+
+        An error of mfp is returned as a value: it is not a failure of the replica, and crosses processes without a
+        traceback.
         """
         try:
             return await getattr(self._service, method)(*arguments)
@@ -62,11 +64,11 @@ class SessionReplica:
 
 
 class RayService(Service):
-    """Sends each call to the replica that holds its session, and elsewhere when that replica is gone.
+    """Sends each call to the replica that holds its session, or to another one if that replica is gone.
 
     Args:
         replicas: handle of the deployment of :class:`SessionReplica`.
-        store: the one that they share.
+        store: store that all replicas share.
     """
 
     def __init__(self, replicas: Any, store: SessionStore) -> None:
@@ -80,14 +82,14 @@ class RayService(Service):
     async def create(
         self, image: bytes, network: str | None, options: SessionOptions, id: str | None = None, name: str = ""
     ) -> SessionState:
-        # Named here, so that it is opened where its clicks will go.
+        # The id is chosen here, so that the session is opened on the replica that will receive its clicks.
         id = id or token_urlsafe(16)
         state: SessionState = await self._call(id, "create", image, network, options, id, name, again=False)
         return state
 
     async def act(self, id: str, event: Event, revision: int | None) -> Reply:
-        # A replica that is gone may have kept the event. Sent again with its revision it is refused then, and the
-        # client asks for the state; without one it could be done twice.
+        # A replica that is gone may have stored the event. If the event is sent again with its revision, it is then
+        # refused, and the client asks for the state. Without a revision, it could be applied twice.
         reply: Reply = await self._call(id, "act", id, event, revision, again=revision is not None)
         return reply
 
@@ -114,11 +116,11 @@ class RayService(Service):
         await self._call(id, "delete", id, again=False)
 
     async def expire(self, older_than: float) -> int:
-        # What replicas still hold of these makes room when they need it.
+        # Replicas that still hold these sessions drop them when they need the memory.
         return len(await asyncio.to_thread(self._store.expire, older_than))
 
     async def counts(self) -> dict[str, int]:
-        """Of the store; what replicas hold and do stands in Ray's own metrics."""
+        """Counts of the store; Ray's own metrics report the replicas."""
         return {"live": 0, "bytes": 0, "stored": await asyncio.to_thread(self._store.count), "waiting": 0}
 
     async def ready(self) -> None:

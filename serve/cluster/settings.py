@@ -1,4 +1,4 @@
-"""What decides how a cluster serves: given by `mfp serve --ray`, or by a configuration file of Ray Serve."""
+"""Settings of a cluster, from `mfp serve --ray` or from a configuration file of Ray Serve."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ class ClusterSettings(BaseModel):
         return Limits(**self.limits)
 
     def http_settings(self) -> Settings:
-        # A configuration file is for everybody to read: the token comes from the environment, as for one machine.
+        # Other users may read a configuration file, so the token comes from the environment, as on one machine.
         return Settings(**{"token": os.environ.get("MFP_TOKEN", ""), **self.http})

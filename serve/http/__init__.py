@@ -1,1 +1,1 @@
-"""HTTP and WebSocket: routes, errors as answers, logs, metrics, shutdown."""
+"""HTTP and WebSocket: routes, error responses, logs, metrics, shutdown."""

@@ -27,7 +27,7 @@ from .rate_limit import Rate
 from .state import Desk
 
 PAGE = Path(__file__).parents[1] / "page"
-EXPIRY = 600.0  # seconds between looks for sessions that nobody uses
+EXPIRY = 600.0  # seconds between searches for unused sessions
 DAY = 24 * 3600.0
 DESCRIPTION = """
 Click-based interactive segmentation. Open a session on a photograph, click on an object, get its mask.
@@ -42,12 +42,12 @@ log = logging.getLogger("mfp.serve")
 
 
 def create_app(service: Service, settings: Settings | None = None, routers: Sequence[APIRouter] = ()) -> FastAPI:
-    """The server as an ASGI application.
+    """Build the server as an ASGI application.
 
     Args:
-        service: answers the calls; closed when the application ends.
-        settings: of the HTTP side.
-        routers: of annotation tools, each with a prefix of its own.
+        service: service that answers the calls; closed when the application ends.
+        settings: settings of the HTTP side.
+        routers: routers of annotation tools, each with its own prefix.
 
     Returns:
         The application; ``app.state.desk`` is its :class:`~mfp.serve.http.state.Desk`.
@@ -68,7 +68,7 @@ def create_app(service: Service, settings: Settings | None = None, routers: Sequ
         title="mfp serve",
         version=__version__,
         description=DESCRIPTION,
-        docs_url=None,  # their pages load scripts from elsewhere
+        docs_url=None,  # the documentation pages load scripts from other hosts
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
@@ -79,11 +79,11 @@ def create_app(service: Service, settings: Settings | None = None, routers: Sequ
     app.add_middleware(Access, settings=settings)
     app.add_middleware(Watch, desk=desk)
     if settings.proxies:
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))  # the last is the outermost
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))  # added last: the outermost
     error_responses.install(app)
     app.include_router(routes.router(desk), prefix=API, dependencies=[Depends(known_query)])
     app.include_router(websocket.router(desk), prefix=API)
-    # Tools have shapes of their own for what is refused; only its status is promised here.
+    # Annotation tools have their own forms of error responses; only the status is documented here.
     refusals: dict[int | str, dict[str, Any]] = {
         status: {"description": when} for status, when in error_responses.WHEN.items()
     }
@@ -97,12 +97,12 @@ def create_app(service: Service, settings: Settings | None = None, routers: Sequ
 def _operation(app: FastAPI, desk: Desk) -> None:
     @app.get("/healthz", tags=["operation"])
     async def healthz() -> dict[str, str]:
-        """Whether the server is alive."""
+        """Liveness: the server process answers."""
         return {"status": "alive"}
 
     @app.get("/readyz", tags=["operation"], responses=error_responses.documented(503))
     async def readyz() -> dict[str, str]:
-        """Whether it takes work: networks are loaded, the store can be written, it is not shutting down."""
+        """Readiness: networks are loaded, the store can be written, and the server is not shutting down."""
         with desk.gate.running():
             await desk.ready()
         return {"status": "ready"}
@@ -122,7 +122,7 @@ def _operation(app: FastAPI, desk: Desk) -> None:
 
 
 def _page(app: FastAPI) -> None:
-    # Browsers ask each time whether a file has changed, so that page and server are of one version.
+    # Browsers check each time whether a file has changed, so that page and server have the same version.
     fresh = {"Cache-Control": "no-cache"}
 
     @app.get("/", include_in_schema=False)
@@ -149,5 +149,5 @@ async def _expire(service: Service, keep: float) -> None:
             gone = await service.expire(keep)
             if gone:
                 log.info("expired", extra={"fields": {"sessions": gone}})
-        except Exception as error:  # the store is out of reach: next time
+        except Exception as error:  # the store cannot be reached: try again at the next search
             log.warning("cannot expire sessions", extra={"fields": {"error": str(error)}})

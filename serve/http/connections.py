@@ -1,7 +1,7 @@
-"""uvicorn's HTTP connections with what it lacks: a time limit for headers, and a bound on connections that do nothing.
+"""HTTP connections of uvicorn with two additions: a time limit for headers and a limit on idle connections.
 
-A connection that does nothing never keeps another one out: where there are too many, the one that has waited longest is
-closed. What is at work is bounded by :mod:`mfp.serve.http.middleware.request_log`, which answers in words.
+An idle connection never keeps another one out: if there are too many, the one that has been idle longest is closed.
+Running requests are limited by :mod:`mfp.serve.http.middleware.request_log`, which answers with an error message.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-if TYPE_CHECKING:  # uvicorn chooses between two that are alike
+if TYPE_CHECKING:  # uvicorn chooses between two protocols with the same interface
     from uvicorn.protocols.http.h11_impl import H11Protocol as Protocol
 else:
     Protocol = AutoHTTPProtocol
 
-HEADERS = 15.0  # seconds from the first moment to the end of a request's headers
+HEADERS = 15.0  # seconds from the start of the wait to the end of a request's headers
 IDLE = 500  # connections without a request
 WORDS = b'{"error": "TooSlowError", "message": "expected a whole request within %d s"}' % HEADERS
 LATE = b"\r\n".join(
@@ -32,11 +32,11 @@ LATE = b"\r\n".join(
 
 
 class Connection(Protocol):
-    """One connection, until it becomes a WebSocket."""
+    """An HTTP connection, until it is upgraded to a WebSocket."""
 
-    waiting: ClassVar[dict[Connection, None]] = {}  # those without a request, the one that has waited longest first
+    waiting: ClassVar[dict[Connection, None]] = {}  # idle connections, the longest idle first
     _timer: asyncio.TimerHandle | None = None
-    _begun = False  # some bytes of a request have come
+    _begun = False  # some bytes of a request have arrived
     _upgraded = False
 
     def connection_made(self, transport: Any) -> None:

@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: a status, and one shape for all (:class:`~mfp.serve.schemas.ErrorMessage`)."""
+"""HTTP error responses: a status for each error, and one body for all (:class:`~mfp.serve.schemas.ErrorMessage`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ..schemas import ErrorMessage
 from ..settings import API
 from . import logs
 
-# The first that fits; what is not listed is ours: 500.
+# The first class that fits gives the status. An error that is not listed is a fault of the server: 500.
 STATUS: dict[type[BaseException], int] = {
     OriginError: 403,
     AccessError: 401,
@@ -60,21 +60,21 @@ WHEN = {
     429: "too many requests at a time; Retry-After says when to try again",
     503: "full, shutting down, or the store is out of reach",
 }
-MESSAGE = 1000  # characters of a message
-DEPTH = 32  # of brackets in JSON; no request has more than four
+MESSAGE = 1000  # maximum characters of a message
+DEPTH = 32  # maximum nesting of brackets in JSON; no request has more than four
 BROKEN = f"expected JSON with at most {DEPTH} brackets inside each other, got a body that is none"
 NOT_JSON = "expected JSON: send it with the header Content-Type: application/json"
-UNPARSED = "There was an error parsing the body"  # FastAPI's, for whatever but a JSONDecodeError
+UNPARSED = "There was an error parsing the body"  # FastAPI's message for any error but a JSONDecodeError
 log = logging.getLogger("mfp.serve")
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For a route's OpenAPI: the answers that it gives in place of its own."""
+    """Describe a route's error responses for OpenAPI."""
     return {status: {"model": ErrorMessage, "description": WHEN[status]} for status in statuses}
 
 
 def answer(error: BaseException) -> tuple[int, ErrorMessage]:
-    """The status and the message of an error. What nobody expected is logged, and told without its details."""
+    """Return the status and the message of an error. An unexpected error is logged, and its message has no details."""
     logs.note(error=type(error).__name__)
     for kind, status in STATUS.items():
         if isinstance(error, kind):
@@ -85,7 +85,7 @@ def answer(error: BaseException) -> tuple[int, ErrorMessage]:
 
 
 class Refusal(HTTPException):
-    """An error of ours where only Starlette's own kind comes through: while a route reads the body."""
+    """An mfp error raised while a route reads the body, where only Starlette's own exception class gets through."""
 
     def __init__(self, error: ServeError) -> None:
         super().__init__(answer(error)[0])
@@ -93,7 +93,7 @@ class Refusal(HTTPException):
 
 
 def response(error: BaseException) -> Response:
-    """The answer as a response."""
+    """Return the response to an error."""
     status, message = answer(error)
     headers = {}
     if status in (429, 503):
@@ -104,7 +104,7 @@ def response(error: BaseException) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Let an application answer the errors that are expected this way."""
+    """Install the handlers that answer expected errors this way."""
 
     async def expected(request: Request, error: Exception) -> Response:
         error = error.error if isinstance(error, Refusal) else error
@@ -116,7 +116,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> Response:
-        if error.errors()[0]["loc"] == ("body",) and isinstance(error.body, bytes):  # FastAPI did not take it for JSON
+        if error.errors()[0]["loc"] == ("body",) and isinstance(error.body, bytes):  # FastAPI did not read it as JSON
             return response(MediaTypeError(NOT_JSON))
         return _response(*refused(error.errors(), error.body))
 
@@ -126,13 +126,13 @@ def install(app: FastAPI) -> None:
             return _response(400, "RequestError", BROKEN)
         name = HTTPStatus(error.status_code).phrase.title().replace(" ", "") + "Error"
         headers = dict(error.headers or {})
-        if error.status_code == 405:  # Starlette names the methods of one route only
+        if error.status_code == 405:  # Starlette lists the methods of one route only
             headers["Allow"] = ", ".join(_methods(app, route_path(request.scope))) or headers.get("Allow", "")
         return _response(error.status_code, name, str(error.detail), headers)
 
 
 def route_path(scope: Scope) -> str | None:
-    """The pattern that a request's path fits; None where there is none."""
+    """Return the route pattern that matches a request's path, or None."""
     path = getattr(scope.get("route"), "path", None)
     if not isinstance(path, str):
         return None
@@ -144,9 +144,9 @@ def _methods(app: FastAPI, path: str | None) -> list[str]:
 
 
 def refused(found: Sequence[Any], body: Any = None) -> tuple[int, str, str]:
-    """Status, kind and message for what Pydantic did not like: 400 for a body that is no JSON, else 422.
+    """Return status, kind and message of a validation error: 400 for a body that is not JSON, otherwise 422.
 
-    However it is noticed: parsers of JSON follow brackets to different depths.
+    The status does not depend on which JSON parser noticed: they follow brackets to different depths.
     """
     if any(part["type"] == "json_invalid" for part in found):
         return 400, "RequestError", f"{BROKEN} ({problems(found)})"
@@ -164,11 +164,11 @@ def _deep(value: Any) -> bool:
 
 
 def problems(found: Sequence[Any]) -> str:
-    """What Pydantic did not like, in one line."""
+    """Return the problems that Pydantic found, in one line."""
     return "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in found[:5])
 
 
 def _response(status: int, error: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    # In ASCII: what came may hold characters that UTF-8 cannot say.
+    # ASCII, because the input may hold characters that UTF-8 cannot encode.
     content = json.dumps({"error": error, "message": message[:MESSAGE]})
     return Response(content, status, headers, "application/json")

@@ -1,4 +1,4 @@
-"""Logs: a line a request on stderr, as JSON or as text, with what each stage took."""
+"""Logs: one line per request on stderr, as JSON or as text, with the time of each stage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 FORMATS = ("text", "json")
-SESSION = 8  # characters of an id that are told: who has a whole one has the session
+SESSION = 8  # characters of an id that are logged: a whole id gives access to its session
 log = logging.getLogger("mfp.serve")
 _fields: ContextVar[dict[str, Any] | None] = ContextVar("fields", default=None)
 _who: ContextVar[dict[str, Any] | None] = ContextVar("who", default=None)
@@ -19,7 +19,7 @@ _who: ContextVar[dict[str, Any] | None] = ContextVar("who", default=None)
 
 @contextmanager
 def who(**fields: Any) -> Iterator[None]:
-    """Fields of every line that is written inside the block: who asks."""
+    """Add fields that identify the client to every line written inside the block."""
     token = _who.set(fields)
     try:
         yield
@@ -28,13 +28,13 @@ def who(**fields: Any) -> Iterator[None]:
 
 
 def asking() -> dict[str, Any]:
-    """What :func:`who` was told."""
+    """Return the fields that :func:`who` was given."""
     return dict(_who.get() or {})
 
 
 @contextmanager
 def line(event: str, **fields: Any) -> Iterator[dict[str, Any]]:
-    """One line when the block ends, with the fields that :func:`note` adds inside, and ``ms``."""
+    """Write one line when the block ends, with the fields that :func:`note` adds inside, and ``ms``."""
     fields = {**asking(), **fields}
     token = _fields.set(fields)
     started = time.perf_counter()
@@ -47,14 +47,14 @@ def line(event: str, **fields: Any) -> Iterator[dict[str, Any]]:
 
 
 def note(**fields: Any) -> None:
-    """Add fields to the present line."""
+    """Add fields to the current line."""
     present = _fields.get()
     if present is not None:
         present.update(fields)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, event, and the line's own fields."""
+    """Formatter that writes one JSON object per line: time, level, logger, event, and the line's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry = {
@@ -74,7 +74,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The same for people: ``12:00:00 info request status=200 …``."""
+    """Formatter that writes the same as readable text: ``12:00:00 info request status=200 …``."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = " ".join(f"{name}={_short(value)}" for name, value in getattr(record, "fields", {}).items())
@@ -84,13 +84,13 @@ class TextFormatter(logging.Formatter):
 
 
 def _short(value: Any) -> str:
-    """On one line and without anything that a terminal obeys: paths come from strangers."""
+    """Format a value on one line, without terminal control characters: paths come from untrusted clients."""
     text = str(value)
     return text if text.isprintable() and " " not in text else json.dumps(value, default=str)
 
 
 def configuration(form: str) -> dict[str, Any]:
-    """For ``logging.config.dictConfig``: everything to stderr, in one form."""
+    """Build the configuration for ``logging.config.dictConfig``: everything goes to stderr, in one format."""
     formatter = JsonFormatter if form == "json" else TextFormatter
     return {
         "version": 1,
@@ -103,6 +103,6 @@ def configuration(form: str) -> dict[str, Any]:
                 "handlers": ["stderr"],
                 "level": "WARNING",
                 "propagate": False,
-            },  # of the rest, lines of ours tell
+            },  # mfp's own lines report the rest
         },
     }

@@ -1,4 +1,4 @@
-"""What Prometheus is told at ``/metrics``."""
+"""Prometheus metrics, served at ``/metrics``."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ class Metrics:
         }
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an HTTP request; ``route`` is its pattern, so that there are few."""
+        """Count an HTTP request. ``route`` is the route's pattern, so that there are few label values."""
         self._requests.labels(method, route, status).inc()
         self._request_seconds.labels(route).observe(seconds)
 
     def event(self, kind: str, reply: Reply) -> None:
-        """Count an acknowledged event, and what its stages took."""
+        """Count an acknowledged event, and record the time of its stages."""
         self._events.labels(kind).inc()
         for stage, milliseconds in reply.timing.items():
             self._stages.labels(kind, stage).observe(milliseconds / 1e3)
 
     def error(self, name: str) -> None:
-        """Count a refusal by its kind."""
+        """Count an error response by the kind of error."""
         self._errors.labels(name).inc()
 
     def text(self, counts: dict[str, int]) -> bytes:
-        """All of it, in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         for name, number in counts.items():
             if name in self._counts:
                 self._counts[name].set(number)

@@ -1,4 +1,4 @@
-"""The HTTP API: one route for each thing a session does."""
+"""The HTTP API: one route for each operation on a session."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ COMMON = (400, 401, 403, 408, 413, 415, 422, 429, 503)
 
 
 def router(desk: Desk) -> APIRouter:
-    """The routes below ``/api/v1``."""
+    """Build the router of the routes below ``/api/v1``."""
     service = desk.service
     routes = APIRouter(responses=documented(*COMMON))
 
     @routes.get("/networks", tags=["networks"])
     async def list_networks() -> list[NetworkEntry]:
-        """The networks that are loaded."""
+        """List the loaded networks."""
         return await service.networks()
 
     @routes.post(
@@ -80,23 +80,23 @@ def router(desk: Desk) -> APIRouter:
         ] = None,
         name: Annotated[str, Query(description="of the photograph; folders are left out", max_length=NAME)] = "",
     ) -> SessionState:
-        """Open a session on a photograph, which is the request's body."""
+        """Open a session on a photograph, sent as the request's body."""
         options = SessionOptions(size=_size(size), flip=flip, threshold=threshold, n_early=n_early, r_max=r_max)
         return await service.create(await photograph(request), network, options, None, name)
 
     @routes.get("/sessions/{id}", tags=["sessions"], responses=documented(404))
     async def get_session(id: Id) -> SessionState:
-        """All there is to know of a session."""
+        """Return the whole state of a session."""
         return await service.state(id)
 
     @routes.delete("/sessions/{id}", tags=["sessions"], status_code=204, responses=documented(404))
     async def delete_session(id: Id) -> None:
-        """Forget a session, its photograph and its masks."""
+        """Delete a session, its photograph and its masks."""
         await desk.delete(id)
 
     @routes.post("/sessions/{id}/clicks", tags=["events"], responses=documented(404, 409))
     async def click(id: Id, request: ClickRequest) -> Reply:
-        """Click. The answer comes when the click is durable."""
+        """Click. The server answers once the click is durable."""
         return await desk.act(id, Event("click", request.x, request.y, request.positive), request.revision)
 
     def add(kind: str, act: Callable[..., Awaitable[Reply]], summary: str) -> None:
@@ -133,7 +133,7 @@ def router(desk: Desk) -> APIRouter:
 
     @routes.post("/sessions/{id}/network", tags=["events"], responses=documented(404, 409))
     async def network(id: Id, request: NetworkRequest) -> Reply:
-        """Go on with another network. The present object is computed anew, finished ones stay as they are."""
+        """Switch to another network. The present object is computed again; finished objects stay as they are."""
         return await desk.act(id, Event("network", network=request.network), request.revision)
 
     @routes.get(
@@ -147,7 +147,7 @@ def router(desk: Desk) -> APIRouter:
         object: Annotated[int | None, Query(description="its number; default: the present one", ge=0)] = None,
         format: Annotated[Literal["png", "rle", "polygons"], Query()] = "png",
     ) -> Response:
-        """The mask of an object: PNG (255 on the object), COCO's RLE, or polygons [[x, y, x, y, …], …]."""
+        """Return the mask of an object: PNG (255 on the object), COCO's RLE, or polygons [[x, y, x, y, …], …]."""
         return _file(await service.mask(id, object, format))
 
     @routes.get(
@@ -157,7 +157,7 @@ def router(desk: Desk) -> APIRouter:
         responses=documented(404) | _files("image/png", "application/octet-stream"),
     )
     async def probability(id: Id, format: Annotated[Literal["png", "npy"], Query()] = "png") -> Response:
-        """The present object's probability map: 8-bit grey PNG, or NumPy's file of float32 H×W."""
+        """Return the present object's probability map: 8-bit grey PNG, or a NumPy file of float32 H×W."""
         return _file(await service.probability(id, format))
 
     @routes.get(
@@ -167,12 +167,12 @@ def router(desk: Desk) -> APIRouter:
         responses=documented(404) | _files("image/*"),
     )
     async def image(id: Id) -> Response:
-        """The photograph, as it was uploaded."""
+        """Return the photograph as it was uploaded."""
         return _file(await service.image(id))
 
     @routes.get("/sessions/{id}/coco", tags=["files"], response_model=CocoFile, responses=documented(404))
     async def coco(id: Id) -> Response:
-        """All objects as a COCO file."""
+        """Return all objects as a COCO file."""
         return _file(await service.coco(id))
 
     return routes
@@ -199,7 +199,7 @@ def _size(text: str | None) -> int | tuple[int, int] | None:
 
 
 def _links(*operations: str) -> dict[str, Any]:
-    """What can be asked of a session that was just created, as OpenAPI says it."""
+    """Build the OpenAPI links from a new session to the operations on it."""
     links: dict[str, Any] = {
         name: {"operationId": name, "parameters": {"id": "$response.body#/id"}} for name in operations
     }

@@ -1,4 +1,4 @@
-"""uvicorn, told how to end: running clicks are finished and answered before sockets and store are closed."""
+"""uvicorn server with an orderly end: running clicks are answered before sockets and store are closed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from . import logs
 from .connections import Connection
 
 log = logging.getLogger("mfp.serve")
-PATIENCE = 30.0  # seconds that running work gets
-REST = 3  # seconds for what is then still on its way: answers that are being sent, bodies that do not come
-MESSAGE = 64 * 1024  # bytes of a WebSocket's message
-FILES = 4096  # open at a time: some 1,500 connections, and the store's and the networks' own
+PATIENCE = 30.0  # seconds that running work gets to finish
+REST = 3  # seconds after that for data on its way: answers that are being sent, bodies that do not arrive
+MESSAGE = 64 * 1024  # maximum bytes of a WebSocket message
+FILES = 4096  # open files at a time: some 1,500 connections, and those of the store and the networks
 
 
 class Server(uvicorn.Server):
-    """Serves one application until SIGTERM or SIGINT; a second one ends it at once."""
+    """Server of one application. SIGTERM or SIGINT ends it in order; a second signal ends it at once."""
 
     def __init__(self, app: FastAPI, host: str, port: int, log_format: str = "text") -> None:
         self._desk = app.state.desk
@@ -36,7 +36,7 @@ class Server(uvicorn.Server):
                 ws_max_size=MESSAGE,
                 server_header=False,
                 http=Connection,
-                proxy_headers=False,  # which are believed is for the application to say
+                proxy_headers=False,  # the application decides which proxies are trusted
                 timeout_graceful_shutdown=REST,
             )
         )
@@ -51,7 +51,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
-            server.close()  # first of all: a client that comes now finds another server, or none
+            server.close()  # first of all: a client that connects now finds another server, or none
         log.info("ending")
         if not self.force_exit:
             await self._desk.gate.close(PATIENCE)
@@ -60,10 +60,10 @@ class Server(uvicorn.Server):
 
 
 def check_address(host: str, port: int) -> None:
-    """Find out before anything is loaded whether it can be listened to.
+    """Check that the server can listen on an address, before anything is loaded.
 
     Raises:
-        OptionError: it cannot, or is no address of this machine.
+        OptionError: the server cannot listen there, or it is not an address of this machine.
     """
     where = f"{host}, port {port}"
     try:
@@ -76,7 +76,7 @@ def check_address(host: str, port: int) -> None:
         ) from None
     try:
         with socket.socket(family, kind, protocol) as tried:
-            if os.name == "posix":  # elsewhere it would let two servers listen
+            if os.name == "posix":  # on Windows it would let two servers listen
                 tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind(address)
     except OSError as error:
@@ -85,7 +85,7 @@ def check_address(host: str, port: int) -> None:
 
 
 def _allow_files() -> None:
-    """A process starts with 1,024 open files on most systems, and may have more where it asks for them."""
+    """Raise the limit on open files: most systems start a process with 1,024, and grant more on request."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,4 +1,4 @@
-"""The way out: what has begun is finished and answered, what comes later is refused."""
+"""Graceful shutdown: finish running requests, reject new ones."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from fastapi import WebSocket
 
 from ..errors import UnavailableError
 
-GOING_AWAY = 1001  # close code
+GOING_AWAY = 1001  # close code of a WebSocket when the server ends
 
 
 class Gate:
-    """Counts what is at work in one event loop.
+    """Counter of the running requests of one event loop, closed at shutdown.
 
     Attributes:
-        sockets: that are open.
+        sockets: open WebSockets.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Gate:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Around each request and each message.
+        """Context manager around each request and each message.
 
         Raises:
             UnavailableError: the server is shutting down.
@@ -43,7 +43,7 @@ class Gate:
 
     @contextmanager
     def outside(self) -> Iterator[None]:
-        """Within :meth:`running`, while a client has not sent all: nobody waits for it when the server ends."""
+        """Context manager within :meth:`running`, while a client is still sending: shutdown does not wait for it."""
         self._running -= 1
         try:
             yield
@@ -51,11 +51,11 @@ class Gate:
             self._running += 1
 
     async def close(self, patience: float) -> None:
-        """Let nothing in, wait for what is at work, at most so many seconds, and close the sockets."""
+        """Reject new requests, wait at most ``patience`` seconds for running ones, and close the sockets."""
         self._closed = True
         end = time.monotonic() + patience
         while self._running and time.monotonic() < end:
             await asyncio.sleep(0.01)
         for socket in list(self.sockets):
-            with suppress(Exception):  # it may be closing already
+            with suppress(Exception):  # the socket may be closing already
                 await socket.close(GOING_AWAY)

@@ -1,4 +1,4 @@
-"""What the routes of one application share: the service, and what counts, limits and ends their work."""
+"""Shared state of one application's routes: the service, metrics, limits and shutdown."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from .rate_limit import Rate
 from .shutdown import Gate
 from .viewers import Viewer, Viewers
 
-PROBES = 4  # a second; anybody may ask for more, and each one waits for the disk
+PROBES = 4  # probes a second; clients may ask more often, and each probe waits for the disk
 
 
 @dataclass
 class Desk:
-    """One for each application."""
+    """State that the routes and middleware of one application share."""
 
     service: Service
     rate: Rate
     gate: Gate = field(default_factory=Gate)
     metrics: Metrics = field(default_factory=Metrics)
     _probing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _probes: deque[float] = field(default_factory=lambda: deque(maxlen=PROBES))  # when
-    _failed: StoreError | None = None  # what the last one found
+    _probes: deque[float] = field(default_factory=lambda: deque(maxlen=PROBES))  # times of the last probes
+    _failed: StoreError | None = None  # error of the last probe
 
     async def ready(self) -> None:
-        """Raises StoreError where a click could not be kept now."""
+        """Raise StoreError if a click could not be stored now."""
         async with self._probing:
             if len(self._probes) < PROBES or time.monotonic() - self._probes[0] >= 1:
                 self._failed = None
@@ -49,13 +49,13 @@ class Desk:
         self.viewers = Viewers(self.service)
 
     async def act(self, id: str, event: Event, revision: int | None, by: Viewer | None = None) -> Reply:
-        """Pass an event on; count it, note its stages in the log's line, and wake those who look at the session.
+        """Pass an event to the service, count it, log its stages, and wake the session's viewers.
 
-        ``timing["server"]`` is all of it.
+        ``timing["server"]`` is the total in milliseconds.
 
         Args:
-            id, event, revision: as of :meth:`~mfp.serve.sessions.service.Service.act`.
-            by: who did it, if that is one of those.
+            id, event, revision: arguments of :meth:`~mfp.serve.sessions.service.Service.act`.
+            by: viewer that caused the event, if one did; it is not woken.
         """
         started = time.perf_counter()
         logs.note(session=id[: logs.SESSION], kind=event.kind)
@@ -69,6 +69,6 @@ class Desk:
         return reply
 
     async def delete(self, id: str) -> None:
-        """Forget a session, and wake those who look at it."""
+        """Delete a session, and wake its viewers."""
         await self.service.delete(id)
         self.viewers.changed(id)

@@ -1,4 +1,4 @@
-"""Who looks at which session over a WebSocket of this process, and is told what others do there."""
+"""Viewers of sessions: the WebSockets of this process, notified of what other clients do in their session."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..sessions.service import Service
 
 
 class Viewer:
-    """One WebSocket.
+    """One WebSocket on a session.
 
     Attributes:
-        news: set when the session has changed by another's doing.
-        revision: the newest that this viewer was told of, or will have to be.
+        news: set when another client has changed the session.
+        revision: newest revision that this viewer was sent, or has yet to be sent.
     """
 
     def __init__(self) -> None:
@@ -25,10 +25,12 @@ class Viewer:
 
 
 class Viewers:
-    """All of one application. Nobody waits for a viewer: it is woken, and asks for the state when it can take it.
+    """All viewers of one application.
+
+    No request waits for a viewer: a viewer is woken, and asks for the state when it can send it.
 
     Args:
-        service: is asked for states.
+        service: service that returns the states.
     """
 
     def __init__(self, service: Service) -> None:
@@ -38,7 +40,7 @@ class Viewers:
 
     @contextmanager
     def watching(self, id: str) -> Iterator[Viewer]:
-        """While a WebSocket of this session is open."""
+        """Context manager that registers a viewer while a WebSocket of this session is open."""
         viewer = Viewer()
         self._of[id].add(viewer)
         try:
@@ -49,16 +51,16 @@ class Viewers:
                 del self._of[id]
 
     def changed(self, id: str, revision: int = 0, by: Viewer | None = None) -> None:
-        """A session is at this revision now, or gone; wake those who look at it, but for the one who did it."""
+        """Wake the viewers of a session that has a new revision or is deleted, except the one that caused it."""
         for viewer in self._of.get(id, ()):
             if viewer is not by:
                 viewer.revision = max(viewer.revision, revision)
                 viewer.news.set()
 
     async def state(self, id: str, viewer: Viewer) -> str:
-        """The message that tells a viewer of the news: a state that is not older than what it knows.
+        """Return the message with a session's new state, which is not older than the state that the viewer knows.
 
-        Viewers of one session share the asking, so that many of them take up no more turns than one.
+        Viewers of one session share one request for the state, so that many viewers take no more turns than one.
         """
         while True:
             task = self._asked.get(id)
@@ -67,7 +69,7 @@ class Viewers:
                 task = self._asked[id] = asyncio.create_task(self._ask(id))
                 task.add_done_callback(lambda done: self._asked.pop(id) and (done.cancelled() or done.exception()))
             revision, text = await asyncio.shield(task)
-            if mine or revision >= viewer.revision:  # what was asked before the news may lack them
+            if mine or revision >= viewer.revision:  # a state requested before the change may lack it
                 return text
 
     async def _ask(self, id: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""The WebSocket: clicks without a request each, and news of what others do in the same session."""
+"""The WebSocket of a session: takes clicks without a request each, and reports what other clients do."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from .middleware.request_log import client
 from .state import Desk
 from .viewers import Viewer
 
-GONE = 4404  # close code: no such session
-AGAIN = 0.2  # seconds until news are asked for again
+GONE = 4404  # close code: the session does not exist
+AGAIN = 0.2  # seconds until the state is requested again
 Ref = Annotated[str | int | None, Field(description="echoed in the answer")]
 
 
 class ClickCall(ClickRequest):
-    """A click."""
+    """Message with a click."""
 
     type: Literal["click"]
     ref: Ref = None
 
 
 class ObjectCall(ObjectRequest):
-    """Something that is done to an object."""
+    """Message with an operation on an object."""
 
     type: Literal["select", "delete", "hide", "show"]
     ref: Ref = None
 
 
 class NetworkCall(NetworkRequest):
-    """Another network for what comes next."""
+    """Message that switches to another network."""
 
     type: Literal["network"]
     ref: Ref = None
 
 
 class OtherCall(At):
-    """An event that needs no more words, or a question for the state."""
+    """Message with an event without fields, or a request for the state."""
 
     type: Literal["undo", "redo", "reset", "finish", "state"]
     ref: Ref = None
@@ -58,7 +58,7 @@ CALL: TypeAdapter[Call] = TypeAdapter(Annotated[Call, Field(discriminator="type"
 
 
 def router(desk: Desk) -> APIRouter:
-    """``/sessions/{id}/ws`` below ``/api/v1``."""
+    """Build the router of ``/sessions/{id}/ws`` below ``/api/v1``."""
     routes = APIRouter()
 
     @routes.websocket("/sessions/{id}/ws")
@@ -71,9 +71,9 @@ def router(desk: Desk) -> APIRouter:
         except UnknownSessionError as error:
             await _send(socket, _refusal(desk, error, None))
             await socket.close(GONE)
-        except (WebSocketDisconnect, RuntimeError):  # Starlette's RuntimeError: the gate has closed it meanwhile
+        except (WebSocketDisconnect, RuntimeError):  # Starlette's RuntimeError: shutdown has closed it meanwhile
             return
-        except KeyError:  # bytes, where text was expected
+        except KeyError:  # the message has bytes instead of text
             await socket.close(1003)
         finally:
             desk.gate.sockets.discard(socket)
@@ -82,7 +82,7 @@ def router(desk: Desk) -> APIRouter:
 
 
 async def _converse(desk: Desk, socket: WebSocket, id: str, viewer: Viewer) -> None:
-    """Answer what comes, and tell the news in between: one after the other, so that revisions never go back."""
+    """Answer messages and send news, one after the other, so that revisions never go back."""
     await _send(socket, await _answer(desk, socket, id, viewer, '{"type":"state"}'))
     receiving = _task(socket.receive_text())
     news = _task(viewer.news.wait())
@@ -93,7 +93,7 @@ async def _converse(desk: Desk, socket: WebSocket, id: str, viewer: Viewer) -> N
                 text = receiving.result()
                 receiving = _task(socket.receive_text())
                 with logs.line("message", session=id[: logs.SESSION]):
-                    # Nothing else runs between the end of the work and the sending: the gate closes behind the answer.
+                    # No other task runs between the end of the work and the sending, so shutdown waits for the answer.
                     await _send(socket, await _answer(desk, socket, id, viewer, text))
             else:
                 viewer.news.clear()
@@ -106,7 +106,7 @@ async def _converse(desk: Desk, socket: WebSocket, id: str, viewer: Viewer) -> N
 
 def _task(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
     task = asyncio.create_task(work)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is no news that a socket has closed
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # a closed socket needs no report
     return task
 
 
@@ -114,11 +114,11 @@ async def _tell(desk: Desk, socket: WebSocket, id: str, viewer: Viewer) -> None:
     try:
         with desk.gate.running():
             await socket.send_text(await desk.viewers.state(id, viewer))
-    except TooManyError:  # the session is busy: those who click go first
+    except TooManyError:  # the session is busy: clicks go first
         await asyncio.sleep(AGAIN)
         viewer.news.set()
     except (UnavailableError, StoreError, MemoryError) as error:
-        desk.metrics.error(type(error).__name__)  # the viewer did not ask: it will see when it does
+        desk.metrics.error(type(error).__name__)  # the viewer sent no request: its next one shows the error
 
 
 async def _answer(desk: Desk, socket: WebSocket, id: str, viewer: Viewer, text: str) -> dict[str, Any]:
@@ -141,7 +141,7 @@ async def _answer(desk: Desk, socket: WebSocket, id: str, viewer: Viewer, text: 
             try:
                 reply = await desk.act(id, _event(call), call.revision, viewer)
             except UnknownSessionError as error:
-                await desk.service.state(id)  # raises it where it is the session that is gone, and not an object of it
+                await desk.service.state(id)  # raises it again if the session is gone, rather than one of its objects
                 return _refusal(desk, error, ref)
             viewer.revision = max(viewer.revision, reply.revision)
             return {"type": "reply", "ref": ref, **reply.model_dump()}
@@ -168,14 +168,14 @@ def _refusal(desk: Desk, error: Exception, ref: object) -> dict[str, Any]:
 
 
 def _ref(text: str) -> object:
-    """What a message that is not understood has as its reference."""
+    """Return the ``ref`` of a message that is not understood."""
     message = _loaded(text)
     ref = message.get("ref") if isinstance(message, dict) else None
     return ref if isinstance(ref, (str, int)) else None
 
 
 def _loaded(text: str) -> object:
-    """A message's JSON; None where it is none."""
+    """Parse a message's JSON; None if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,1 +1,1 @@
-"""Sessions of one process: from their logs in a store to masks."""
+"""Sessions of one process: logs in a store, and the masks computed from them."""

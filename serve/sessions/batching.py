@@ -1,4 +1,4 @@
-"""Micro-batching: passes of several sessions as one batch of the network."""
+"""Micro-batching: runs network passes of several sessions as one batch."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from ...engine.network import F32, Network
 from ...engine.worker import Worker
 
 WINDOW_MS = 2.0
-MAX_BATCH = 16  # eight sessions with flip
+MAX_BATCH = 16  # rows; eight sessions with flip
 MAX_WINDOW_MS = 1000.0
 
 
 class BatchedNetwork(Network):
-    """Runs passes that arrive together, from different threads, as one batch of another network.
+    """Network that runs passes of different threads as one batch of another network, if they arrive together.
 
-    One batch runs at a time. A pass that finds the network idle runs at once. One that finds it at work waits for it,
-    and then runs with all others of its height and width that wait by then. Where several ran together the last time,
-    a pass also waits for as many again, but only until ``window_ms`` after its own arrival; who is left alone waits
-    once at most. Passes of one height and width run in the order of their arrival.
+    One batch runs at a time. A pass that finds the network idle runs at once. A pass that finds it busy waits, and
+    then runs with all other waiting passes of its height and width. If several passes ran together last time, a pass
+    also waits for as many again, but only until ``window_ms`` after its own arrival. If no other
+    pass arrives, it waits only this once. Passes of one height and width run in the order of their arrival.
 
-    A batch that fails is run again pass by pass, so that one session's logits that are not finite, or arrays that are
-    not accepted, are no other's concern. Passes on arrays in a GPU's memory (:meth:`worker`, :meth:`enqueue`) are not
-    batched: sessions whose array work is on the GPU run a graph of their own each.
+    A batch that fails is run again pass by pass, so that non-finite logits or refused arrays of one session do not
+    affect another. Passes on arrays in GPU memory (:meth:`worker`, :meth:`enqueue`) are not batched: each session
+    whose array work is on the GPU runs its own graph.
 
     Args:
-        network: runs the batches. It must take batches of up to ``max_batch``; where it does not (a plan built for 2),
-            every batch fails and is run pass by pass.
-        window_ms: milliseconds that a pass waits for company, from 0 to 1000.
-        max_batch: rows (N) of a batch; a pass with more runs alone. A pass has two with flip, else one.
+        network: network that runs the batches. It must accept batches of up to ``max_batch``; if it does not (a plan
+            built for 2), every batch fails and is run pass by pass.
+        window_ms: milliseconds that a pass waits for other passes, from 0 to 1000.
+        max_batch: maximum rows (N) of a batch; a pass with more rows runs alone. A pass has two rows with flip, else
+            one.
 
     Attributes:
-        passes, batches: how many passes were asked for, and in how many batches they ran.
+        passes, batches: number of requested passes, and number of batches in which they ran.
 
     Raises:
         OptionError: an argument is out of its range.
@@ -54,9 +55,9 @@ class BatchedNetwork(Network):
         self._window = window_ms / 1e3
         self._max_batch = max_batch
         self._lock = threading.Lock()
-        self._waiting: list[_Pass] = []  # in the order of arrival
-        self._leader: _Pass | None = None  # the one whose thread gathers or runs a batch
-        self._company = 1  # passes that ran together the last time
+        self._waiting: list[_Pass] = []  # waiting passes, in the order of arrival
+        self._leader: _Pass | None = None  # the pass whose thread gathers or runs a batch
+        self._company = 1  # number of passes that ran together the last time
 
     def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
         """See :meth:`~mfp.engine.network.Network.__call__`."""
@@ -65,15 +66,15 @@ class BatchedNetwork(Network):
             try:
                 self._waiting.append(mine)
                 if self._leader is not None:
-                    self._leader.changed.notify()  # it may be waiting for company
+                    self._leader.changed.notify()  # the leader may be waiting for other passes
                 while not mine.done and self._leader not in (None, mine):
                     mine.changed.wait()
                 if mine.done:
                     return mine.result()
                 self._leader = mine
                 batch = self._gather(mine)
-            except BaseException:  # Ctrl-C in a thread that waits
-                mine.done = True  # so that nobody runs it any more
+            except BaseException:  # Ctrl-C in a waiting thread
+                mine.done = True  # so that no other thread runs it
                 if mine in self._waiting:
                     self._waiting.remove(mine)
                 if self._leader is mine:
@@ -85,13 +86,13 @@ class BatchedNetwork(Network):
             with self._lock:
                 for other in batch:
                     other.changed.notify()
-                # Ctrl-C while it ran: the others have no part in that, and run without this thread.
+                # Ctrl-C during the batch: the other passes are not affected, and run without this thread.
                 self._waiting[:0] = [other for other in batch if other is not mine and not other.done]
                 self._hand_over()
         return mine.result()
 
     def worker(self) -> Worker:
-        """See :meth:`~mfp.engine.network.Network.worker`; it knows nothing of batches."""
+        """See :meth:`~mfp.engine.network.Network.worker`; the worker does not batch."""
         return self._network.worker()
 
     def close(self) -> None:
@@ -100,7 +101,7 @@ class BatchedNetwork(Network):
         self._network.close()
 
     def _gather(self, leader: _Pass) -> list[_Pass]:
-        """The passes that run now, taken out of those that wait; the lock is held."""
+        """Take the passes that run now out of the waiting ones, and return them; the caller has the lock."""
         while True:
             batch, rows = [leader], leader.rows
             for other in self._waiting:
@@ -118,7 +119,7 @@ class BatchedNetwork(Network):
         return batch
 
     def _hand_over(self) -> None:
-        """The next leader is who waits longest; the lock is held."""
+        """Make the longest-waiting pass the next leader; the caller has the lock."""
         self._leader = self._waiting[0] if self._waiting else None
         if self._leader is not None:
             self._leader.changed.notify()
@@ -133,7 +134,7 @@ class BatchedNetwork(Network):
                 for one, part in zip(batch, np.split(logits, ends[:-1]), strict=True):
                     one.logits, one.done = part, True
                 return
-            except Exception:  # of one of them; each shall get its own
+            except Exception:  # caused by one of the passes: run each alone, so that each gets its own error
                 pass
         for one in batch:
             try:
@@ -145,7 +146,7 @@ class BatchedNetwork(Network):
 
 @dataclass(eq=False)
 class _Pass:
-    """What one caller asked for, and what came of it."""
+    """One caller's pass: its arrays, and its result or error."""
 
     arrays: tuple[F32, F32, F32, F32]
     changed: threading.Condition
@@ -170,12 +171,12 @@ class _Pass:
 
 
 def batched(network: Network, wanted: bool | None = None) -> Network:
-    """A network for a server: with :class:`BatchedNetwork` before it, or as it is.
+    """Return a network for a server: wrapped in :class:`BatchedNetwork`, or unchanged.
 
     Args:
-        network: to serve with.
-        wanted: None: on a GPU. On a CPU one pass keeps its cores busy, and a batch is no faster than its passes one
-            after another (bench/serving/batching.py).
+        network: network to serve with.
+        wanted: whether to batch; None: only on a GPU. On a CPU one pass keeps the cores busy, and a batch is no faster
+            than its passes one after another (bench/serving/batching.py).
     """
     if wanted is None:
         wanted = network.device != "cpu"

@@ -1,4 +1,4 @@
-"""Networks and options of a session: what it begins with, and what stays when it goes on with another network."""
+"""Choice of a session's network and options, at its start and when it switches to another network."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..schemas import SessionOptions
 
 
 def named(networks: Mapping[str, Network], name: str) -> Network:
-    """The network of this name.
+    """Return the network of this name.
 
     Raises:
-        OptionError: there is none.
+        OptionError: no network has this name.
     """
     if name not in networks:
         raise OptionError(f"expected one of the networks {', '.join(networks)}, got {name!r}")
@@ -25,10 +25,10 @@ def named(networks: Mapping[str, Network], name: str) -> Network:
 
 
 def available(networks: Mapping[str, Network], choice: Choice) -> Network:
-    """The network of a choice that was made before.
+    """Return the network of a choice that was made before.
 
     Raises:
-        NetworkGoneError: it is not here, or another one has its name.
+        NetworkGoneError: the network is not loaded, or another one has its name.
     """
     network = networks.get(choice.network)
     if network is None or network.info.weights != choice.weights:
@@ -41,16 +41,16 @@ def available(networks: Mapping[str, Network], choice: Choice) -> Network:
 
 
 def chosen(networks: Mapping[str, Network], name: str, options: SessionOptions, side: int) -> Choice:
-    """A new session's choice, with all options, so that a later default changes no session.
+    """Return a new session's choice with all options set, so that a later change of defaults changes no session.
 
     Args:
-        networks: by name.
-        name: of one of them.
-        options: that were asked for.
-        side: pixels of the largest network size.
+        networks: networks by name.
+        name: name of one of them.
+        options: options that the client asked for.
+        side: maximum side of the network size, in pixels.
 
     Raises:
-        OptionError: there is no network of this name, or the size is larger.
+        OptionError: no network has this name, or the size is too large.
     """
     info = named(networks, name).info
     size = options.size
@@ -61,17 +61,17 @@ def chosen(networks: Mapping[str, Network], name: str, options: SessionOptions, 
 
 
 def switched(networks: Mapping[str, Network], before: Choice, name: str) -> Choice:
-    """The choice of a session that goes on with another network.
+    """Return the choice of a session that switches to another network.
 
-    What is the same for all networks (flip, threshold) stays, and so does what was not the old network's own value; a
-    network of one size has that size.
+    Options that do not depend on the network (flip, threshold) stay, and so do values that differ from the old
+    network's defaults. A network of fixed size sets that size.
 
     Raises:
-        OptionError: there is no network of this name.
+        OptionError: no network has this name.
     """
     info = named(networks, name).info
     old = networks.get(before.network)
-    own = _defaults(info if old is None else old.info)  # what an old one that is gone had of its own is not known
+    own = _defaults(info if old is None else old.info)  # the defaults of an old network that is gone are unknown
     kept = {option: value for option, value in before.options.items() if option not in own or value != own[option]}
     options = _defaults(info) | kept
     if info.size is not None:
@@ -80,5 +80,5 @@ def switched(networks: Mapping[str, Network], before: Choice, name: str) -> Choi
 
 
 def _defaults(info: NetworkInfo) -> dict[str, Any]:
-    """What a network has of its own."""
+    """Return the options whose defaults depend on the network."""
     return {"size": info.size or DEFAULT_LONGER_SIDE, "n_early": info.n_early, "r_max": info.r_max}

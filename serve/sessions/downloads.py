@@ -1,4 +1,4 @@
-"""Masks, probability maps and annotations as files."""
+"""Files for download: masks, probability maps and annotations."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ SUFFIXES = {JSON: ".json", PNG: ".png", NPY: ".npy"}
 
 
 class Download(NamedTuple):
-    """A file's bytes, their media type, and a name for the file, empty where there is none."""
+    """A file's bytes, their media type, and the file's name, empty if it has none."""
 
     data: bytes
     media_type: str
     name: str = ""
 
     def named(self, photograph: str, what: str = "") -> Download:
-        """The same under the photograph's name without its ending, with a word on what it is."""
+        """Return the same file, named after the photograph without its extension, with ``what`` added."""
         stem = photograph.rpartition(".")[0] or photograph
         suffix = SUFFIXES.get(self.media_type, "")
         return self._replace(name=f"{stem}{what}{suffix}" if stem else "")
 
     @property
     def disposition(self) -> str:
-        """Content-Disposition, empty without a name. Browsers show the file, and save it under its name (RFC 6266)."""
+        """Content-Disposition (RFC 6266), empty without a name. Browsers show the file, and save it under this name."""
         plain = self.name.isascii() and not set(self.name) & set('"\\%')
         value = f'filename="{self.name}"' if plain else f"filename*=UTF-8''{quote(self.name, safe='')}"
         return f"inline; {value}" if self.name else ""
 
 
 def mask_file(mask: Mask, form: str) -> Download:
-    """A mask as ``png`` (8 bits, 255 on the object), ``rle`` or ``polygons`` (COCO's, as JSON).
+    """Return a mask as ``png`` (8 bits, 255 on the object), ``rle`` or ``polygons`` (COCO's, as JSON).
 
     Raises:
-        OptionError: another form.
+        OptionError: the form is none of these.
     """
     if form == "png":
         return Download(png(mask.array.view(np.uint8) * np.uint8(255)), PNG)
@@ -57,10 +57,10 @@ def mask_file(mask: Mask, form: str) -> Download:
 
 
 def probability_file(probability: NDArray[np.float32], form: str) -> Download:
-    """A probability map as ``png`` (0 to 255) or ``npy`` (float32 H×W).
+    """Return a probability map as ``png`` (0 to 255) or ``npy`` (float32 H×W).
 
     Raises:
-        OptionError: another form.
+        OptionError: the form is none of these.
     """
     if form == "png":
         return Download(png((probability * 255).round().astype(np.uint8)), PNG)
@@ -72,7 +72,7 @@ def probability_file(probability: NDArray[np.float32], form: str) -> Download:
 
 
 def coco_file(state: SessionState) -> Download:
-    """A COCO file of one image: an annotation per object that has pixels, hidden ones too."""
+    """Return a COCO file of one image: an annotation for each object that has pixels, including hidden ones."""
     annotations: list[dict[str, Any]] = []
     for entry in state.objects:
         if entry.box is None:
@@ -99,10 +99,10 @@ def coco_file(state: SessionState) -> Download:
 
 
 def png(grey: NDArray[np.uint8]) -> bytes:
-    """H×W uint8 as a PNG file.
+    """Encode an H×W uint8 array as a PNG file.
 
     Raises:
-        ImageError: a side is longer than PNG files have.
+        ImageError: a side is longer than PNG allows.
     """
     import cv2
 

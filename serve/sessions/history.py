@@ -1,4 +1,4 @@
-"""What a log comes to: a session's objects, the actions that undo takes back, and those that redo brings back."""
+"""Replay of a session's log without a network: its objects, and the actions that undo and redo act on."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..events import Choice, Event
 
 @dataclass(frozen=True)
 class ObjectLog:
-    """An object, without its network.
+    """An object as its log describes it, without its network.
 
     Attributes:
-        choice: what its mask is computed with.
-        clicks: in order.
-        counts: once it is finished, its mask as COCO's compressed run lengths; None before.
-        hidden: whether it is marked as not to be drawn.
+        choice: network and options that its mask is computed with.
+        clicks: click events, in order.
+        counts: mask of a finished object, as COCO's compressed run lengths; None before.
+        hidden: whether the object is marked as not to be drawn.
     """
 
     choice: Choice
@@ -27,12 +27,12 @@ class ObjectLog:
 
 
 class Objects:
-    """The objects that actions leave behind. Numbers count from 0, and none is given to a second object.
+    """The objects that result from actions. Numbers count from 0 and are never given to a second object.
 
     Attributes:
-        by_number: all of them; one is unfinished.
-        present: the number of that one.
-        choice: what the next object will be computed with.
+        by_number: all objects by number; exactly one is unfinished.
+        present: number of the unfinished object.
+        choice: network and options that the next object will be computed with.
     """
 
     def __init__(self, start: Choice, actions: Iterable[Event] = ()) -> None:
@@ -44,7 +44,7 @@ class Objects:
             self._do(event)
 
     def after(self, event: Event) -> Objects:
-        """The same with one action more."""
+        """Return a copy with one more action."""
         other = Objects.__new__(Objects)
         other.choice, other.by_number = self.choice, dict(self.by_number)
         other.present, other._next = self.present, self._next
@@ -57,7 +57,7 @@ class Objects:
         return self.by_number[self.present]
 
     def _begin(self) -> None:
-        """A new object, the present one."""
+        """Add a new object and make it the present one."""
         self.present = self._next
         self.by_number[self.present] = ObjectLog(self.choice)
         self._next += 1
@@ -96,13 +96,13 @@ class Objects:
 
 @dataclass(frozen=True)
 class History:
-    """Where a log leaves a session.
+    """The state of a session after its log.
 
     Attributes:
-        start: what its first object is computed with.
-        actions: those that count, oldest first; undo takes the last one back.
-        undone: those that redo would bring back, the next one last.
-        objects: that the actions come to.
+        start: network and options that the first object is computed with.
+        actions: actions in effect, oldest first; undo takes the last one back.
+        undone: actions that redo would bring back, the next one last.
+        objects: objects that result from the actions.
     """
 
     start: Choice
@@ -112,10 +112,10 @@ class History:
 
     @classmethod
     def of(cls, start: Choice, events: Sequence[Event]) -> History:
-        """What a log comes to, without a network.
+        """Replay a log, without a network.
 
         Raises:
-            StoreError: the log takes back what it does not have, or names an object that is not there.
+            StoreError: the log undoes or redoes an action that it lacks, or names an object that does not exist.
         """
         actions: list[Event] = []
         undone: list[Event] = []
@@ -131,7 +131,7 @@ class History:
         return cls(start, tuple(actions), tuple(undone), Objects(start, actions))
 
     def after(self, event: Event) -> History:
-        """The same with one event more; undo and redo have something to take."""
+        """Return the history after one more event. Undo and redo must have an action to act on."""
         if event.kind == "undo":
             actions, undone = self.actions[:-1], (*self.undone, self.actions[-1])
             return replace(self, actions=actions, undone=undone, objects=Objects(self.start, actions))

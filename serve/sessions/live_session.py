@@ -1,7 +1,7 @@
-"""A session in memory: what its log comes to, and the engine's session of the present object.
+"""In-memory session: the state after its log, and the engine's session of the present object.
 
-Where the network of the present object is gone, there is no engine's session. Finished masks can be read then, and the
-session goes on with another network; the mask of an object without clicks is empty whatever the network.
+If the network of the present object is gone, there is no engine's session. Finished masks can then still be read, and
+the session can switch to another network. The mask of an object without clicks is empty with any network.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from .history import History, ObjectLog
 
 
 class LiveSession:
-    """One image and its objects, at one revision of the log. From one thread at a time.
+    """One image and its objects, at one revision of the log. Used from one thread at a time.
 
     Args:
-        record: of the session.
-        networks: by name.
-        read: gives the image, H×W×3 uint8 RGB; called again where another network takes over.
-        events: the log. The clicks of the present object are done again here; its mask is that of before, to the bit.
-        limits: of the server.
-        pixels: the image, where the caller has it at hand.
+        record: record of the session.
+        networks: networks by name.
+        read: function that returns the image, H×W×3 uint8 RGB; called again when the session switches networks.
+        events: events of the log. The clicks of the present object are repeated; its mask is the same, bit for bit.
+        limits: limits of the server.
+        pixels: pixels of the image, if the caller has them already.
 
     Raises:
-        OptionError: the network does not take the record's options.
+        OptionError: the network does not accept the record's options.
         StoreError: the log is damaged.
     """
 
@@ -52,10 +52,10 @@ class LiveSession:
         pixels: U8 | None = None,
     ) -> None:
         self.record = record
-        self.revision = len(events)  # -1: what is here is of no use any more, and is rebuilt at the next call
+        self.revision = len(events)  # -1: this state is invalid, and is rebuilt at the next call
         self._networks, self._read, self._limits = networks, read, limits
         self._history = History.of(record.choice, events)
-        self._measured: dict[str, tuple[int, Roi | None]] = {}  # area and box of finished masks
+        self._measured: dict[str, tuple[int, Roi | None]] = {}  # area and box of each finished mask, by its run lengths
         self._rle: Rle | None = None
         present = self._history.objects.unfinished
         self._open: tuple[Session, Mask] | NetworkGoneError
@@ -63,21 +63,21 @@ class LiveSession:
             self._open = self._opened(present.choice, present.clicks, pixels)
         except NetworkGoneError as error:
             self._open = error
-        # Of the engine's session, which may be asked to take back or bring back a click without a network pass.
+        # State of the engine's session, which can undo or redo a click without a network pass.
         self._choice, self._clicks = present.choice, present.clicks
 
     def apply(self, event: Event) -> tuple[Event, dict[str, float], bool]:
-        """Do what the event says. Where it raises an error, nothing has changed.
+        """Apply an event. If this raises an error, nothing has changed.
 
         Returns:
-            The event as the log keeps it, milliseconds by stage, and whether more has changed than the present object's
-            clicks.
+            The event as the log stores it, milliseconds by stage, and whether more has changed than the present
+            object's clicks.
 
         Raises:
-            ClickError: as of the engine's session.
-            NothingToUndoError, SessionError: it cannot be done now, or a limit is reached.
-            UnknownSessionError: there is no object of this number.
-            OptionError, UnavailableError: there is no network of this name, or it is gone.
+            ClickError: the engine's session refuses the click.
+            NothingToUndoError, SessionError: the event is not possible now, or a limit is reached.
+            UnknownSessionError: no object has this number.
+            OptionError, UnavailableError: no network has this name, or the network is gone.
         """
         if self.revision >= self._limits.events:
             raise SessionError(f"this session has had its {self._limits.events} events: create a new one")
@@ -89,7 +89,7 @@ class LiveSession:
         if everything:
             for entry in history.objects.by_number.values():
                 if entry.counts is not None:
-                    self._measure(entry)  # what is damaged is found before the event is kept
+                    self._measure(entry)  # a damaged mask is found before the event is stored
         self._follow(event.kind, history.objects.unfinished)
         self._history = history
         if event.kind == "click":
@@ -102,7 +102,7 @@ class LiveSession:
         return event, timing, everything
 
     def _kept(self, event: Event) -> Event:
-        """The event with what follows from the present state, once that state allows it."""
+        """Check that the present state allows the event, and return the event with the fields that follow from it."""
         kind, objects = event.kind, self._history.objects
         clicks = objects.unfinished.clicks
         if kind == "click":
@@ -148,11 +148,11 @@ class LiveSession:
         return objects[number]
 
     def _follow(self, kind: str, present: ObjectLog) -> None:
-        """Bring the engine's session to where the present object will be."""
+        """Bring the engine's session to the future state of the present object."""
         choice, clicks = present.choice, present.clicks
         if choice == self._choice and clicks == self._clicks:
             if isinstance(self._open, NetworkGoneError) and clicks:
-                raise NetworkGoneError(str(self._open))  # before the event is kept: there could be no answer
+                raise NetworkGoneError(str(self._open))  # before the event is stored: it could not be answered
             return
         if choice != self._choice or isinstance(self._open, NetworkGoneError):
             try:
@@ -169,7 +169,7 @@ class LiveSession:
         if clicks and clicks[:-1] == self._clicks and not (kind == "redo" and session.can_redo):
             mask = _clicked(session, clicks[-1:])
         else:
-            revision, self.revision = self.revision, -1  # where the engine fails on the way
+            revision, self.revision = self.revision, -1  # stays -1 if the engine fails on the way
             if kind == "undo" and clicks == self._clicks[:-1]:
                 mask = session.undo()
             elif kind == "redo" and clicks[:-1] == self._clicks:
@@ -206,18 +206,18 @@ class LiveSession:
 
     @property
     def rle(self) -> Rle:
-        """The present mask."""
+        """Return the present object's mask as RLE."""
         if self._rle is None:
             self._rle = _message(self._mask.to_rle())
         return self._rle
 
     def mask(self, number: int | None) -> Mask:
-        """The mask of an object, None for the present one.
+        """Return the mask of an object; ``number`` None means the present one.
 
         Raises:
-            UnknownSessionError: there is no object of this number.
-            NetworkGoneError: it is the present one, and its network is not there.
-            StoreError: its mask is damaged.
+            UnknownSessionError: no object has this number.
+            NetworkGoneError: the object is the present one, and its network is not available.
+            StoreError: the mask is damaged.
         """
         objects = self._history.objects
         entry = objects.unfinished if number is None else self._entry(number)
@@ -229,11 +229,11 @@ class LiveSession:
         return self._history.objects.present
 
     def probability(self) -> F32:
-        """Of the present object, float32 H×W."""
+        """Return the present object's probability map, float32 H×W."""
         return self._session.probability
 
     def reply(self, timing: dict[str, float], everything: bool) -> Reply:
-        """The present object, and all of them where everything is asked for."""
+        """Return the present object, and all objects if ``everything`` is set."""
         started = time.perf_counter()
         history = self._history
         rle = self.rle
@@ -255,7 +255,7 @@ class LiveSession:
         return reply.model_copy(update={"timing": timing})
 
     def state(self) -> SessionState:
-        """All objects."""
+        """Return the state with all objects."""
         record, history = self.record, self._history
         return SessionState(
             id=record.id,
@@ -307,7 +307,7 @@ class LiveSession:
 
     @property
     def bytes(self) -> int:
-        """About what it takes in memory: the engine's session with what undo and redo need, and the mask."""
+        """Approximate bytes in memory: the engine's session with its undo and redo state, and the mask."""
         engine = 0 if isinstance(self._open, NetworkGoneError) else self._session.nbytes
         return engine + self.record.width * self.record.height
 
@@ -326,7 +326,7 @@ def _clicked(session: Session, clicks: Sequence[Event]) -> Mask:
 def _replayed(session: Session, clicks: Sequence[Event]) -> Mask:
     try:
         return _clicked(session, clicks)
-    except ClickError as error:  # they were accepted once
+    except ClickError as error:  # the clicks were accepted once
         raise StoreError(f"damaged log: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""Giving memory back to the system: glibc keeps what was freed between what is still in use."""
+"""Return of freed memory to the system: glibc keeps freed memory that lies between memory still in use."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import ctypes
 import sys
 import threading
 
-PAUSE = 2.0  # seconds from the first session that goes; those that follow are part of it
+PAUSE = 2.0  # seconds after the first session is freed; one call serves all that are freed meanwhile
 
 
 class Trim:
-    """Calls ``malloc_trim`` some time after sessions have gone; it takes tens of milliseconds. Nothing but on glibc.
+    """Calls ``malloc_trim`` some time after sessions were freed. The call takes tens of milliseconds.
 
-    From any number of threads.
+    Does nothing with other C libraries than glibc. Safe between threads.
     """
 
     def __init__(self) -> None:
@@ -20,10 +20,10 @@ class Trim:
         self._timer: threading.Timer | None = None
         self._trim = None
         if sys.platform == "linux":
-            self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+            self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries lack the function
 
     def later(self) -> None:
-        """A session has gone."""
+        """Schedule a call, after a session was freed."""
         with self._lock:
             if self._timer is None and self._trim is not None:
                 self._timer = threading.Timer(PAUSE, self._run)
@@ -37,7 +37,7 @@ class Trim:
             self._trim(0)
 
     def close(self) -> None:
-        """Leave it."""
+        """Cancel a scheduled call."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()

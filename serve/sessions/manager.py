@@ -1,4 +1,4 @@
-"""The live sessions of one process, over a store: what is acknowledged is in the store, what is in memory can go."""
+"""Session manager of one process: the store keeps every acknowledged event, so that memory can be freed at will."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from .live_session import LiveSession
 from .malloc_trim import Trim
 from .stored_image import stored_image, stored_pixels
 
-ATTEMPTS = 3  # where another replica was quicker
+ATTEMPTS = 3  # tries to append an event if another replica appends first
 
 
 @dataclass
 class _Slot:
-    """A place for a live session. Whoever holds the lock may use it, fill it or empty it.
+    """A place for a live session. The thread that has the lock may use it, fill it or empty it.
 
-    ``bytes`` is what the session took when it was used last; anyone may read it.
+    ``bytes`` is the memory of the session after its last use; any thread may read it without the lock.
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -45,25 +45,25 @@ class _Slot:
 class Sessions:
     """Sessions by id. Arguments and results are plain data, so that they can cross processes.
 
-    From any number of threads; calls to one session wait for one another.
+    Safe between threads; calls to one session wait for one another.
 
     Args:
-        networks: by name; new sessions that name none get the first.
-        store: keeps what is acknowledged.
-        limits: of images, sessions and memory.
+        networks: networks by name; the first is the default of new sessions.
+        store: store that keeps acknowledged events.
+        limits: limits on images, sessions and memory.
     """
 
     def __init__(self, networks: Mapping[str, Network], store: SessionStore, limits: Limits | None = None) -> None:
         self._networks = dict(networks)
         self._store = store
         self._limits = limits or Limits()
-        self._slots: OrderedDict[str, _Slot] = OrderedDict()  # least recently used first
+        self._slots: OrderedDict[str, _Slot] = OrderedDict()  # slots, least recently used first
         self._guard = threading.Lock()
         self._trim = Trim()
         self._decoding = DecodingRoom(self._limits.memory // 2, self._make_room)
 
     def networks(self) -> list[NetworkEntry]:
-        """The networks that sessions can name."""
+        """Return the networks that sessions can use."""
         return [
             NetworkEntry(
                 name=name,
@@ -85,19 +85,19 @@ class Sessions:
         id: str | None = None,
         name: str = "",
     ) -> SessionState:
-        """A new session.
+        """Create a session.
 
         Args:
-            image: a photograph's file.
-            network: a name, None for the default.
-            options: of the session.
-            id: that nobody can guess; None: a new one.
-            name: of the photograph.
+            image: bytes of a photograph's file.
+            network: name of a network; None: the default.
+            options: options of the session.
+            id: id that other clients cannot guess; None: a new one.
+            name: name of the photograph.
 
         Raises:
-            ImageError: it is no image, or damaged.
-            TooLargeError: it has too many pixels.
-            OptionError: an option is out of its range, there is no network of this name, or the photograph's is none.
+            ImageError: the file is not an image, or is damaged.
+            TooLargeError: the image has too many pixels.
+            OptionError: an option is out of its range, no network has this name, or the photograph's name is invalid.
             UnavailableError: the store is full.
         """
         name = checked_name(name)
@@ -126,19 +126,19 @@ class Sessions:
         return live.state()
 
     def act(self, id: str, event: Event, revision: int | None = None) -> Reply:
-        """Do what an event says. When this returns, the event is durable; where it raises, it never was.
+        """Apply an event. When this returns, the event is durable; if it raises, the event has no effect.
 
         Args:
-            id: of the session.
-            event: what the user did.
-            revision: that the session must be at, None for any.
+            id: id of the session.
+            event: action of the user.
+            revision: revision that the session must have; None: any.
 
         Raises:
-            UnknownSessionError: there is no such session, or no such object in it.
+            UnknownSessionError: no session has this id, or it has no such object.
             RevisionError: the session is at another revision; nothing was changed.
-            ClickError, NothingToUndoError, SessionError, OptionError, UnavailableError: it cannot be done
+            ClickError, NothingToUndoError, SessionError, OptionError, UnavailableError: the event is not possible
                 (:meth:`~mfp.serve.sessions.live_session.LiveSession.apply`); nothing was changed.
-            StoreError: the event could not be kept. Ask for the state to see whether it was.
+            StoreError: the event could not be stored. The session's state shows whether it was stored after all.
         """
         attempts = ATTEMPTS if revision is None else 1
         while True:
@@ -159,7 +159,7 @@ class Sessions:
             try:
                 kept, timing, everything = live.apply(event)
                 started = time.perf_counter()
-                # Computed first, so that what fails leaves no trace; only what the store took is answered.
+                # Computed before it is stored, so that a failure leaves no trace; answered only once it is stored.
                 try:
                     self._store.append(id, live.revision, kept)
                 except BaseException:
@@ -167,7 +167,7 @@ class Sessions:
                     raise
                 timing["store"] = (time.perf_counter() - started) * 1e3
             except MfpError:
-                raise  # which leaves a session as it was
+                raise  # these errors leave the session as it was
             except BaseException:
                 _empty(slot)
                 raise
@@ -175,21 +175,21 @@ class Sessions:
             return live.reply(timing | {"rebuild": rebuild}, everything)
 
     def state(self, id: str) -> SessionState:
-        """All there is to know of a session.
+        """Return the whole state of a session.
 
         Raises:
-            UnknownSessionError: there is no such session.
+            UnknownSessionError: no session has this id.
         """
         self._store.touch(id)
         with self._held(id) as (_, live, _):
             return live.state()
 
     def mask(self, id: str, number: int | None = None, form: str = "png") -> Download:
-        """The mask of an object, None for the present one, as ``png``, ``rle`` or ``polygons``.
+        """Return the mask of an object as ``png``, ``rle`` or ``polygons``; ``number`` None means the present one.
 
         Raises:
-            UnknownSessionError: there is no such session or object.
-            OptionError: another form.
+            UnknownSessionError: no session has this id, or it has no such object.
+            OptionError: the form is none of these.
         """
         with self._held(id) as (_, live, _):
             mask = live.mask(number)
@@ -198,11 +198,11 @@ class Sessions:
         return mask_file(mask, form).named(name, f"_{number}")
 
     def probability(self, id: str, form: str = "png") -> Download:
-        """The probability map of the present object, as ``png`` (8 bits) or ``npy`` (float32).
+        """Return the probability map of the present object, as ``png`` (8 bits) or ``npy`` (float32 H×W).
 
         Raises:
-            UnknownSessionError: there is no such session.
-            OptionError: another form.
+            UnknownSessionError: no session has this id.
+            OptionError: the form is none of these.
         """
         with self._held(id) as (_, live, _):
             probability = live.probability()
@@ -210,48 +210,48 @@ class Sessions:
         return probability_file(probability, form).named(name, "_probability")
 
     def image(self, id: str) -> Download:
-        """The photograph as it was uploaded.
+        """Return the photograph as it was uploaded.
 
         Raises:
-            UnknownSessionError: there is no such session.
-            StoreError: it is not what was uploaded.
+            UnknownSessionError: no session has this id.
+            StoreError: the stored file differs from the uploaded one.
         """
         return stored_image(self._store, id)
 
     def coco(self, id: str) -> Download:
-        """All objects that have a mask, as a COCO file.
+        """Return all objects that have a mask, as a COCO file.
 
         Raises:
-            UnknownSessionError: there is no such session.
+            UnknownSessionError: no session has this id.
         """
         with self._held(id) as (_, live, _):
             state = live.state()
         return coco_file(state).named(state.name)
 
     def delete(self, id: str) -> None:
-        """Forget a session.
+        """Delete a session.
 
         Raises:
-            UnknownSessionError: there is no such session.
+            UnknownSessionError: no session has this id.
         """
         self._store.delete(id)
         self._forget(id)
 
     def expire(self, older_than: float) -> int:
-        """Forget sessions that were not in use for so many seconds. Returns their number."""
+        """Delete sessions unused for ``older_than`` seconds, and return their number."""
         ids = self._store.expire(older_than)
         for id in ids:
             self._forget(id)
         return len(ids)
 
     def counts(self) -> dict[str, int]:
-        """Sessions in memory, the bytes they take, and sessions in the store."""
+        """Return the number of sessions in memory, the bytes they take, and the number in the store."""
         with self._guard:
             live = [slot.bytes for slot in self._slots.values() if slot.bytes]
         return {"live": len(live), "bytes": sum(live), "stored": self._store.count()}
 
     def close(self) -> None:
-        """Give memory and store back."""
+        """Free the memory and close the store."""
         with self._guard:
             slots = list(self._slots.values())
             self._slots.clear()
@@ -263,7 +263,11 @@ class Sessions:
 
     @contextmanager
     def _held(self, id: str) -> Iterator[tuple[_Slot, LiveSession, float]]:
-        """The session, in memory and where its log is, for this thread alone; and the milliseconds that took."""
+        """Lock a session for this thread, with its state rebuilt to its log's revision if necessary.
+
+        Yields:
+            The slot, the live session, and the milliseconds that the rebuild took.
+        """
         with self._guard:
             slot = self._slots.setdefault(id, _Slot())
             self._slots.move_to_end(id)
@@ -277,7 +281,7 @@ class Sessions:
                         del self._slots[id]
                 raise
             started = time.perf_counter()
-            if slot.live is None or slot.live.revision != revision:  # another replica may have been here
+            if slot.live is None or slot.live.revision != revision:  # another replica may have changed it
                 _empty(slot)
                 slot.live = self._rebuilt(id)
                 rebuild = (time.perf_counter() - started) * 1e3
@@ -290,7 +294,7 @@ class Sessions:
     def _rebuilt(self, id: str) -> LiveSession:
         try:
             return self._opened(self._store.record(id), self._store.events(id))
-        except OptionError as error:  # they were accepted once
+        except OptionError as error:  # the options were accepted once
             raise StoreError(f"the record of this session is damaged in the store: {error}") from error
 
     def _opened(self, record: SessionRecord, events: Sequence[Event], pixels: U8 | None = None) -> LiveSession:
@@ -298,7 +302,7 @@ class Sessions:
         return LiveSession(record, self._networks, read, events, self._limits, pixels)
 
     def _make_room(self) -> None:
-        """Empty the least recently used places until the rest are within the limit; busy ones are left alone."""
+        """Empty the least recently used slots until the rest are within the limit on memory; skip busy ones."""
         with self._guard:
             taken = sum(slot.bytes for slot in self._slots.values())
             for id, slot in list(self._slots.items())[:-1]:

@@ -1,4 +1,4 @@
-"""The networks that a server offers, by name."""
+"""Loading of the networks that a server offers, by name."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ..settings import cores
 def load_networks(
     sources: Sequence[str], runtime: str = "auto", threads: int | None = None, workers: int = 1, **options: Any
 ) -> dict[str, Network]:
-    """Open networks, and let each compute once.
+    """Load networks, and run each once to warm it up.
 
     Args:
-        sources: ``lite0``, a file, or either followed by ``@`` and a runtime: ``hrnet18.onnx@openvino``. The name is
-            the file's without its ending, with the runtime where one was given.
-        runtime: of those that name none.
-        threads: CPU threads of one pass; None: with ONNX Runtime the cores are divided among the workers, other
-            runtimes share theirs between passes by themselves.
-        workers: passes that run side by side.
-        options: of :func:`~mfp.engine.network.load_network`.
+        sources: ``lite0``, a file, or either followed by ``@`` and a runtime: ``hrnet18.onnx@openvino``. The network's
+            name is the file's without its extension, with the runtime if one was given.
+        runtime: runtime of sources that name none.
+        threads: CPU threads of one pass; None: with ONNX Runtime the cores are divided among the workers; other
+            runtimes share threads between passes by themselves.
+        workers: number of passes that run concurrently.
+        options: options of :func:`~mfp.engine.network.load_network`.
 
     Raises:
-        OptionError: two have the same name.
-        NetworkError, RuntimeMissingError: as of ``load_network``.
+        OptionError: two sources have the same name.
+        NetworkError, RuntimeMissingError: ``load_network`` raised it.
     """
     networks: dict[str, Network] = {}
     for source in sources:
@@ -51,12 +51,12 @@ def load_networks(
 
 
 def _warm_up(network: Network) -> None:
-    """A click on nothing: what runtimes do at their first pass is not the first user's to wait for."""
+    """Run one click on an empty image, so that the first user does not wait for the runtime's first pass."""
     with Session(network, np.zeros((32, 32, 3), np.uint8)) as session:
         session.click(16, 16)
 
 
 def _is_for_onnxruntime(path: str) -> bool:
-    # Its passes wait for one another's threads: on 2 cores two passes of one thread each take about half the processor
-    # time of two passes of two.
+    # Concurrent passes of ONNX Runtime wait for one another's threads: on 2 cores, two passes with one thread each take
+    # about half the processor time of two passes with two threads each.
     return find(path).suffix == ".onnx" and find_spec("onnxruntime") is not None

@@ -1,4 +1,4 @@
-"""Who is next: threads that take the sessions in turn, so that one that asks much does not hold up the others."""
+"""Fair scheduler: runs each session's calls in order and sessions round-robin, so a busy one cannot starve others."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ _Call = tuple[Callable[[], Any], float, "asyncio.Future[tuple[Any, float]]"]
 
 
 class Turns:
-    """Runs calls on threads: one at a time of each key, the keys in turn, those of a key in order.
+    """Runs calls on threads: keys round-robin, calls of one key in order and one at a time.
 
     Used from one event loop.
 
     Args:
-        threads: that work side by side.
-        waiting: calls of one key that may wait.
+        threads: number of threads.
+        waiting: maximum calls of one key that may wait.
     """
 
     def __init__(self, threads: int, waiting: int) -> None:
         self._pool = ThreadPoolExecutor(threads, "click")
         self._idle = threads
         self._limit = waiting
-        self._calls: dict[str, deque[_Call]] = {}  # of the keys that wait or are at work
-        self._next: deque[str] = deque()  # keys that wait and are not at work
+        self._calls: dict[str, deque[_Call]] = {}  # waiting calls of keys that wait or run
+        self._next: deque[str] = deque()  # keys that wait and do not run
         self._closed = False
 
     async def run(self, key: str, call: Callable[[], T]) -> tuple[T, float]:
-        """Run a call when its turn comes. Returns its result, and the milliseconds that it waited.
+        """Run a call when its turn comes, and return its result and the milliseconds that it waited.
 
-        Where the caller gives up before its turn, the call is left out.
+        If the caller is cancelled before the turn, the call is skipped.
 
         Raises:
             TooManyError: too many calls of this key wait.
-            UnavailableError: after :meth:`close`.
+            UnavailableError: the scheduler is closed.
         """
         if self._closed:
             raise UnavailableError("the server is shutting down: try again in a moment")
@@ -57,11 +57,11 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """Calls that wait."""
+        """Return the number of waiting calls."""
         return sum(map(len, self._calls.values()))
 
     async def close(self) -> None:
-        """Take no more, and return when all that was taken is done."""
+        """Reject new calls, and return when all accepted ones are done."""
         self._closed = True
         while self._calls:
             await asyncio.sleep(0.01)
@@ -71,7 +71,7 @@ class Turns:
         while self._idle and self._next:
             key = self._next.popleft()
             call, since, future = self._calls[key].popleft()
-            if future.done():  # given up
+            if future.done():  # the caller was cancelled
                 self._again(key)
                 continue
             self._idle -= 1

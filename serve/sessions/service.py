@@ -1,4 +1,4 @@
-"""What the HTTP side calls. :class:`LocalService` answers from this process; a cluster's has the same face."""
+"""The `Service` interface that the HTTP side calls, and `LocalService`, which answers from this process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Service(ABC):
-    """Sessions, for an event loop. Results and errors are those of :class:`~mfp.serve.sessions.manager.Sessions`."""
+    """Asynchronous interface to sessions; results and errors as in :class:`~mfp.serve.sessions.manager.Sessions`."""
 
     @abstractmethod
     async def networks(self) -> list[NetworkEntry]: ...
@@ -34,7 +34,7 @@ class Service(ABC):
 
     @abstractmethod
     async def act(self, id: str, event: Event, revision: int | None) -> Reply:
-        """The reply's timing has ``wait``, the milliseconds until it was this session's turn."""
+        """Apply an event; the reply's timing has ``wait``, the milliseconds until the session's turn."""
 
     @abstractmethod
     async def state(self, id: str) -> SessionState: ...
@@ -59,25 +59,29 @@ class Service(ABC):
 
     @abstractmethod
     async def counts(self) -> dict[str, int]:
-        """``live``, ``bytes``, ``stored``, ``waiting``; raises StoreError where the store is out of reach."""
+        """Return ``live``, ``bytes``, ``stored`` and ``waiting``.
+
+        Raises:
+            StoreError: the store cannot be reached.
+        """
 
     @abstractmethod
     async def ready(self) -> None:
-        """Raises StoreError where a click could not be kept now."""
+        """Raise StoreError if a click could not be stored now."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Take no more, let what runs end, then give everything back."""
+        """Reject new calls, let running ones end, then free everything."""
 
 
 class LocalService(Service):
-    """Sessions of this process.
+    """Service with the sessions of this process.
 
     Args:
-        networks: by name, the default one first.
-        store: keeps what is acknowledged.
-        limits: of images, sessions and memory.
-        workers: clicks worked on side by side.
+        networks: networks by name, the default one first.
+        store: store that keeps acknowledged events.
+        limits: limits on images, sessions and memory.
+        workers: number of clicks computed concurrently.
     """
 
     def __init__(
@@ -91,7 +95,7 @@ class LocalService(Service):
         self.sessions = Sessions(networks, store, limits)
         self._store = store
         self._turns = Turns(workers, limits.waiting)
-        # Photographs are decoded and files read beside the clicks, not in front of them.
+        # Photographs are decoded and files read on separate threads, so that clicks do not wait for them.
         self._files = ThreadPoolExecutor(2, "file")
 
     async def networks(self) -> list[NetworkEntry]:
@@ -108,7 +112,7 @@ class LocalService(Service):
         return reply
 
     async def turn(self, key: str, call: Callable[[], T]) -> T:
-        """Run work of another kind among the clicks, in its turn as a session of this key is."""
+        """Run work of another kind among the clicks; it takes turns as a session with this key would."""
         return (await self._turns.run(key, call))[0]
 
     async def state(self, id: str) -> SessionState:
@@ -136,7 +140,7 @@ class LocalService(Service):
         return await self._aside(self.sessions.counts) | {"waiting": self._turns.waiting}
 
     async def ready(self) -> None:
-        await asyncio.to_thread(self._store.probe)  # not behind the photographs that are decoded
+        await asyncio.to_thread(self._store.probe)  # does not wait behind photographs being decoded
 
     async def close(self) -> None:
         await self._turns.close()

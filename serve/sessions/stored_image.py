@@ -1,4 +1,4 @@
-"""A session's photograph as its store has it, held against what was uploaded."""
+"""A session's photograph read from the store, and checked against the checksum of the uploaded file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .downloads import Download
 
 
 def stored_image(store: SessionStore, id: str) -> Download:
-    """A session's photograph, as it was uploaded.
+    """Return a session's photograph as it was uploaded.
 
     Raises:
-        UnknownSessionError: there is no such session.
-        StoreError: it is not what was uploaded.
+        UnknownSessionError: no session has this id.
+        StoreError: the stored file differs from the uploaded one.
     """
     record, data = store.record(id), store.image(id)
     if not isinstance(data, bytes) or (record.sha256 and hashlib.sha256(data).hexdigest() != record.sha256):
@@ -26,11 +26,11 @@ def stored_image(store: SessionStore, id: str) -> Download:
 
 
 def stored_pixels(store: SessionStore, id: str, decoding: DecodingRoom) -> U8:
-    """The same, H×W×3 uint8 RGB, as it was when the session was made.
+    """Return the photograph's pixels, H×W×3 uint8 RGB, as they were when the session was created.
 
     Raises:
-        UnknownSessionError: there is no such session.
-        StoreError: it is not what was uploaded.
+        UnknownSessionError: no session has this id.
+        StoreError: the stored file differs from the uploaded one.
     """
     record, image = store.record(id), stored_image(store, id)
     try:

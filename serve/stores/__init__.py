@@ -1,4 +1,4 @@
-"""Where sessions are kept: in SQLite or in Redis; :func:`open_store` opens either."""
+"""Stores of sessions in SQLite or in Redis; :func:`open_store` opens either."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .store import SessionStore as SessionStore
 
 
 def home_path(path: str) -> Path:
-    """The path, with ``~`` at its beginning as the home folder: no shell replaces it inside of a URL.
+    """Return a path with a leading ``~`` replaced by the home folder: no shell replaces it inside a URL.
 
     Raises:
-        StoreError: there is no such home folder.
+        StoreError: the home folder does not exist.
     """
     try:
         return Path(path).expanduser()
@@ -23,8 +23,11 @@ def home_path(path: str) -> Path:
 
 
 def open_store(url: str) -> SessionStore:
-    """The store of a URL: ``sqlite:///sessions.sqlite``, a path (four slashes begin an absolute one, ``~/`` one
-    in the home folder), or ``redis://…``.
+    """Open the store of a URL.
+
+    Args:
+        url: ``sqlite:///sessions.sqlite`` for a file (four slashes begin an absolute path, ``~/`` one in the home
+            folder), or ``redis://…``.
 
     Raises:
         OptionError: the URL is of another kind.
@@ -43,10 +46,10 @@ def open_store(url: str) -> SessionStore:
 
 
 def default_store() -> str:
-    """A file of the user's own.
+    """Return the URL of the default store, a file of the user.
 
     Raises:
-        StoreError: there is no home directory.
+        StoreError: the user has no home folder.
     """
     folder = os.environ.get("XDG_DATA_HOME")
     try:

@@ -1,8 +1,8 @@
-"""Clock of a store: seconds during which servers ran on it, by which the age of sessions is counted.
+"""Clock of a store: counts the seconds during which servers ran on it, to measure the age of sessions.
 
-The clock of a machine cannot be trusted for that: after one start with a date 40 days ahead all sessions would count as
-40 days old. This clock goes on by ``time.monotonic()`` alone, which no date changes, from the last value that the store
-keeps. It stands still while no server runs, so a session never gets old unseen.
+The system clock is not reliable for that: after one start with a date 40 days ahead, all sessions would count as
+40 days old. This clock advances only by ``time.monotonic()``, which no change of date affects, from the last value in
+the store. It stands still while no server runs, so no session expires because the server was off.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import time
 
 
 class RunningClock:
-    """The clock as one process counts it. Several processes on one store go by the one that is ahead.
+    """The clock of a store in one process. Several processes on one store follow the one that is ahead.
 
     Args:
-        kept: the value in the store.
+        kept: value in the store, in seconds.
     """
 
     def __init__(self, kept: float) -> None:
         self._kept, self._since = kept, time.monotonic()
 
     def now(self) -> float:
-        """Seconds."""
+        """Return the time in seconds."""
         return self._kept + time.monotonic() - self._since
 
     def meet(self, kept: float) -> float:
-        """Go on from the store's value where another process is ahead. Returns the time now."""
+        """Move on to the store's value if another process is ahead, and return the time in seconds."""
         now = self.now()
         if kept > now:
             self._kept, self._since = kept, time.monotonic()

@@ -1,4 +1,4 @@
-"""Sessions in Redis: for replicas on several machines."""
+"""Store of sessions in Redis, for replicas on several machines."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .clock import RunningClock
 from .store import SessionStore
 
 PREFIX = "mfp:"
-IN_USE = PREFIX + "in_use"  # sorted set: id → when it was used last, by the store's clock
-CLOCK = PREFIX + "clock"  # the store's clock (stores/clock.py), which all servers on it move
+IN_USE = PREFIX + "in_use"  # sorted set: id → time of last use, by the store's clock
+CLOCK = PREFIX + "clock"  # the store's clock (stores/clock.py), advanced by all servers on the store
 EXPECTED = "expected a store like redis://HOST:6379/0, or redis://HOST:6379/0?copies=1"
-TIMEOUT = 10.0  # seconds for an answer
-COPY_TIMEOUT_MS = 5000  # for replicas to have an event
-EXPIRED_AT_ONCE = 100  # sessions: Redis does nothing else meanwhile
+TIMEOUT = 10.0  # seconds to wait for an answer
+COPY_TIMEOUT_MS = 5000  # time for replicas to receive an event
+EXPIRED_AT_ONCE = 100  # maximum sessions a script deletes: Redis does nothing else meanwhile
 
-# A script runs as one: nothing comes between its check and its change. (A transaction would too, but a Redis that runs
-# full takes none, not even to read or to delete.) KEYS: session, log, in_use, clock. The last of ARGV: the time now,
-# else the store's clock as it was kept last.
+# A script is atomic: no other command runs between its check and its change. (A transaction is atomic too, but a Redis
+# that is full accepts none, not even to read or to delete.) KEYS: session, log, in_use, clock. The last of ARGV is the
+# present time; if it is not a number, the last stored value of the store's clock is used.
 NOW = f"local now = tonumber(ARGV[#ARGV]) or tonumber(redis.call('GET', '{CLOCK}') or 0) "
-# A store that has no clock gets one that begins with Redis's, and the age of its sessions counts from now: before the
-# store had a clock, they were marked with Redis's, which a wrong date sets forward.
+# A store without a clock gets one that begins with Redis's time, and the age of its sessions counts from now: older
+# versions marked them with Redis's time, which a wrong date sets forward.
 ADOPT = """
 local kept = redis.call('GET', KEYS[4])
 if kept then return kept end
@@ -38,7 +38,7 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do redis.call('ZADD', 
 redis.call('SET', KEYS[4], time[1])
 return time[1]
 """
-# A request that is sent again, because the answer to it was lost, finds its own work and is content.
+# A request may be sent again because its answer was lost. It then finds its own record, and succeeds.
 CREATE = (
     NOW
     + """
@@ -84,18 +84,18 @@ return ids
 
 
 class RedisStore(SessionStore):
-    """See :class:`~mfp.serve.stores.SessionStore`.
+    """Store in Redis; see :class:`~mfp.serve.stores.SessionStore`.
 
-    An event is as durable as Redis is told to be: with ``appendfsync always`` it is on disk when it is acknowledged,
-    with ``everysec`` a power failure takes the last second. Keys carry no time to live: a Redis that runs full then
-    refuses new sessions, and never drops old ones, whatever its eviction policy for such keys.
+    The configuration of Redis decides how durable an event is: with ``appendfsync always`` it is on disk when it is
+    acknowledged; with ``everysec`` a power failure loses the last second. Keys have no time to live: a full Redis
+    refuses new sessions, and never drops old ones, whatever its eviction policy for keys with a time to live.
 
     Args:
         url: ``redis://[user:password@]host:port/database``, ``rediss://`` for TLS. With ``?copies=N`` an event is
-            acknowledged once N replicas of that Redis have it as well. Other options are those of redis-py.
+            acknowledged once N replicas of that Redis have it too. Other options are those of redis-py.
 
     Raises:
-        StoreError: it cannot be reached.
+        StoreError: Redis cannot be reached.
         OptionError: the URL is not understood.
         RuntimeMissingError: the package ``redis`` is not installed.
     """
@@ -123,7 +123,7 @@ class RedisStore(SessionStore):
         with self._reaching():
             self._redis.ping()
         self._clock: RunningClock | None = None
-        with suppress(StoreError):  # full, or a replica that is read only: it is read again before anything is written
+        with suppress(StoreError):  # Redis is full or read-only: the clock is read again before a write
             self._now()
         self._check_durable()
 
@@ -154,13 +154,13 @@ class RedisStore(SessionStore):
         return present
 
     def append(self, id: str, revision: int, event: Event) -> None:
-        # Its own mark tells this request, sent again, from another one with the same click.
+        # A unique mark distinguishes this request, sent again, from another one with the same click.
         line = f"{uuid4().hex} {event.sealed(id, revision)}"
         copies = 0
         with self._reaching():
             keys, arguments = _keys(id), [id, str(revision), line, self._now()]
             if self._copies:
-                pipe: Any = self._redis.pipeline(transaction=False)  # WAIT is about what this connection wrote
+                pipe: Any = self._redis.pipeline(transaction=False)  # WAIT covers only the writes of its own connection
                 self._append(keys, arguments, client=pipe)
                 pipe.execute_command("WAIT", self._copies, COPY_TIMEOUT_MS)
                 present, copies = pipe.execute()
@@ -179,7 +179,7 @@ class RedisStore(SessionStore):
             raise _unknown(id)
 
     def touch(self, id: str) -> None:
-        with suppress(StoreError), self._reaching():  # a Redis that is full can still be read
+        with suppress(StoreError), self._reaching():  # a full Redis can still be read
             self._touch(_keys(id), [id, self._now()])
 
     def expire(self, older_than: float) -> list[str]:
@@ -207,7 +207,7 @@ class RedisStore(SessionStore):
         self._redis.close()
 
     def _now(self) -> str:
-        """The store's clock, as scripts take it."""
+        """Return the time of the store's clock, as an argument of the scripts."""
         if self._clock is None:
             with self._reaching():
                 self._clock = RunningClock(float(self._adopt(_keys(""))))
@@ -227,7 +227,7 @@ class RedisStore(SessionStore):
     def _check_durable(self) -> None:
         try:
             settings = self._redis.config_get("appendonly")
-        except self._errors:  # hosted ones do not tell
+        except self._errors:  # hosted services do not allow the query
             return
         if settings.get("appendonly") == "no":
             warnings.warn(
@@ -246,7 +246,7 @@ class RedisStore(SessionStore):
 
 
 def _parsed(url: str) -> tuple[str, str, int]:
-    """The URL for the library, its name without user and password, and the number of copies."""
+    """Split a URL into the URL for redis-py, a name without user and password, and the number of copies."""
     try:
         parts = urlsplit(url)
         name = f"{parts.hostname}:{parts.port or 6379}{parts.path or '/0'}"

@@ -1,4 +1,4 @@
-"""Sessions in one SQLite file: the default, for one machine."""
+"""Store of sessions in one SQLite file: the default, for one machine."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .store import SessionStore
 T = TypeVar("T")
 _Run = Callable[..., sqlite3.Cursor]
 SCHEMA = 1
-WAIT = 10.0  # seconds for another process that writes
-TOUCH_EVERY = 60.0  # seconds
-PROBE = 16 * 1024  # bytes that a probe writes: not less than a click's pages
-STEP = 256  # free pages that are given back at a time; each is written to the log
+WAIT = 10.0  # seconds to wait for another process that writes
+TOUCH_EVERY = 60.0  # seconds between two notes that a session is in use
+PROBE = 16 * 1024  # bytes that a probe writes: at least as many as a click's pages
+STEP = 256  # free pages returned to the disk at a time; each is written to the log
 TABLES = """
 CREATE TABLE IF NOT EXISTS sessions (
     id TEXT PRIMARY KEY, record TEXT NOT NULL, revision INTEGER NOT NULL, touched REAL NOT NULL
@@ -36,29 +36,29 @@ CREATE TABLE IF NOT EXISTS events (
     PRIMARY KEY (id, revision)
 ) WITHOUT ROWID;
 """
-# One row: the store's clock (stores/clock.py), and what a probe writes. In files without it, `touched` is a date.
+# One row: the store's clock (stores/clock.py) and a probe's bytes. In files without this table, `touched` is a date.
 CLOCK = "CREATE TABLE server (one INTEGER PRIMARY KEY CHECK (one = 1), clock REAL NOT NULL, probe BLOB)"
 
 
 class SqliteStore(SessionStore):
-    """See :class:`~mfp.serve.stores.SessionStore`.
+    """Store in an SQLite file; see :class:`~mfp.serve.stores.SessionStore`.
 
-    Write-ahead log, and the disk is waited for at every commit: an event is there after a power failure too. On a full
-    disk sessions can be read and deleted, and a server can start: a file beside this one keeps space for that.
+    The file has a write-ahead log that is synced to disk at every commit, so an event survives a power failure. On a
+    full disk, sessions can be read and deleted and a server can start, because a second file reserves space for that.
 
     Args:
-        path: of the file; made, with its folder, where it is missing, readable by its owner alone.
+        path: path of the file. If it is missing, it is created with its folder, readable only by its owner.
 
     Raises:
-        StoreError: it cannot be opened, or is of another program.
+        StoreError: the file cannot be opened, or belongs to another program.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self._log = Path(f"{self._path}-wal")
         self._reserve = Reserve(Path(f"{self._path}-reserve"))
-        self._lock = threading.Lock()  # SQLite has one writer anyhow, and a read takes microseconds
-        self._damage = ""  # what the newest write said of a damaged file
+        self._lock = threading.Lock()  # one lock is enough: SQLite has one writer, and a read takes microseconds
+        self._damage = ""  # error of the newest write, if the file is damaged
         try:
             self._open()
         except sqlite3.OperationalError as error:
@@ -77,7 +77,7 @@ class SqliteStore(SessionStore):
     def _open(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))  # the photographs are nobody else's business
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))  # other users must not read the photographs
             self._connection = sqlite3.connect(self._path, WAIT, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"cannot open {self._path}: {error}; expected a file that can be written") from None
@@ -94,28 +94,28 @@ class SqliteStore(SessionStore):
             raise StoreError(f"{self._path} is of another version of mfp (schema {version}, this one writes {SCHEMA})")
         if version == 0 and run("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
             raise StoreError(f"{self._path} is a database of another program: name another file")
-        run("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file: what is deleted is given back
+        run("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect in a new file: deleted pages are returned
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
         run("PRAGMA foreign_keys = ON")
-        if version == 0:  # what is complete is not written again: a full disk is no reason not to start
+        if version == 0:  # a complete file is not written, so that a server starts on a full disk
             self._connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
         self._clock = RunningClock(time.time())
-        self._counted = False  # whether the store's clock is known
+        self._counted = False  # whether the store's clock has been read
         try:
             self._adopt()
         except sqlite3.OperationalError as error:
             if not _full(error):
-                raise  # a file of mfp before the clock, on a full disk: nothing expires until it can be written
+                raise  # else: an older mfp's file without clock on a full disk. Nothing expires until it is writable
 
     def _adopt(self) -> None:
-        """Read the store's clock. A file that has none gets one, and the age of its sessions counts from now."""
+        """Read the store's clock. A file without one gets one, and the age of its sessions counts from now."""
         run = self._connection.execute
         has_clock = "SELECT count(*) FROM sqlite_master WHERE name = 'server'"
         if run(has_clock).fetchone() == (0,):
             run("BEGIN IMMEDIATE")
             try:
-                if run(has_clock).fetchone() == (0,):  # nor has another process made it meanwhile
+                if run(has_clock).fetchone() == (0,):  # checked again: another process may have created it meanwhile
                     run(CLOCK)
                     run("INSERT INTO server VALUES (1, ?, NULL)", (self._clock.now(),))
                     run("UPDATE sessions SET touched = ?", (self._clock.now(),))
@@ -128,12 +128,12 @@ class SqliteStore(SessionStore):
         self._counted = True
 
     def create(self, record: SessionRecord, image: bytes) -> None:
-        if self._free() < 2 * len(image):  # in the log, and in the file: else a full disk could not be put in order
+        if self._free() < 2 * len(image):  # in the log and in the file; otherwise a full disk could not be cleaned up
             raise StoreError(f"cannot write {self._path}: its disk is full; make room there, or delete sessions")
         with self._writing() as run:
             run("INSERT INTO sessions VALUES (?, ?, 0, ?)", (record.id, record.to_json(), self._clock.now()))
             run("INSERT INTO images VALUES (?, ?)", (record.id, image))
-        with self._lock, suppress(sqlite3.Error):  # the session is kept; its photograph does not stay in the log
+        with self._lock, suppress(sqlite3.Error):  # the session is stored; this moves its photograph out of the log
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def record(self, id: str) -> SessionRecord:
@@ -180,8 +180,8 @@ class SqliteStore(SessionStore):
         self._give_back()
 
     def touch(self, id: str) -> None:
-        with suppress(StoreError), self._writing() as run:  # on a full disk it can still be read
-            now = self._clock.now()  # what changes nothing costs no wait for the disk
+        with suppress(StoreError), self._writing() as run:  # on a full disk a session can still be read
+            now = self._clock.now()  # an update that changes no row does not wait for the disk
             run("UPDATE sessions SET touched = ? WHERE id = ? AND touched < ?", (now, id, now - TOUCH_EVERY))
 
     def expire(self, older_than: float) -> list[str]:
@@ -212,13 +212,13 @@ class SqliteStore(SessionStore):
         if self._damage:
             raise StoreError(f"cannot write {self._path}: {self._damage}")
         try:
-            # A connection of its own: what the other one remembers of a file says nothing of the file.
+            # A separate connection: the other one's cache may hide the present state of the file.
             address = f"{self._path.absolute().as_uri()}?mode=rw"
             with closing(sqlite3.connect(address, WAIT, isolation_level=None, uri=True)) as connection:
                 run = connection.execute
                 run("PRAGMA synchronous = FULL")
                 run("BEGIN IMMEDIATE")
-                run("SAVEPOINT click")  # finds its place in each table, as a click's does
+                run("SAVEPOINT click")  # looks up its place in each table, as a click does
                 run("INSERT INTO sessions (id, record, revision, touched) VALUES ('', '', 0, 0)")
                 run("INSERT INTO events (id, revision, event) VALUES ('', 0, '')")
                 run("INSERT INTO images (id, data) VALUES ('', '')")
@@ -262,7 +262,7 @@ class SqliteStore(SessionStore):
                 raise StoreError(f"cannot write {self._path}: {error}") from error
 
     def _with_reserve(self, call: Callable[[], T]) -> T:
-        """A call that makes room; on a full disk with the space that is kept for it."""
+        """Run a call that frees space; on a full disk, release the reserve for it first."""
         try:
             return call()
         except StoreError as error:
@@ -270,7 +270,7 @@ class SqliteStore(SessionStore):
                 raise
         self._reserve.release()
         try:
-            with self._reading() as run:  # zeros over a photograph would take as much space in the log as it does
+            with self._reading() as run:  # overwriting a photograph with zeros would need its size again in the log
                 (usual,) = run("PRAGMA secure_delete").fetchone()
                 run("PRAGMA secure_delete = OFF")
             try:
@@ -283,14 +283,14 @@ class SqliteStore(SessionStore):
             self._reserve.fill()
 
     def _give_back(self) -> None:
-        """Move the log into the file, and give what both do not need to the disk, where it has room for the move."""
+        """Move the log into the file, and return unused space of both to the disk, if it has room for the move."""
         with self._lock, suppress(sqlite3.Error):
             run = self._connection.execute
             (pages,), (size,) = run("PRAGMA page_count").fetchone(), run("PRAGMA page_size").fetchone()
             if self._free() < pages * size - self._path.stat().st_size:
                 return
             left = pages
-            while left > (free := run("PRAGMA freelist_count").fetchone()[0]):  # as long as a step leaves fewer
+            while left > (free := run("PRAGMA freelist_count").fetchone()[0]):  # until a step frees no more pages
                 left = free
                 run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 self._connection.executescript(f"PRAGMA incremental_vacuum({STEP})")  # execute() would free one page
@@ -304,11 +304,11 @@ class SqliteStore(SessionStore):
 
     def _identities(self) -> list[tuple[int, int]]:
         with self._reading() as run:
-            run("SELECT count(*) FROM sessions").fetchone()  # the log is there from the first look on
+            run("SELECT count(*) FROM sessions").fetchone()  # the log exists from the first query on
         return [(file.stat().st_dev, file.stat().st_ino) for file in (self._path, self._log)]
 
     def _check_files(self) -> None:
-        """What is written to a file that was removed is gone with it, and SQLite does not notice."""
+        """Check that the files were not removed or replaced: SQLite does not notice, and writes would be lost."""
         for file, identity in zip((self._path, self._log), self._files, strict=True):
             try:
                 found = file.stat()
@@ -326,7 +326,7 @@ _MOVED = "stop the server, put the file back, and start it again (docs/deploying
 
 
 def _full(error: sqlite3.Error) -> bool:
-    """Whether more space may help. On a full disk SQLite's shared memory ends with an I/O error."""
+    """Return whether more disk space may help. On a full disk, SQLite's shared memory fails with an I/O error."""
     return any(words in str(error) for words in ("is full", "disk I/O error", "unable to open database file"))
 
 

@@ -1,4 +1,4 @@
-"""Who may ask: the token, the host's name, and no other web page."""
+"""Access control: checks the token, the Host header and the Origin header of each request."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ...errors import AccessError, OriginError
 from ...settings import LOOPBACK, Settings
 
-PUBLIC = ("/healthz", "/readyz")  # and the page's own files, which ask for the token themselves
+PUBLIC = ("/healthz", "/readyz")  # the page's own files are public too; the page asks for the token itself
 SAFE = ("GET", "HEAD", "OPTIONS")
-SUBPROTOCOL = "mfp"  # of the WebSocket
-BEARER = "bearer."  # begins the second subprotocol, by which a browser brings the token
-NO_TOKEN = 4401  # close code
+SUBPROTOCOL = "mfp"  # subprotocol of the WebSocket
+BEARER = "bearer."  # prefix of the second subprotocol, in which a browser sends the token
+NO_TOKEN = 4401  # close code of a WebSocket without the right token
 
 
 class Access:
-    """Middleware in front of all routes.
+    """Middleware that checks access to all routes.
 
-    A server on this machine is within reach of every web page that its user opens. A page that resolves its own name to
-    this machine gives that name as the host; a page that sends requests here is named by the browser as their origin.
-    Both are refused.
+    Every web page that a user opens can reach a server on the user's machine. A page whose own name resolves to this
+    machine (DNS rebinding) sends that name in the Host header. For a page that sends requests to this server, the
+    browser names the page in the Origin header. Both are refused.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._token = settings.token.encode()
-        # A name as it was given is an origin as well, which a proxy may pass on beside another host's name.
+        # Each allowed host name is an allowed origin too: a proxy may pass that origin on with another Host header.
         self._names = {host.lower() for host in settings.hosts} - set(LOOPBACK)
         self._hosts = {_hostname(name) for name in settings.hosts}
 
@@ -43,7 +43,7 @@ class Access:
             return
         headers = Headers(scope=scope)
         path: str = scope["path"]
-        if path not in PUBLIC:  # what watches over the server asks by its address
+        if path not in PUBLIC:  # health checks use the server's IP address as the host
             self._check_host(headers)
         socket = scope["type"] == "websocket"
         if socket or scope["method"] not in SAFE:
@@ -54,7 +54,7 @@ class Access:
             except AccessError:
                 if not socket:
                     raise
-                # A browser tells its page nothing of a refused handshake, but the code of a closed connection.
+                # A browser hides a refused handshake from its page, but reports the close code of a connection.
                 await receive()
                 await send({"type": "websocket.accept", "subprotocol": chosen(scope.get("subprotocols", ()))})
                 await send({"type": "websocket.close", "code": NO_TOKEN, "reason": "token"})
@@ -73,7 +73,7 @@ class Access:
 
     def _check_origin(self, headers: Headers) -> None:
         origin = headers.get("origin")
-        if origin is None:  # no browser
+        if origin is None:  # the client is not a browser
             return
         if _netloc(origin) not in {headers.get("host", "").lower(), *self._names}:
             name = _netloc(origin)
@@ -88,10 +88,10 @@ class Access:
         scheme, _, value = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             given.append(value.strip())
-        elif scheme.lower() == "basic":  # any user, the token as password: what some tools offer
+        elif scheme.lower() == "basic":  # any user name, with the token as password: some tools offer only this
             with suppress(binascii.Error, ValueError):
                 given.append(base64.b64decode(value, validate=True).decode().partition(":")[2])
-        if "token" in headers:  # what X-AnyLabeling calls its API key
+        if "token" in headers:  # the header in which X-AnyLabeling sends its API key
             given.append(headers["token"])
         if not any(hmac.compare_digest(one.encode(), self._token) for one in given):
             raise AccessError(
@@ -103,12 +103,12 @@ class Access:
 
 
 def chosen(subprotocols: Sequence[str]) -> str | None:
-    """The subprotocol to answer with: ours where it is offered."""
+    """Return the subprotocol to answer with: :data:`SUBPROTOCOL` if the client offers it, else None."""
     return SUBPROTOCOL if SUBPROTOCOL in subprotocols else None
 
 
 def _netloc(origin: str) -> str | None:
-    """Host and port of an origin, in lower case; None where it is none, as ``null`` is."""
+    """Return host and port of an origin, in lower case; None if it is not an origin, such as ``null``."""
     try:
         return urlsplit(origin).netloc.lower() or None
     except ValueError:
@@ -116,9 +116,9 @@ def _netloc(origin: str) -> str | None:
 
 
 def _hostname(host: str) -> str:
-    """The name alone of ``name:port`` or ``[address]:port``, in lower case; empty where it is neither."""
+    """Return the name of ``name:port`` or ``[address]:port``, in lower case; empty if the host is neither."""
     if host.count(":") > 1 and not host.startswith("["):
-        return host.lower()  # an IPv6 address as an operator writes it
+        return host.lower()  # an IPv6 address without brackets, as an operator may write it
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""How much a request may bring, and how slowly."""
+"""Limits on request bodies: their size, their speed, and the query parameters beside them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ...settings import API, Settings
 from ..error_responses import Refusal, route_path
 from ..shutdown import Gate
 
-SMALL = 64 * 1024  # bytes of a request of the API that brings no photograph
-TOGETHER = 8  # requests of the largest size, whose bytes may be in memory at the same time
-PATIENCE = 30.0  # seconds for the next piece of a body
+SMALL = 64 * 1024  # maximum bytes of an API request without a photograph
+TOGETHER = 8  # number of requests of the largest size whose bytes may be in memory at the same time
+PATIENCE = 30.0  # seconds to wait for the next piece of a body
 
-BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"II*\0", b"MM\0*", b"BM")  # of the files that are accepted
-# How a body of another kind begins, what it is, and what to do instead.
+BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"II*\0", b"MM\0*", b"BM")  # first bytes of accepted files
+# For bodies of other kinds: their first bytes, their kind, and what to do instead.
 CURL = "curl --data-binary @photo.jpg"
 OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\s*[\[{]"), "JSON"),
@@ -41,7 +41,7 @@ DO = {
 
 
 class Body:
-    """Middleware: counts the bytes as they come, whatever the request says of its length."""
+    """Middleware that counts the bytes of a body as they arrive, whatever length the request declares."""
 
     def __init__(self, app: ASGIApp, settings: Settings, gate: Gate) -> None:
         self._app, self._gate = app, gate
@@ -87,13 +87,13 @@ class Body:
 
 
 async def photograph(request: Request) -> bytes:
-    """The body of a request that brings a photograph.
+    """Read the body of a request that uploads a photograph.
 
     Raises:
-        MediaTypeError: it is a form, JSON, base64 or an address, as other servers take them.
+        MediaTypeError: the body is a form, JSON, base64 or a URL, which other servers accept.
     """
     data = await request.body()
-    if data.startswith(BEGINNINGS):  # its content decides, whatever it is called
+    if data.startswith(BEGINNINGS):  # the content decides, not the Content-Type
         return data
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind.startswith("multipart/"):
@@ -111,10 +111,10 @@ def _other_kind(what: str) -> MediaTypeError:
 
 
 def known_query(request: Request) -> None:
-    """Refuse query parameters that a route does not have: one that is misspelt would silently count for nothing.
+    """Refuse query parameters that a route does not have: a misspelt one would be ignored silently.
 
     Raises:
-        RequestValidationError: there is one.
+        RequestValidationError: the request has an unknown parameter.
     """
     operation = request.app.openapi()["paths"][route_path(request.scope)][request.method.lower()]
     known = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "query"}

@@ -1,4 +1,4 @@
-"""Around everything: a line in the log, a count, the security headers, and an answer where all else failed."""
+"""Outermost middleware: access log, metrics, security headers and the fallback 500 response."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-HEALTH = ("/healthz", "/readyz")  # answered while shutting down and under any load, and as often as anyone likes
+HEALTH = ("/healthz", "/readyz")  # always answered: during shutdown, under any load, at any rate
 REQUEST_ID = "X-Request-Id"
-ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")  # of a client or proxy; another one is replaced
-TOGETHER = 1000  # requests and WebSockets
-FAILED = (401, 404)  # statuses and close codes by which a token or an id is guessed
+ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")  # ids accepted from a client or proxy; any other id is replaced
+TOGETHER = 1000  # maximum requests and WebSockets at a time
+FAILED = (401, 404)  # statuses and close codes that an attempt to guess a token or an id produces
 FAILED_SOCKET = (4401, 4404)
 
 
 class Watch:
-    """The outermost middleware."""
+    """Outermost middleware: logs, counts and limits requests, and adds security headers."""
 
     def __init__(self, app: ASGIApp, desk: Desk) -> None:
         self._app, self._desk = app, desk
@@ -71,18 +71,18 @@ class Watch:
                 message = {**message, "body": b""}
             await send(message)
 
-        inner = {**scope, "method": "GET"} if method == "HEAD" else scope  # the same answer, without its body
+        inner = {**scope, "method": "GET"} if method == "HEAD" else scope  # the same response without its body
         with logs.line("request", method=method, path=_path(path)) as fields:
             try:
                 if path in HEALTH:
                     await self._app(inner, receive, watched)
                 else:
-                    if not path.startswith("/static/"):  # the page's files, some thirty at once
+                    if not path.startswith("/static/"):  # the page loads some thirty files at once
                         self._desk.rate.admit(client(scope))
                     with self._room(), self._desk.gate.running():
                         await self._app(inner, receive, watched)
             except Exception as error:
-                if status:  # the answer has begun: it can only be cut off
+                if status:  # the response has begun: it can only be cut off
                     raise
                 self._desk.metrics.error(type(error).__name__)
                 await response(error)(inner, receive, watched)
@@ -126,7 +126,10 @@ class Watch:
 
 
 async def _refuse(error: ServeError, scope: Scope, receive: Receive, send: Send, id: str) -> int:
-    """Answer a handshake as a request would be; servers that cannot do that answer 403. Returns the status."""
+    """Refuse a WebSocket handshake with an HTTP response, and return its status.
+
+    ASGI servers without that extension answer 403.
+    """
     answer = response(error)
     await receive()
     if "websocket.http.response" not in scope.get("extensions", {}):
@@ -139,17 +142,17 @@ async def _refuse(error: ServeError, scope: Scope, receive: Receive, send: Send,
 
 
 def client(scope: Scope) -> str:
-    """Whom to count a request for."""
+    """Return the client that a request is counted for."""
     address = scope.get("client")
     return str(address[0]) if address else ""
 
 
 def _route(scope: Scope) -> str:
-    """The pattern of the path."""
+    """Return the route pattern of the path."""
     static = "/static" if scope["path"].startswith("/static/") else "other"
     return route_path(scope) or static
 
 
 def _path(path: str) -> str:
-    """The path without the better part of a session's id."""
+    """Return the path with a session's id cut to its first characters."""
     return "/".join(part[: logs.SESSION] + "…" if len(part) >= 20 else part for part in path[:200].split("/"))
