@@ -135,7 +135,7 @@ class Compiler:
         config = self._builder.create_builder_config()
         # share_of_layers reads the layers' names and types
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-        config.clear_flag(trt.BuilderFlag.TF32)  # TF32 rounds inputs of FP32 layers to 10 bits; FP16 is the choice for speed
+        config.clear_flag(trt.BuilderFlag.TF32)  # TF32 rounds inputs of FP32 layers to 10 bits; use FP16 for that
         if options.workspace is not None:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace << 20)
         if options.level is not None:
