@@ -41,8 +41,8 @@ class PredictRequest(BaseModel):
     Attributes:
         model: a network's name.
         image: image file as base64 or data URI.
-        params: ``marks``, the points; ``epsilon_factor``, the largest deviation of a simplified outline as a fraction of
-            its length. The client's other parameters belong to other models.
+        params: ``marks``, the points; ``epsilon_factor``, how much an outline may be simplified, as a fraction of its
+            length. The client's other parameters belong to other models.
     """
 
     model: str
