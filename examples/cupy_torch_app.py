@@ -1,9 +1,9 @@
-"""Clicks inside a PyTorch application: its image stays on the GPU, the work goes to its stream, so does the overlay.
+"""Example of clicks in a PyTorch application: image, work and overlay stay on its GPU and its stream.
 
     pip install 'mfp-engine[gpu]' torch
     python examples/cupy_torch_app.py hrnet18.onnx engine/sample.jpg --pos 240,130 --pos 300,330 --neg 60,100
 
-Of the photograph nothing comes back to the host but the finished overlay (and the mask, which the session returns).
+Only the finished overlay returns to the host (and the mask, which the session returns).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    # First, because it says what is missing where there is no GPU.
+    # First, because its error reports what is missing if there is no GPU.
     network = load_network(args.network, args.runtime, device="cuda:0")
     import cupy
     import torch
@@ -38,9 +38,9 @@ def run(args: argparse.Namespace) -> None:
     with cupy.cuda.Device(int(network.device.partition(":")[2])):
         stream = cupy.cuda.Stream(non_blocking=True)  # one stream for both libraries
     with stream, torch.cuda.stream(torch.cuda.ExternalStream(stream.ptr, network.device)):
-        # Stands for the application's own image, of a camera or a decoder: 3×H×W, as PyTorch likes it.
+        # Stands for the application's own image from a camera or a decoder: 3×H×W, PyTorch's usual order.
         planes = torch.from_numpy(read_image(args.photo)).to(network.device).permute(2, 0, 1).contiguous()
-        # H×W×3 is a view of it, which the session reads in place: planes must not change while the session lives.
+        # The session reads an H×W×3 view of it in place: planes must not change while the session lives.
         with Session(network, planes.permute(1, 2, 0), stream=stream) as session:
             for x, y, positive in args.clicks:
                 mask = session.click(x, y, positive)
@@ -51,10 +51,10 @@ def run(args: argparse.Namespace) -> None:
 
 def overlay(torch: Any, cupy: Any, planes: Any, session: Session) -> Any:
     """The image with the object tinted by its probability and its outline in white, uint8 H×W×3 on the host."""
-    # CuPy arrays, which DLPack hands to PyTorch without a copy. The map is the session's: the next click changes it.
+    # DLPack passes CuPy arrays to PyTorch without a copy. The session owns the map: the next click changes it.
     probability = torch.from_dlpack(session.device_probability)
     inside = session.device_mask
-    within = inside.copy()  # has its four neighbours in the object too
+    within = inside.copy()  # pixels whose four neighbours are in the object too
     for axis in (0, 1):
         for step in (1, -1):
             within &= cupy.roll(inside, step, axis)
@@ -63,7 +63,7 @@ def overlay(torch: Any, cupy: Any, planes: Any, session: Session) -> Any:
     tint = torch.tensor(TINT, device=planes.device).view(3, 1, 1)
     painted = planes * (1 - share) + tint * share
     painted[:, torch.from_dlpack(outline)] = 255
-    # This waits for the stream: the session's arrays may go only when the work on them is done.
+    # This waits for the stream: the session's arrays may be freed only when the work on them is done.
     return painted.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 

@@ -1,10 +1,10 @@
-"""Clicks inside a PyCUDA application: its context, its stream, its memory.
+"""Example of clicks in a PyCUDA application, with its context, its stream and its memory.
 
     pip install 'mfp-engine[rtx]' pycuda
     python examples/pycuda_app.py hrnet18_fp16.plan engine/sample.jpg --pos 240,130 --neg 60,100
 
-The application makes a CUDA context of its own, as PyCUDA does by default. TensorRT's networks run in it. PyTorch's and
-ONNX Runtime's do not: these libraries know the GPU's primary context alone, which --primary-context takes instead.
+The application makes its own CUDA context, as PyCUDA does by default. TensorRT's networks run in it. PyTorch's and ONNX
+Runtime's do not: these libraries know only the GPU's primary context, which --primary-context takes instead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main() -> None:
     args = parse_arguments()
     try:
         import pycuda.driver as cuda
-    except ImportError as error:  # also where PyCUDA is there and NVIDIA's driver is not
+    except ImportError as error:  # also if PyCUDA is installed and NVIDIA's driver is not
         sys.exit(f"pycuda_app: needs PyCUDA and NVIDIA's driver: {error}")
     try:
         cuda.init()
@@ -32,7 +32,7 @@ def main() -> None:
     except cuda.Error as error:
         sys.exit(f"pycuda_app: needs a GPU: {error}")
     if args.primary_context:
-        context.push()  # make_context() has pushed its own
+        context.push()  # make_context() has already pushed the other one
     problem = ""
     try:
         run(args, cuda)
@@ -44,21 +44,21 @@ def main() -> None:
 
 
 def run(args: argparse.Namespace, cuda: Any) -> None:
-    """With the application's context current, as everything of the engine needs it: loading, sessions, clicks."""
+    """Run the clicks. The application's context must be current for loading, sessions and clicks."""
     from pycuda import gpuarray
 
     stream = cuda.Stream()
     pixels = read_image(args.photo)
-    # Stands for an image that the application has on the GPU. It is used in place: leave it as it is meanwhile.
+    # Stands for an image that the application has on the GPU. It is used in place: do not change it meanwhile.
     image = gpuarray.to_gpu_async(pixels, stream=stream)
-    # What the session does follows the upload on the same stream, so nobody has to wait in between. Session and network
-    # are closed here, as they must go while their context is there.
+    # The session's work follows the upload on the same stream, so no wait is needed in between. Session and network are
+    # closed here, because they must be closed while their context exists.
     with (
         closing(load_network(args.network, args.runtime, device="cuda:0")) as network,
         Session(network, image, stream=stream) as session,
     ):
         for x, y, positive in args.clicks:
-            mask = session.click(x, y, positive)  # on the host: its bits came back with the click, packed
+            mask = session.click(x, y, positive)  # on the host: the click has copied the mask back, as packed bits
             print(f"{mask.area} pixels in the box {mask.box}")
     mask.save_png(args.output)
     print(f"wrote {args.output}")

@@ -1,1 +1,1 @@
-"""TensorRT plans: the file they are kept in, the cache of what was built."""
+"""TensorRT plans: the build, the ``.plan`` file and the cache of built engines."""

@@ -1,4 +1,4 @@
-"""Plans built on demand: an ONNX file's plan from the engine cache, or built into it."""
+"""Plans built on demand: an ONNX file's plan is taken from the engine cache, or built into it."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def cached_plan(
     say: Callable[[str], None] = _say,
     progress: Progress | None = None,
 ) -> Path:
-    """The plan file of an ONNX file, built where the cache has none that fits.
+    """Path of an ONNX file's plan, which is built if the cache has none that fits.
 
     Args:
-        model, flavour, options, device, progress: as for :func:`~mfp.engine.plans.builder.build_plan`.
-        cache: default: the one that the environment names (``mfp cache list``).
-        say: told in one line why something is built or waited for; default: the logger ``mfp``.
+        model, flavour, options, device, progress: same as in :func:`~mfp.engine.plans.builder.build_plan`.
+        cache: engine cache; default: the one that the environment names (``mfp cache list``).
+        say: callback that gets one line on why a plan is built or waited for; default: the logger ``mfp``.
 
     Raises:
         CacheError: the cache's folder cannot be used.
-        MfpError: as for building.
+        MfpError: same as in :func:`~mfp.engine.plans.builder.build_plan`.
     """
     tensorrt, file = open_flavour(flavour), read_model(model)
     check_options(file, None, options, tensorrt)
@@ -52,7 +52,10 @@ def cached_plan(
 
 
 def cache_parts(file: Model, flavour: Flavour, options: BuildOptions, target: Gpu | None) -> dict[str, Any]:
-    """Everything that a plan depends on. TensorRT's depend on GPU and driver, those of TensorRT for RTX do not."""
+    """Cache key of a plan: everything that the plan depends on.
+
+    Plans of TensorRT depend on GPU and driver, those of TensorRT for RTX do not.
+    """
     return {
         "backbone": file.info.backbone,
         "precision": file.info.precision,

@@ -1,6 +1,6 @@
-"""Builds TensorRT plans from ONNX files, and looks into each before it is believed.
+"""Builder of TensorRT plans from ONNX files, with a check of every finished plan.
 
-One strongly typed path serves TensorRT from 10.12 on and TensorRT for RTX: precision is what the ONNX file says.
+One strongly typed path serves TensorRT from 10.12 on and TensorRT for RTX: the ONNX file determines the precision.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from .plan_file import read_metadata, write_plan
 from .plan_layers import Share
 from .tensorrt_build import Compiler, Model, Progress, read_model
 
-REQUIRED_SHARE = 0.95  # of the layers that the file says are half
+REQUIRED_SHARE = 0.95  # share of the file's half-precision layers that must be half precision in the engine
 
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What was built.
+    """Result of a build.
 
     Attributes:
-        path: of the plan file.
-        metadata: what it says of itself.
-        share: of convolutions and matrix products in half precision.
+        path: the plan file.
+        metadata: the plan file's JSON metadata.
+        share: number of convolutions and matrix products in half precision, and in all.
     """
 
     path: Path
@@ -59,21 +59,21 @@ def build_plan(
 
     Args:
         model: ``.onnx`` file, or the name of a packaged network; its precision is the plan's.
-        output: path of the plan file; None: MODEL.plan beside it, of a packaged network in this folder.
-        flavour: ``"tensorrt"``, ``"tensorrt-rtx"``, or ``"auto"``: what is installed, TensorRT first.
-        precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``: refuse a file of another one, and take the packaged file
-            of this one. None: any.
+        output: path of the plan file; None: MODEL.plan beside the file, for a packaged network in the current folder.
+        flavour: ``"tensorrt"``, ``"tensorrt-rtx"``, or ``"auto"`` (what is installed, TensorRT first).
+        precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``. A file in another precision is refused; a packaged network's
+            file in this precision is taken. None: any.
         options: see :class:`BuildOptions`.
         timing_cache: file with the timings of earlier builds, read and written; TensorRT only.
         device: number of the GPU to build on; TensorRT for RTX needs none.
-        key: of the engine cache, kept in the metadata.
-        progress: told of TensorRT's phases.
+        key: parts of the engine cache's key, stored in the metadata.
+        progress: callback for TensorRT's phases.
 
     Raises:
         NetworkError: the file is no MFP network.
         OptionError: options that do not fit the file or the flavour.
-        RuntimeMissingError: no such TensorRT here, or TensorRT finds no GPU.
-        BuildError: TensorRT refuses the file, or the engine is not in the precision asked for. No file is left.
+        RuntimeMissingError: this TensorRT is not installed, or it finds no GPU.
+        BuildError: TensorRT refuses the file, or the engine is not in the requested precision. No file is left.
         KeyboardInterrupt: passed on from ``progress``; the build is cancelled.
     """
     tensorrt = open_flavour(flavour)
@@ -129,7 +129,7 @@ def profile_of(file: Model, options: BuildOptions) -> tuple[tuple[int, int, int]
 
 
 def built_for(flavour: Flavour, options: BuildOptions, target: Gpu | None) -> str:
-    """What a plan runs on, in words.
+    """Text that describes the GPUs, systems and versions that a plan runs on.
 
     Raises:
         RuntimeMissingError: TensorRT has no GPU to build on.
@@ -146,10 +146,10 @@ def built_for(flavour: Flavour, options: BuildOptions, target: Gpu | None) -> st
 
 
 def check_options(file: Model, precision: str | None, options: BuildOptions, flavour: Flavour) -> None:
-    """Refuse, before the work, what does not fit the file or the flavour.
+    """Check the options before the build starts.
 
     Raises:
-        OptionError: saying what is expected.
+        OptionError: an option does not fit the file or the flavour; the message has what is expected.
     """
     if precision not in (None, *PRECISIONS):
         raise OptionError(f"expected a precision of {', '.join(PRECISIONS)}, got {precision!r}")
@@ -192,7 +192,7 @@ def check_options(file: Model, precision: str | None, options: BuildOptions, fla
 
 
 def _demand_precision(file: Model, share: Share) -> None:
-    """Fail where the file says half and the engine does not."""
+    """Raise BuildError if the file is in half precision and the engine is not."""
     if file.info.precision == "fp32":
         return
     asked = file.half_asked

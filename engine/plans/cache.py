@@ -1,12 +1,11 @@
-"""The engine cache: what was built once is opened the next time.
+"""The engine cache: a folder of plan files (:mod:`.plan_file`), one for each key.
 
-A folder of plan files (:mod:`.container`), one a key. The key is a mapping of everything that an engine depends on.
-Its hash names the file, and the builder stores the mapping itself in the metadata, under ``key``: an entry proves
-whose it is.
+A key is a mapping of everything that an engine depends on. Its hash names the file. The builder also stores the mapping
+in the metadata, under ``key``, so that an entry can be checked against the key it is opened for.
 
-Beside an entry may lie ``ENTRY.runtime-cache`` (what TensorRT for RTX compiled at first use), drafts named
-``ENTRY.….plan`` and ``ENTRY.….tmp`` (a build at work, or one that was killed) and ``ENTRY.lock``. Locks are empty and
-never removed: a lock file that is removed while somebody waits for it no longer keeps two apart.
+Companions of an entry are ``ENTRY.runtime-cache`` (what TensorRT for RTX compiled at first use), drafts named
+``ENTRY.….plan`` and ``ENTRY.….tmp`` (a running build, or one that was killed) and ``ENTRY.lock``. Lock files are empty
+and never removed: if one were removed while a process waits for it, two processes could hold the lock.
 """
 
 from __future__ import annotations
@@ -27,22 +26,22 @@ from .plan_file import SCHEMA, read_metadata, read_plan
 
 DEFAULT_LIMIT = 10_000_000_000  # bytes
 
-# An entry, and what may lie beside it but its lock.
+# An entry and its possible companions, except the lock.
 _NAME = re.compile(r"([A-Za-z0-9._-]+-[0-9a-f]{24}\.plan)(\.runtime-cache|(\..*)?\.tmp|\.[0-9a-f]{8}\.plan)?")
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.IGNORECASE)
-_STALE = 24 * 3600  # seconds after which a draft is nobody's
-_OPENING = 10  # seconds for which an entry that was just handed out is kept: somebody is about to read it
+_STALE = 24 * 3600  # seconds after which a draft is taken for abandoned
+_OPENING = 10  # seconds for which an entry that was just returned is kept: its caller is about to read it
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the cache holds for one key.
+    """The files of one key.
 
     Attributes:
-        path: the plan file; missing where a build was killed or is at work.
-        files: it and its companions.
-        size: of all of them, in bytes.
-        last_used: seconds since the epoch.
+        path: the plan file; it does not exist if a build was killed or is running.
+        files: the plan file and its companions.
+        size: total size of the files, in bytes.
+        last_used: time of the last use, in seconds since the epoch.
     """
 
     path: Path
@@ -52,16 +51,18 @@ class Entry:
 
 
 def cache_key(parts: Mapping[str, Any]) -> str:
-    """SHA-256, hexadecimal, of the parts (JSON values by name, in any order) and of our metadata's schema."""
+    """SHA-256, in hexadecimal, of the parts (JSON values by name, in any order) and the metadata's schema number."""
     return hashlib.sha256(_canonical({"schema": SCHEMA, "parts": dict(parts)})).hexdigest()
 
 
 class EngineCache:
-    """Built engines in a folder, least recently used ones removed when they pass a limit. Safe between processes.
+    """Cache of built engines in a folder. Safe between processes.
+
+    The least recently used engines are removed when all together exceed a limit.
 
     Args:
-        folder: default: environment variable MFP_CACHE_DIR, else ``$XDG_CACHE_HOME/mfp-engine``, else
-            ``~/.cache/mfp-engine``. Made when the first engine is built.
+        folder: the cache's folder, made when the first engine is built. Default: environment variable MFP_CACHE_DIR,
+            else ``$XDG_CACHE_HOME/mfp-engine``, else ``~/.cache/mfp-engine``.
         limit: bytes that all entries may take together. Default: MFP_CACHE_LIMIT (``"10G"``, ``"500M"`` or bytes;
             powers of 1000), else 10 GB. The newest entry stays, however large.
 
@@ -77,22 +78,23 @@ class EngineCache:
             raise OptionError(f"expected a cache limit in whole bytes, from 0, got {self.limit!r}")
 
     def path(self, parts: Mapping[str, Any]) -> Path:
-        """Where the engine of this key lies, or would."""
+        """Path of this key's plan file, which need not exist."""
         words = [str(parts[name]) for name in ("backbone", "precision") if name in parts]
         prefix = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(words)).strip(".-")[:40] or "engine"
         return self.folder / f"{prefix}-{cache_key(parts)[:24]}.plan"
 
     def get(self, parts: Mapping[str, Any], build: Callable[[Path], None], say: Callable[[str], None]) -> Path:
-        """The plan file of this key, built if there is none that can be used.
+        """Path of this key's plan file, which is built if no usable one exists.
 
         Args:
             parts: the key, JSON values by name; ``backbone`` and ``precision`` appear in the file's name.
-            build: writes the plan file to the path it is given, with ``parts`` in its metadata under ``key``.
-            say: is told in one line why something is built, or that another process builds it already.
+            build: function that writes the plan file to the path it is given, with ``parts`` in the metadata under
+                ``key``.
+            say: callback that gets one line on why a plan is built, or that another process is building it.
 
         Raises:
             CacheError: the folder cannot be used, or the disk is full.
-            Exception: whatever ``build`` raised; nothing of its work is left.
+            Exception: whatever ``build`` raised; its unfinished files are removed.
         """
         path = self.path(parts)
         if self._fault(path, parts) is None:
@@ -100,7 +102,7 @@ class EngineCache:
         with self._errors():
             self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock(path, lambda: say(f"waiting for {path.stem}, which another process builds")):
-            fault = self._fault(path, parts)  # again: who held the lock may have built it
+            fault = self._fault(path, parts)  # again: the process that held the lock may have built it
             if fault is None:
                 return path
             say(f"building {path.stem}: {fault}")
@@ -109,7 +111,7 @@ class EngineCache:
         return path
 
     def entries(self) -> list[Entry]:
-        """What the folder holds, last used first. Files that are not the cache's are left out.
+        """All entries, last used first. Files that are not the cache's are left out.
 
         Raises:
             CacheError: the folder cannot be read.
@@ -130,10 +132,10 @@ class EngineCache:
         return sorted(entries, key=lambda entry: entry.last_used, reverse=True)
 
     def remove(self, entry: Entry) -> int:
-        """Remove an entry and its companions; one that is being built, or held open on Windows, stays.
+        """Remove an entry and its companions. An entry that is being built, or is open on Windows, stays.
 
         Returns:
-            the bytes freed.
+            The number of bytes freed.
 
         Raises:
             CacheError: the folder cannot be written.
@@ -141,12 +143,12 @@ class EngineCache:
         return self._remove(entry.path, entry.files)
 
     def _fault(self, path: Path, parts: Mapping[str, Any]) -> str | None:
-        """Why the entry cannot be used; None where it can, which then counts as a use."""
+        """The reason why the entry cannot be used, or None. A usable entry is marked as used."""
         with self._errors():
             if not path.exists():
                 return "not in the cache yet"
-        with suppress(OSError):  # a cache that may only be read serves as well
-            os.utime(path)  # before the check, so that nobody removes it meanwhile
+        with suppress(OSError):  # a read-only cache can be used too
+            os.utime(path)  # before the check, so that no other process removes it meanwhile
         try:
             metadata, _ = read_plan(path)
         except PlanError as error:
@@ -156,7 +158,7 @@ class EngineCache:
     def _build(self, path: Path, parts: Mapping[str, Any], build: Callable[[Path], None]) -> None:
         """Build under the lock. The file appears complete or not at all."""
         for entry in self.entries():
-            if entry.path == path:  # damaged, or left by a build that was killed; a runtime cache is void with it
+            if entry.path == path:  # damaged, or left by a killed build; its runtime cache is then invalid too
                 _unlink(entry.files)
         draft = path.with_name(f"{path.name}.{os.urandom(4).hex()}.plan")
         try:
@@ -164,18 +166,18 @@ class EngineCache:
             if not _is_for(read_metadata(draft), parts):
                 raise CacheError(f'the builder of {path.name} did not store its key in the metadata, under "key"')
             with self._errors():
-                os.utime(draft)  # used from now on, however long the build went on after writing it
+                os.utime(draft)  # last used now, not when the build wrote it
                 os.replace(draft, path)
         except PlanError as error:
-            if isinstance(error.__cause__, OSError):  # the fault of the folder, not of the network
+            if isinstance(error.__cause__, OSError):  # the folder is at fault, not the network
                 raise self._error(error.__cause__.strerror or str(error)) from error
             raise
         finally:
             _unlink(draft.parent.glob(f"{draft.name}*"))
 
     def _trim(self, keep: Path) -> None:
-        """Remove what killed builds left, then the least recently used entries until the rest is within the limit."""
-        with suppress(CacheError):  # the engine is there: tidying up can wait
+        """Remove killed builds' files, then the least recently used entries until the rest is within the limit."""
+        with suppress(CacheError):  # the engine is ready: cleaning up can wait
             now, entries = time.time(), self.entries()
             total = sum(entry.size for entry in entries)
             for entry in entries:
@@ -196,7 +198,7 @@ class EngineCache:
     def _lock(self, path: Path, before_waiting: Callable[[], None] | None = None) -> Iterator[bool]:
         """Hold the entry's lock, which the system releases when its holder dies.
 
-        Where another holds it, waits for it, or yields False where ``before_waiting`` is None.
+        If another process holds it: wait for it, or yield False if ``before_waiting`` is None.
         """
         from filelock import FileLock, Timeout
 
@@ -235,7 +237,7 @@ def _is_for(metadata: Mapping[str, Any], parts: Mapping[str, Any]) -> bool:
 
 
 def _unlink(files: Iterable[Path]) -> int:
-    """Remove files; those that cannot be (on Windows: open ones) stay. Returns the bytes freed."""
+    """Remove files and return the bytes freed. Files that cannot be removed (on Windows: open ones) stay."""
     freed = 0
     for file in files:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The two members of the TensorRT family: TensorRT and TensorRT for RTX. Their Python modules have one API."""
+"""The two TensorRT variants ("flavours"): TensorRT and TensorRT for RTX. Their Python modules have the same API."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..requirements import INSTALL
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # "auto" takes the first that is installed
 
-# What TensorRT for RTX can be told to build for. By default a plan runs on all of them from 8.0 on.
+# Compute capabilities that TensorRT for RTX can build for. By default a plan runs on all of them from 8.0 on.
 COMPUTE_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 
-# "Class::method: Error Code N: Kind (the words. In function at file:line)" is how TensorRT reports an error.
+# TensorRT reports an error as "Class::method: Error Code N: Kind (the words. In function at file:line)".
 _WORDS = re.compile(r"^\S+: Error Code \d+: [^(]*\((.*?)(?: In \S+ at \S+)?\)$", re.DOTALL)
 
 ELSEWHERE = "Take runtime='tensorrt', 'onnxruntime' or 'torch' there."
@@ -25,13 +25,13 @@ Hear = Callable[[str, str], None]  # (severity in lower case, message)
 
 
 class Complaints:
-    """The errors that TensorRT reports to its logger, for messages."""
+    """Error log: collects the errors that TensorRT reports to its logger, for our messages."""
 
     def __init__(self) -> None:
         self._errors: list[str] = []
 
     def hear(self, severity: str, message: str) -> None:
-        """Takes what a logger hands on; keeps errors."""
+        """Receive a logger's message, and keep it if it is an error."""
         if severity in ("internal_error", "error"):
             self._errors.append(message)
 
@@ -41,11 +41,11 @@ class Complaints:
 
 @dataclass(frozen=True)
 class Flavour:
-    """An installed TensorRT.
+    """An installed TensorRT variant.
 
     Attributes:
         name: ``"tensorrt"`` or ``"tensorrt-rtx"``.
-        trt: its Python module.
+        trt: the variant's Python module.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Flavour:
         return self.name == "tensorrt-rtx"
 
     def logger(self, hear: Hear) -> Any:
-        """A logger of the module, which hands every message on."""
+        """A logger of the module that passes every message on."""
 
         class Logger(self.trt.ILogger):  # type: ignore[misc,name-defined]
             def __init__(self) -> None:
@@ -73,14 +73,14 @@ class Flavour:
 
 
 def open_flavour(name: str = "auto") -> Flavour:
-    """Import one of the two.
+    """Import one of the two variants.
 
     Args:
         name: ``"tensorrt"``, ``"tensorrt-rtx"``, or ``"auto"``: the first of them that is installed.
 
     Raises:
         OptionError: an unknown name.
-        RuntimeMissingError: it is not installed, or cannot be loaded.
+        RuntimeMissingError: the variant is not installed, or cannot be loaded.
     """
     if name not in ("auto", *MODULES):
         raise OptionError(f'unknown flavour {name!r}; expected "auto" or one of {", ".join(MODULES)}')
@@ -90,9 +90,9 @@ def open_flavour(name: str = "auto") -> Flavour:
         try:
             return Flavour(candidate, import_module(MODULES[candidate]))
         except ModuleNotFoundError as error:
-            if error.name != MODULES[candidate]:  # it is there, a part of it is not
+            if error.name != MODULES[candidate]:  # it is installed, but a part of it is missing
                 damage = f" ({candidate}: {error})"
-        except (ImportError, OSError, RuntimeError) as error:  # libraries that are missing or do not fit
+        except (ImportError, OSError, RuntimeError) as error:  # libraries are missing or do not fit
             damage = f" ({candidate}: {error})"
     raise RuntimeMissingError(
         f"{' and '.join(wanted)} {'are' if len(wanted) > 1 else 'is'} not usable here{damage}; install with: "
@@ -101,9 +101,10 @@ def open_flavour(name: str = "auto") -> Flavour:
 
 
 def why_not_on_this_gpu(flavour: Flavour) -> str:
-    """Why plans of TensorRT for RTX do not run on the current GPU, empty where they do: a plan of one node is tried.
+    """The reason why plans of TensorRT for RTX do not run on the current GPU; empty if they do.
 
-    It leaves out some GPUs that are newer than others it runs on (compute capability 9.0), and cannot be asked which.
+    A plan of one node is tried: TensorRT for RTX does not run on some GPUs that are newer than others it runs on
+    (compute capability 9.0), and has no call that tells which.
     """
     trt, complaints = flavour.trt, Complaints()
     logger = flavour.logger(complaints.hear)
@@ -119,6 +120,6 @@ def why_not_on_this_gpu(flavour: Flavour) -> str:
 
 
 def words(complaint: str) -> str:
-    """What TensorRT says in an error, without where in its code that is."""
+    """The text of a TensorRT error without its location in TensorRT's source."""
     found = _WORDS.match(complaint)
     return found.group(1).strip() if found else complaint

@@ -1,4 +1,4 @@
-"""What a GPU is, as far as a plan depends on it. Asks the driver itself: no CUDA package is needed."""
+"""The `Gpu` dataclass: properties of a GPU that plans depend on. Read from the driver; no CUDA package is needed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Gpu:
     """A GPU as its driver describes it.
 
     Attributes:
-        name: of the product.
+        name: product name.
         compute_capability: such as ``"9.0"``.
-        cuda: newest CUDA version that the driver runs, such as ``"13.0"``.
+        cuda: newest CUDA version that the driver supports, such as ``"13.0"``.
     """
 
     name: str
@@ -26,10 +26,10 @@ class Gpu:
 
 
 def gpu(index: int) -> Gpu | None:
-    """The GPU of this number, counted from 0; None where the driver offers no such GPU.
+    """The GPU of this number, counted from 0; None if the driver has no such GPU.
 
     Raises:
-        OptionError: no whole number from 0.
+        OptionError: the number is not a whole number from 0.
     """
     if type(index) is not int or index < 0:
         raise OptionError(f"expected the number of a GPU, from 0, got {index!r}")

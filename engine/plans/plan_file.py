@@ -1,6 +1,6 @@
-"""The ``.plan`` file: a TensorRT plan behind the JSON that says what it is.
+"""The ``.plan`` file: JSON metadata followed by a TensorRT plan.
 
-One file, so that the two cannot be parted and are replaced together::
+Both are in one file, so that they cannot be separated and are replaced together::
 
     0        8 bytes    b"MFPPLAN1"
     8        uint32     little-endian: length of the JSON in bytes
@@ -33,27 +33,27 @@ from ..contract import MAX_TEXT
 from ..errors import PlanError
 
 MAGIC = b"MFPPLAN1"
-SCHEMA = 1  # of the metadata; a reader refuses newer ones
+SCHEMA = 1  # version of the metadata; a reader refuses newer ones
 
 _ALIGNMENT = 64
 _HEAD = struct.Struct("<8sI")
 _SHA256 = re.compile("[0-9a-f]{64}")
-MAX_SHOWN = 4096  # characters of a value where it is shown in full: no path is longer
-_MAX_JSON = 4 << 20  # bytes; what builders write has some 10 kB
-_MAX_DEPTH = 32  # of nesting: far above any use, below what ends in a RecursionError
+MAX_SHOWN = 4096  # characters of a value that is shown in full: no path is longer
+_MAX_JSON = 4 << 20  # bytes; builders write about 10 kB
+_MAX_DEPTH = 32  # levels of nesting: far above any use, below what ends in a RecursionError
 
 
 def write_plan(path: str | os.PathLike[str], metadata: Mapping[str, Any], plan: bytes | bytearray | memoryview) -> Path:
     """Write a plan file so that it appears complete or not at all.
 
     Args:
-        path: where to; an existing file is replaced.
+        path: path of the file; an existing file is replaced.
         metadata: JSON values by name. ``schema``, ``plan_sha256`` and ``plan_bytes`` are set here.
-        plan: what TensorRT serialised; any contiguous buffer, its ``IHostMemory`` too.
+        plan: plan that TensorRT serialised, in any contiguous buffer, also TensorRT's ``IHostMemory``.
 
     Raises:
-        PlanError: the file cannot be written there (the cause is the OSError), or the metadata cannot be kept as JSON.
-            Nothing is left behind.
+        PlanError: the file cannot be written (the cause is the OSError), or the metadata cannot be stored as JSON. No
+            file is left.
     """
     path = Path(path)
     data = memoryview(plan).cast("B")
@@ -71,7 +71,7 @@ def replace_file(path: Path, *parts: bytes | memoryview) -> None:
     """Write a file so that it appears complete or not at all.
 
     Raises:
-        OSError: nothing is left behind.
+        OSError: the file cannot be written. No part of it is left.
     """
     partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}.tmp")
     try:
@@ -87,10 +87,11 @@ def replace_file(path: Path, *parts: bytes | memoryview) -> None:
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a plan file says of itself. The plan is not read; its length is held against what the JSON says.
+    """A plan file's metadata. The plan is not read; its length is checked against the one in the JSON.
 
     Raises:
-        PlanError: no such file, no plan file, truncated, damaged in front, or made by a newer mfp-engine.
+        PlanError: the file does not exist, is no plan file, is truncated, has damaged metadata, or was made by a newer
+            mfp-engine.
     """
     path = Path(path)
     with _opened(path) as file:
@@ -98,10 +99,10 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def plan_offset(path: str | os.PathLike[str]) -> int:
-    """The byte, counted from 0, at which the bare TensorRT plan starts.
+    """Offset in bytes, counted from 0, at which the TensorRT plan starts.
 
     Raises:
-        PlanError: as :func:`read_metadata`.
+        PlanError: same as in :func:`read_metadata`.
     """
     path = Path(path)
     with _opened(path) as file:
@@ -109,16 +110,16 @@ def plan_offset(path: str | os.PathLike[str]) -> int:
 
 
 def read_plan(path: str | os.PathLike[str]) -> tuple[dict[str, Any], memoryview]:
-    """A plan file's metadata and its plan (read-only bytes, held once), checked against their SHA-256.
+    """A plan file's metadata and its plan (read-only bytes, one copy in memory), checked against their SHA-256.
 
     Raises:
-        PlanError: as :func:`read_metadata`, or the plan is damaged.
+        PlanError: same as in :func:`read_metadata`, or the plan is damaged.
     """
     path = Path(path)
     with _opened(path) as file:
         metadata, offset = _read_front(path, file)
         file.seek(offset)
-        plan = bytearray(metadata["plan_bytes"])  # not mapped: a file cut short later would end the process
+        plan = bytearray(metadata["plan_bytes"])  # not memory-mapped: truncating the file later would crash the process
         length = file.readinto(plan)
     found, expected = hashlib.sha256(plan).hexdigest(), metadata["plan_sha256"]
     if length != len(plan) or found != expected:
@@ -128,7 +129,7 @@ def read_plan(path: str | os.PathLike[str]) -> tuple[dict[str, Any], memoryview]
 
 
 def describe(metadata: Mapping[str, Any], limit: int = MAX_TEXT) -> dict[str, str]:
-    """Metadata as printable texts of a table's length: ``{"a": {"b": [1, 2]}}`` becomes ``{"a.b": "1, 2"}``."""
+    """Metadata as printable texts, short enough for a table: ``{"a": {"b": [1, 2]}}`` becomes ``{"a.b": "1, 2"}``."""
     rows: dict[str, str] = {}
     for name, value in metadata.items():
         if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
@@ -156,7 +157,7 @@ def _front(path: Path, metadata: Mapping[str, Any]) -> bytes:
     """The bytes in front of the plan. The JSON is ASCII, so that odd file names (lone surrogates) survive in it."""
     try:
         text = json.dumps(metadata, allow_nan=False).encode()
-        _parse(text)  # what cannot be read back is not written
+        _parse(text)  # metadata that cannot be read back is not written
     except (TypeError, ValueError, RecursionError) as error:
         raise PlanError(f"{path} is not written: its metadata cannot be kept as JSON ({error})") from None
     front = _HEAD.pack(MAGIC, len(text)) + text
@@ -164,7 +165,7 @@ def _front(path: Path, metadata: Mapping[str, Any]) -> bytes:
 
 
 def _read_front(path: Path, file: BufferedReader) -> tuple[dict[str, Any], int]:
-    """The metadata and the byte at which the plan starts."""
+    """The metadata, and the offset in bytes at which the plan starts."""
     size = os.fstat(file.fileno()).st_size
     head = file.read(_HEAD.size)
     if not head.startswith(MAGIC):
@@ -203,10 +204,10 @@ def _aligned(length: int) -> int:
 
 
 def _parse(text: bytes) -> dict[str, Any]:
-    """A JSON object of finite numbers.
+    """Parse a JSON object whose numbers are finite.
 
     Raises:
-        ValueError, RecursionError: it is something else.
+        ValueError, RecursionError: the text is something else.
     """
     if len(text) > _MAX_JSON:
         raise ValueError(f"{len(text)} bytes; at most {_MAX_JSON} are kept")
@@ -230,7 +231,7 @@ def _finite(text: str) -> float:
 
 
 def _kind(head: bytes) -> str:
-    """What a foreign file seems to be."""
+    """Probable kind of a file that is no plan file, for the message."""
     if not head:
         return "it is empty"
     if head[1:4] == b"trt":
@@ -241,7 +242,7 @@ def _kind(head: bytes) -> str:
 
 
 def rebuild_command(metadata: Mapping[str, Any] | None) -> str:
-    """The command that builds a plan again, of the file that its metadata names, as far as that can be believed."""
+    """The command that builds a plan again from the ONNX file in its metadata, as far as these can be trusted."""
     source = (metadata or {}).get("source")
     known = isinstance(source, str) and source.isprintable() and 0 < len(source) <= MAX_TEXT
     return f"mfp build {shlex.quote(str(source)) if known else 'MODEL.onnx'}"
@@ -258,6 +259,6 @@ def _word(value: Any) -> str:
 
 
 def printable(text: str, limit: int = MAX_TEXT) -> str:
-    """A file's text as it may be printed, of bounded length."""
+    """Text from a file, made safe to print and cut to a bounded length."""
     text = "".join(c for c in text if c.isprintable())
     return text if len(text) <= limit else text[: limit - 1] + "…"

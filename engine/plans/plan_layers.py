@@ -1,8 +1,8 @@
-"""What a built engine is made of, read from TensorRT's description of its layers.
+"""Precision check of a built engine, from TensorRT's description of its layers.
 
-A builder that quietly makes an FP32 engine is a known fault; so nothing is believed of a graph that the engine does
-not show. TensorRT names the ONNX nodes that went into each layer and the types of the layer's operands. The same
-text comes from the engine's inspector, which needs a driver, and from the builder's log, which does not.
+A builder that silently makes an FP32 engine is a known fault, so the precision is read from the engine, not from the
+graph. TensorRT reports the ONNX nodes that went into each layer and the types of the layer's operands. The same text
+comes from the engine's inspector, which needs a driver, and from the builder's log, which does not.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ HEADING = "Layers:"
 
 @dataclass(frozen=True)
 class Share:
-    """Convolutions and matrix products of an engine.
+    """Numbers of convolutions and matrix products of an engine.
 
     Attributes:
-        half: how many run in FP16 or BF16.
-        total: how many there are; ONNX nodes that the description does not name are left out.
-        source: ``"inspector"``, ``"build log"`` or ``"parsed network"``.
+        half: number that run in FP16 or BF16.
+        total: number in all; ONNX nodes that the description does not name are left out.
+        source: origin of the description: ``"inspector"``, ``"build log"`` or ``"parsed network"``.
     """
 
     half: int
@@ -41,15 +41,15 @@ class Share:
 
 
 def share_of_layers(description: str, matrix_nodes: Collection[str], source: str) -> Share | None:
-    """Count by the layers' description.
+    """Count half-precision nodes in a description of the engine's layers.
 
     Args:
-        description: TensorRT's one-line form, a layer a line.
+        description: TensorRT's one-line form, one line for each layer.
         matrix_nodes: names of the ONNX graph's convolutions and matrix products.
-        source: where the description comes from.
+        source: origin of the description, one of the values of :attr:`Share.source`.
 
     Returns:
-        The share, or None where the description names none of the nodes.
+        The share, or None if the description names none of the nodes.
     """
     deciding: dict[str, _Operand] = {}  # node → the operand of its layers that counts
     for line in description.splitlines():
@@ -65,14 +65,17 @@ def share_of_layers(description: str, matrix_nodes: Collection[str], source: str
 
 
 def share_of_network(network: Any, trt: Any) -> Share:
-    """Count by the parsed network's tensor types, which a strongly typed build keeps."""
+    """Count half-precision nodes by the parsed network's tensor types, which a strongly typed build keeps."""
     kinds = (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION, trt.LayerType.MATRIX_MULTIPLY)
     types = [layer.get_input(0).dtype for layer in network if layer.type in kinds]
     return Share(sum(t in (trt.DataType.HALF, trt.DataType.BF16) for t in types), len(types), "parsed network")
 
 
 class _Operand(NamedTuple):
-    """Weights decide before inputs: a layer that only casts a node's input may also carry the node's name."""
+    """An operand of a layer, ordered by how much it decides the precision.
+
+    Weights decide before inputs: a layer that only casts a node's input may also have the node's name.
+    """
 
     stored: bool
     elements: int
@@ -80,7 +83,7 @@ class _Operand(NamedTuple):
 
 
 def _deciding_operand(line: str) -> _Operand | None:
-    """The layer's largest floating-point operand, of its weights where it has some."""
+    """The layer's largest floating-point operand; one of its weights if it has any."""
     inputs, _, constants = line.partition("Outputs: [")[0].partition("Constants: [")
     for stored, part in ((True, constants), (False, inputs)):
         operands = [

@@ -1,4 +1,4 @@
-"""Drives TensorRT's builder: parser, profile, progress, errors in words, a look into the result."""
+"""Driver of TensorRT's builder: parser, profile, progress, error messages, precision check of the result."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ _ACTIVATIONS = re.compile(r"Total Activation Memory: (\d+) bytes")
 
 @dataclass(frozen=True)
 class Model:
-    """What is needed of an ONNX file besides its graph.
+    """An ONNX file as the builder needs it.
 
     Attributes:
-        path, data, sha256, info: of the file; what is hashed is what is parsed.
+        path, data, sha256, info: the file's path, bytes, hash and network information; ``data`` is both hashed and
+            parsed.
         matrix_nodes: names of the convolutions and matrix products.
-        half_asked: how many of them the file has in half precision.
-        inputs: of each node, by its name.
-        fp32_bytes: of its weights, were they all FP32.
+        half_asked: number of them that are in half precision in the file.
+        inputs: each node's inputs, by the node's name.
+        fp32_bytes: size of the weights in bytes, if they all were FP32.
     """
 
     path: Path
@@ -55,7 +56,7 @@ def read_model(path: str | Path) -> Model:
     """Read and check an ONNX file.
 
     Raises:
-        NetworkError: it is no MFP network, or keeps its weights in other files.
+        NetworkError: the file is no MFP network, or has its weights in other files.
     """
     import onnx
 
@@ -66,7 +67,7 @@ def read_model(path: str | Path) -> Model:
     half_weights = {tensor.name for tensor in proto.graph.initializer if tensor.data_type in half_types}
     try:
         inferred = onnx.shape_inference.infer_shapes(proto)
-    except Exception as error:  # a C++ class of its own
+    except Exception as error:  # onnx raises a C++ class
         raise NetworkError(f"{path}: the types of its tensors are not consistent: {error}. Export it again.") from error
     half = half_weights | {v.name for v in inferred.graph.value_info if v.type.tensor_type.elem_type in half_types}
     matrix = [node for node in proto.graph.node if node.op_type in MATRIX_OPERATORS]
@@ -86,10 +87,10 @@ class Compiler:
     """One build of one file.
 
     Args:
-        flavour: the TensorRT to build with.
-        model: the file.
+        flavour: TensorRT variant to build with.
+        model: the ONNX file.
         profile: smallest, usual and largest (batch, H, W).
-        progress: told of TensorRT's phases; what it raises cancels the build and is raised again.
+        progress: callback for TensorRT's phases; an exception from it cancels the build and is raised again.
 
     Raises:
         BuildError: TensorRT's parser refuses the file.
@@ -105,7 +106,7 @@ class Compiler:
     ) -> None:
         trt = flavour.trt
         self.profile = profile
-        self.activation_bytes: int | None = None  #: GPU memory of one execution, where the builder says it
+        self.activation_bytes: int | None = None  #: GPU memory of one execution, in bytes, if the builder reports it
         self._flavour, self._trt, self._model, self._progress = flavour, trt, model, progress
         self._complaints = Complaints()
         self._layers = ""
@@ -114,7 +115,7 @@ class Compiler:
         self._builder = trt.Builder(self._logger)
         if self._builder is None:
             raise BuildError(f"{flavour.name} cannot start its builder: {self._complaints}")
-        # TensorRT 11 knows no other networks, 10 has to be told
+        # TensorRT 11 has no other networks, TensorRT 10 needs the flag
         flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         self._network = self._builder.create_network(flags)
         parser = trt.OnnxParser(self._network, self._logger)
@@ -124,17 +125,17 @@ class Compiler:
             raise BuildError(self._refusal([parser.get_error(i) for i in range(parser.num_errors)]))
 
     def compile(self, options: BuildOptions, timing_cache: Path | None) -> memoryview:
-        """Build. Returns the serialised plan.
+        """Build the engine and return the serialised plan.
 
         Raises:
-            BuildError: TensorRT gives no engine.
+            BuildError: TensorRT returns no engine.
             OptionError: the timing cache cannot be read or written.
         """
         trt = self._trt
         config = self._builder.create_builder_config()
-        # its layers' names and types are what share_of_layers reads
+        # share_of_layers reads the layers' names and types
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-        config.clear_flag(trt.BuilderFlag.TF32)  # FP32 layers with inputs rounded to 10 bits; for that there is FP16
+        config.clear_flag(trt.BuilderFlag.TF32)  # TF32 rounds inputs of FP32 layers to 10 bits; use FP16 for that
         if options.workspace is not None:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace << 20)
         if options.level is not None:
@@ -145,7 +146,7 @@ class Compiler:
             config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
         self._set_targets(config, options.compute_capabilities)
         if self._flavour.is_rtx:
-            # The caller brings the memory of a pass, and none is allocated in it: a CUDA graph could not hold that.
+            # The caller provides the memory of a pass. The pass allocates none: a CUDA graph could not record that.
             config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
         config.add_optimization_profile(self._profile())
         config.progress_monitor = _monitor(trt, self._report)
@@ -162,9 +163,10 @@ class Compiler:
         return memoryview(plan)
 
     def half_share(self, plan: memoryview) -> Share:
-        """How many convolutions and matrix products of the engine run in half precision.
+        """Share of the engine's convolutions and matrix products that run in half precision.
 
-        By the inspector where the engine can be opened, else by the builder's log, else by the parsed network.
+        It comes from the inspector if the engine can be opened, else from the builder's log, else from the parsed
+        network.
         """
         names, share = self._model.matrix_nodes, None
         runtime = self._trt.Runtime(self._logger) if cuda_driver()[0] else None
@@ -226,7 +228,7 @@ class Compiler:
         return f"{self._flavour.name} {self._flavour.version} cannot read {self._model.path}: {reasons}"
 
     def _report(self, phase: str, done: int, total: int) -> bool:
-        """Called from C++, which loses exceptions: they are kept for later. Returns whether to go on."""
+        """Report a phase from a C++ callback, and return whether to go on. C++ loses exceptions, so they are stored."""
         try:
             if self._interrupt is None and self._progress is not None:
                 self._progress(phase, done, total)
@@ -236,9 +238,12 @@ class Compiler:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """Around calls into TensorRT. Ctrl-C would be raised in whatever callback comes next, and lost in C++."""
-        is_main = threading.current_thread() is threading.main_thread()  # the only one that gets signals
-        # an application's own handler stays, and so does a shell's wish to ignore Ctrl-C
+        """Context manager around calls into TensorRT that lets Ctrl-C cancel them.
+
+        Otherwise KeyboardInterrupt would be raised in the next callback, and lost in C++.
+        """
+        is_main = threading.current_thread() is threading.main_thread()  # the only thread that gets signals
+        # a handler of the application stays, and so does a shell's setting to ignore Ctrl-C
         takes_over = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if takes_over:
             signal.signal(signal.SIGINT, self._keep_interrupt)

@@ -1,4 +1,7 @@
-"""A plan opened on a GPU, and the file beside it in which TensorRT for RTX keeps what it compiled for this GPU."""
+"""The `OpenedPlan` class: a plan opened on a GPU, with the runtime cache file of TensorRT for RTX beside it.
+
+In that file TensorRT for RTX keeps what it compiled for this GPU.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,16 @@ TRUST = "MFP_TRUST_PLANS"  # environment variable: "1" lets version-compatible p
 
 
 class OpenedPlan:
-    """A plan that TensorRT has loaded. Threads share it; passes run in execution contexts of their own.
+    """A plan that TensorRT has loaded. Threads share it; each pass runs in its own execution context.
 
     Args:
-        path: of the plan file.
+        path: the plan file.
         device: number of the GPU, which must be the current one.
 
     Raises:
-        PlanError: damaged, or made for another version or GPU.
-        NetworkError: it does not keep the contract.
-        RuntimeMissingError: the TensorRT it was built with is not installed.
+        PlanError: the plan is damaged, or made for another version or GPU.
+        NetworkError: the network does not meet the contract.
+        RuntimeMissingError: the TensorRT variant that built the plan is not installed.
     """
 
     def __init__(self, path: Path, device: int) -> None:
@@ -39,17 +42,17 @@ class OpenedPlan:
             )
         self.flavour = open_flavour(flavour)
         self.complaints = Complaints()
-        # TensorRT's objects do not keep the logger and the runtime they were made with alive
+        # TensorRT's objects do not keep alive the logger and the runtime that they were made with
         self._logger = self.flavour.logger(self.complaints.hear)
         self._runtime = self.flavour.trt.Runtime(self._logger)
-        # a version-compatible plan carries code that runs on the host: not from whoever sends a file
+        # a version-compatible plan contains code that runs on the host: do not run it from an untrusted file
         self._runtime.engine_host_code_allowed = os.environ.get(TRUST) == "1"
         self.engine = self._runtime.deserialize_cuda_engine(plan)
         if self.engine is None:
             raise PlanError(self._refusal(device))
         self.info = self._checked_info()
         low, _, high = (tuple(shape) for shape in self.engine.get_tensor_profile_shape("image", 0))
-        #: smallest and largest (batch, H, W) that the plan takes; kept, because every pass is held against it
+        #: smallest and largest (batch, H, W) that the plan takes; stored, because every pass is checked against it
         self.profile = (low[0], *low[2:]), (high[0], *high[2:])
         self._config: Any = None
         self._runtime_cache: Any = None
@@ -60,10 +63,10 @@ class OpenedPlan:
     def new_context(self) -> Any:
         """An execution context, for one stream of one thread.
 
-        With TensorRT for RTX it has no memory for its passes yet: give it some when its shapes are set.
+        With TensorRT for RTX the context has no memory for its passes yet: give it some when its shapes are set.
 
         Raises:
-            NetworkError: TensorRT gives none, for lack of memory for example.
+            NetworkError: TensorRT returns no context, for example for lack of memory.
         """
         engine = self.engine
         context = engine.create_execution_context(*([self._config] if self._config is not None else []))
@@ -72,9 +75,9 @@ class OpenedPlan:
         return context
 
     def remember(self, shape: tuple[int, ...]) -> None:
-        """After the first pass of a shape: write what TensorRT for RTX compiled for it, for the next start.
+        """Save what TensorRT for RTX compiled, for the next start. To be called after the first pass of a shape.
 
-        A folder that cannot be written is fine: then it is compiled again.
+        A folder that cannot be written is no error: the kernels are then compiled again.
         """
         if self._runtime_cache is not None and shape not in self._remembered:
             self._remembered.add(shape)
@@ -86,16 +89,16 @@ class OpenedPlan:
         return self.path.with_name(self.path.name + ".runtime-cache")
 
     def _configure(self) -> None:
-        """For TensorRT for RTX: memory, specialised kernels, and the file beside the plan."""
+        """Configure TensorRT for RTX: memory, specialised kernels, and the runtime cache beside the plan."""
         trt = self.flavour.trt
         self._config = self.engine.create_runtime_config()
         self._config.set_execution_context_allocation_strategy(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
-        # Its default compiles in the background and changes kernels between passes: the same clicks would not give the
-        # same bits, and the runtime cache would be written before there is something in it.
+        # The default compiles in the background and changes kernels between passes: the same clicks would not give the
+        # same bits, and the runtime cache would be written while it is still empty.
         self._config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
         self._runtime_cache = self._config.create_runtime_cache()
         with suppress(OSError):
-            # refused, and compiled anew, where it belongs to another GPU, driver or version: TensorRT checks that
+            # TensorRT checks the file: one for another GPU, driver or version is refused and compiled again
             self._runtime_cache.deserialize(self._runtime_cache_file.read_bytes())
         self._config.set_runtime_cache(self._runtime_cache)
 
@@ -113,7 +116,7 @@ class OpenedPlan:
         return NetworkInfo.from_properties({k: v for k, v in texts if isinstance(v, str)}, size)
 
     def _refusal(self, device: int) -> str:
-        """Why TensorRT did not take the plan: what differs from where it was built, else TensorRT's own words."""
+        """Message on why TensorRT did not take the plan: the difference from the build, else TensorRT's own error."""
         built, here = printable(str(self.metadata.get("flavour_version"))), self.flavour.version
         built_on, this = self.metadata.get("gpu"), gpu(device)
         if this is not None and self.flavour.is_rtx and (why := why_not_on_this_gpu(self.flavour)):

@@ -1,1 +1,1 @@
-"""One file a runtime; each offers ``open(source, options) -> Network`` and imports its library when opened."""
+"""The runtimes, one file each. Each offers ``open(source, options) -> Network`` and imports its library when opened."""

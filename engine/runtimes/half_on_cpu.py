@@ -1,9 +1,9 @@
-"""Half-precision files on a CPU: every result is rounded as a GPU rounds it.
+"""Half-precision files on a CPU: casts in the graph, so that every result is rounded as on a GPU.
 
-ONNX Runtime's CPU provider has no half-precision convolutions. It computes them in FP32 and leaves the rounding out
-between one and the next, so that an FP16 file would give better masks here than on the GPU it was made for, and would
-hide an overflow; of BF16 it has no convolutions at all. Explicit casts around each node are kept, so the graph is
-given them: FP32 arithmetic, half-precision numbers between the nodes, which is what tensor cores compute.
+ONNX Runtime's CPU provider has no half-precision convolutions. It computes FP16 convolutions in FP32 and omits the
+rounding between them. An FP16 file would thus give better masks on the CPU than on the GPU it was made for, and would
+hide an overflow. BF16 convolutions are not supported at all. The provider keeps explicit casts, so this module adds
+them around each node: FP32 arithmetic, half-precision numbers between the nodes, which is what tensor cores compute.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same network with FP32 nodes between explicit casts, for ONNX Runtime's CPU provider.
 
     Raises:
-        NetworkError: the types of its tensors cannot be inferred.
+        NetworkError: the types of the network's tensors cannot be inferred.
     """
     import onnx
     from onnx import TensorProto, helper
@@ -30,7 +30,7 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
     half_types = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
     try:
         model = onnx.shape_inference.infer_shapes(model)
-    except Exception as error:  # a C++ class of its own
+    except Exception as error:  # onnx raises a C++ class
         raise NetworkError(f"the types of the file's tensors are not consistent: {error}. Convert it again.") from error
     half = {
         value.name: value.type.tensor_type.elem_type

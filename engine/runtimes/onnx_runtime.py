@@ -46,10 +46,10 @@ class OnnxRuntimeNetwork(Network):
 
 
 class OnnxRuntimeWorker(Worker):
-    """Passes of a session, which threads share. They block: each waits for its stream, and returns when it is done.
+    """Passes of an ONNX Runtime session that threads share. A pass blocks until its work on the stream is done.
 
-    ONNX Runtime takes a stream when a session is made, and then that one alone. So a pass runs on the session's own
-    stream, and the order with the work on the caller's is kept by waiting, before and after.
+    ONNX Runtime takes a stream only when a session is made. So a pass runs on the session's own stream, and keeps the
+    order with the work on the caller's stream by waiting before and after.
     """
 
     why_eager = "ONNX Runtime runs its passes on a stream of its own, which cannot be recorded with the caller's"
@@ -95,7 +95,7 @@ def open(source: Path, options: Options) -> OnnxRuntimeNetwork:
         except Exception as error:  # RuntimeMissingError, or one of a dozen unrelated classes of ONNX Runtime
             problem = f"{options.runtime} could not take the network to {device}: {one_line(error)}"
             if options.device != "auto" or not also_on_cpu:
-                _cpu_session(ort, source, options)  # raises where it is the file that is at fault
+                _cpu_session(ort, source, options)  # raises if the file is at fault
                 raise RuntimeMissingError(f"{problem}. `mfp doctor` says what runs here.") from error
             device, why = "cpu", problem
     session = session or _cpu_session(ort, source, options)
@@ -115,7 +115,7 @@ def open(source: Path, options: Options) -> OnnxRuntimeNetwork:
 
 def _settings(ort: Any, options: Options) -> Any:
     settings = ort.SessionOptions()
-    settings.log_severity_level = 3  # its warnings are about its own optimiser; errors are raised
+    settings.log_severity_level = 3  # ONNX Runtime's warnings are about its own optimiser; errors are raised
     if options.threads is not None:
         settings.intra_op_num_threads = options.threads
     return settings
@@ -124,12 +124,12 @@ def _settings(ort: Any, options: Options) -> Any:
 def _cpu_session(ort: Any, source: Path, options: Options) -> Any:
     model, filters = _for_cpu(source)
     if filters:
-        with suppress(Exception):  # the file as it is has the last word, also on what is wrong with it
+        with suppress(Exception):  # fall back to the original file; its error message is the one to report
             return _start(ort, model, filters, options)
         model = str(source)
     try:
         return _start(ort, model, {}, options)
-    except Exception as error:  # of a dozen unrelated classes, all meaning "not this file"
+    except Exception as error:  # one of a dozen unrelated classes, all meaning "not this file"
         raise NetworkError(
             f"ONNX Runtime cannot load {source}: {one_line(error)}. "
             "If the file is damaged, export it again with: mfp export"
@@ -146,18 +146,18 @@ def _start(ort: Any, model: str | bytes, filters: dict[str, F32], options: Optio
 
 
 def _for_cpu(source: Path) -> tuple[str | bytes, dict[str, F32]]:
-    """What the CPU provider is given: the file or what it becomes for it, and weights kept apart from that."""
+    """The model for the CPU provider (the file's path, or bytes of a rewritten graph), and its separate weights."""
     try:
         model, info = read_onnx(source)
-    except NetworkError:  # which opening the file says better
+    except NetworkError:  # opening the file raises it with a better message
         return str(source), {}
     if info.precision != "fp32":
         return widened(model).SerializeToString(), {}
     try:
         found = rewritten(model)
-    except Exception:  # of anyone's classes: the file as it is will do
+    except Exception:  # any class: use the file unchanged
         found = None
     if found is None:
         return str(source), {}
-    del model  # before another copy is made
+    del model  # free it before another copy is made
     return found[0].SerializeToString(), found[1]

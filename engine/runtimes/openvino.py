@@ -16,9 +16,9 @@ from ..telemetry import import_silenced
 
 DEVICE = "CPU"
 
-# Entries of the CPU plug-in's cache, which takes one for each layer and shape that is not like another. Its own bound,
-# 5000, lets lite0 of any size grow by 700 MB, and a large network by more; this one by 200 MB. A shape that has fallen
-# out of it costs one pass of twice the time.
+# Entries of the CPU plug-in's cache, one for each different layer and shape. With OpenVINO's default, 5000, lite0 of
+# any size grows by 700 MB, and a large network by more; with this value lite0 grows by 200 MB. The first pass after a
+# shape was dropped from the cache takes twice the time.
 CACHED_PRIMITIVES = 1024
 
 
@@ -30,7 +30,7 @@ class OpenVinoNetwork(Network):
 
     def __init__(self, compiled: Any, info: NetworkInfo) -> None:
         self._compiled = compiled
-        self._idle: list[Any] = []  # requests: one serves one pass at a time, so as many as passes ever met
+        self._idle: list[Any] = []  # idle requests; each runs one pass at a time, so as many as passes ran at once
         self.info = info
 
     def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
@@ -65,14 +65,14 @@ def open(source: Path, options: Options) -> OpenVinoNetwork:
         if error.name != "openvino":
             raise _broken(error) from error
         raise RuntimeMissingError(f"OpenVINO is not installed; install it with: {INSTALL['openvino']}") from None
-    except Exception as error:  # of any class, where a binary package is broken
+    except Exception as error:  # any class: a broken binary package raises many
         raise _broken(error) from error
 
     properties = openvino.properties
     _, info = read_onnx(source)
     info = replace(info, precision=_precision(source.name, info, options))
 
-    # Compiled once for all sizes that the file leaves open: measured, a shape that is fixed is no faster.
+    # Compiled once for all sizes that the file leaves open: in measurements, a fixed shape is no faster.
     settings = {
         properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY,
         # Never left to its default, which is BF16 where the processor has it.
@@ -90,13 +90,13 @@ def open(source: Path, options: Options) -> OpenVinoNetwork:
 def _compiled(model: Any, settings: dict[Any, Any]) -> Any:
     try:
         return core().compile_model(model, DEVICE, {**settings, "CPU_RUNTIME_CACHE_CAPACITY": CACHED_PRIMITIVES})
-    except Exception:  # a version without this setting; whatever else is wrong, the next line says it
+    except Exception:  # a version without this setting; the next line raises any other error
         return core().compile_model(model, DEVICE, settings)
 
 
 @cache
 def core() -> Any:
-    """OpenVINO's own state, one a process: making it loads the plug-ins."""
+    """OpenVINO's ``Core``, one for the process, because making one loads the plug-ins."""
     return import_silenced("openvino").Core()
 
 
@@ -106,7 +106,7 @@ def has_bf16() -> bool:
 
 
 def _precision(file: str, info: NetworkInfo, options: Options) -> str:
-    """The precision to run in."""
+    """The precision that the network runs in."""
     if info.precision != "fp32":
         raise OptionError(
             f"{file} is {info.precision}; OpenVINO takes an fp32 file and computes it in fp32 or bf16. Load the file "

@@ -1,4 +1,4 @@
-"""ONNX Runtime's providers: what a runtime's name means, and sessions on a GPU that are really on it."""
+"""ONNX Runtime's execution providers: their names for each runtime, and GPU sessions checked to run on the GPU."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ _RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 
 
 def library() -> Any:
-    """The module.
+    """The ``onnxruntime`` module.
 
     Raises:
-        RuntimeMissingError: it is not installed, or damaged.
+        RuntimeMissingError: ONNX Runtime is not installed, or damaged.
     """
     try:
         onnxruntime = import_silenced("onnxruntime")
     except ImportError:
         raise RuntimeMissingError(f"ONNX Runtime is not installed; install it with: {INSTALL['onnxruntime']}") from None
-    if not hasattr(onnxruntime, "InferenceSession"):  # what is left where one of two packages was removed
+    if not hasattr(onnxruntime, "InferenceSession"):  # a remainder, after one of two packages was removed
         raise RuntimeMissingError(f"ONNX Runtime is damaged; repair it with: {REPAIR}")
     return onnxruntime
 
 
 def usable_gpus(ort: Any, runtime: str) -> tuple[int, str]:
-    """On how many GPUs this runtime may run here, as far as can be known without a session, and why on none."""
+    """Number of GPUs that this runtime may run on, as far as is known without a session, and the reason if none."""
     gpus, why = cuda_driver()
     if not gpus:
         return 0, why
@@ -59,7 +59,7 @@ def usable_gpus(ort: Any, runtime: str) -> tuple[int, str]:
 
 
 def missing_provider(ort: Any, runtime: str) -> str:
-    """What this ONNX Runtime lacks to run the runtime on a GPU; empty where it has all."""
+    """Message on what this ONNX Runtime lacks to run the runtime on a GPU; empty if it lacks nothing."""
     provider = GPU_PROVIDERS[runtime]
     if provider != TENSORRT_RTX:
         return "" if provider in ort.get_available_providers() else f"this ONNX Runtime has no {provider}"
@@ -71,7 +71,7 @@ def missing_provider(ort: Any, runtime: str) -> str:
 
 
 def install_command(runtime: str) -> str:
-    """What brings the runtime's GPU provider."""
+    """The command that installs the runtime's GPU provider."""
     return INSTALL.get(f"{runtime} on CUDA", INSTALL[runtime])
 
 
@@ -80,8 +80,8 @@ def gpu_session(
 ) -> Any:
     """An ``InferenceSession`` whose nodes are on the runtime's provider.
 
-    TensorRT builds its engine at the first pass of a size, which takes minutes, and keeps it in ``folder``. Its
-    networks are strongly typed (no precision flag is set), so the file's precision is what runs.
+    TensorRT builds its engine at the first pass of a size, which takes minutes, and stores it in ``folder``. Its
+    networks are strongly typed (no precision flag is set), so they run in the file's precision.
 
     Args:
         ort: the ``onnxruntime`` module.
@@ -89,15 +89,15 @@ def gpu_session(
         settings: ``onnxruntime.SessionOptions``.
         runtime: a key of :data:`GPU_PROVIDERS`.
         device: ``"cuda:N"``.
-        folder: of this model's engines, for the runtimes that build them.
+        folder: folder of this model's engines, for the runtimes that build them.
 
     Raises:
-        RuntimeMissingError: the provider does not start, or leaves the network to others.
-        Exception: ONNX Runtime's own, for a file that it cannot load and for much else.
+        RuntimeMissingError: the provider does not start, or leaves the network to other providers.
+        Exception: one of ONNX Runtime's own classes, for a file that it cannot load and for many other faults.
     """
     provider, index = GPU_PROVIDERS[runtime], cuda_index(device)
     settings.add_session_config_entry(_RECORD_PLACEMENT, "1")
-    # Without enable_fallback=0, a provider that fails is replaced by the CPU, with a print.
+    # Without enable_fallback=0, ONNX Runtime prints a line and replaces a provider that fails by the CPU's.
     said = ""
     if provider == TENSORRT_RTX:
         device_options = {"nv_runtime_cache_path": str(folder)}
@@ -105,10 +105,10 @@ def gpu_session(
         session = ort.InferenceSession(model, settings, enable_fallback=0)
     else:
         said = _load_cuda_libraries(ort)
-        # TF32 would round the inputs of FP32 convolutions to 10 bits: nobody asked for that.
+        # TF32 would round the inputs of FP32 convolutions to 10 bits, which the caller has not asked for.
         chain: list[Any] = [(CUDA, {"device_id": index, "use_tf32": 0}), CPU]
         if provider == TENSORRT:
-            with suppress(ImportError):  # of a pip package, whose libraries the provider finds once they are loaded
+            with suppress(ImportError):  # a pip package whose libraries the provider finds once they are loaded
                 import_module("tensorrt")
             engines = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder)}
             timings = {"trt_timing_cache_enable": True, "trt_timing_cache_path": str(folder)}
@@ -122,10 +122,11 @@ def gpu_session(
 
 
 def misplaced(session: Any, provider: str) -> str:
-    """Why a session is not really on this provider, though it is among the session's; empty where it is.
+    """The reason why a session does not really run on this provider, one of the session's providers; empty if it does.
 
-    A provider that cannot take a node leaves it to the next, at worst to the CPU, without a word. Shape arithmetic
-    belongs there; convolutions and matrix products do not. Empty too where ONNX Runtime cannot tell (before 1.24).
+    A provider that does not support a node silently leaves it to the next one, at worst to the CPU's. Shape arithmetic
+    belongs on the CPU; convolutions and matrix products do not. Also empty if ONNX Runtime does not report a node's
+    provider (before 1.24).
     """
     if not hasattr(session, "get_provider_graph_assignment_info"):
         return ""
@@ -140,7 +141,7 @@ def misplaced(session: Any, provider: str) -> str:
 
 @cache
 def _register_rtx(ort: Any) -> None:
-    """Make the plug-in known to ONNX Runtime: once a process, a second time is an error."""
+    """Register the plug-in with ONNX Runtime, once in a process: a second time is an error."""
     try:
         plugin = import_module(_RTX_PLUGIN)
         ort.register_execution_provider_library(plugin.get_ep_name(), plugin.get_library_path())
@@ -157,10 +158,10 @@ def _rtx_devices(ort: Any) -> list[Any]:
 
 @cache
 def _load_cuda_libraries(ort: Any) -> str:
-    """Load CUDA and cuDNN from NVIDIA's pip packages, where ONNX Runtime does not look by itself.
+    """Load CUDA and cuDNN from NVIDIA's pip packages, which ONNX Runtime does not search by itself.
 
     Returns:
-        what it printed about libraries that it did not find.
+        The text that ONNX Runtime printed about libraries that it did not find.
     """
     said = io.StringIO()
     if hasattr(ort, "preload_dlls"):
@@ -170,13 +171,13 @@ def _load_cuda_libraries(ort: Any) -> str:
 
 
 def engine_folder(runtime: str, source: Path) -> Path:
-    """Where TensorRT keeps what it built of this file, made if missing; beside the engine cache.
+    """The folder in which TensorRT stores its engines of this file, beside the engine cache; made if missing.
 
-    One folder a file: the names that TensorRT's provider gives its engines depend on the graph, not on the weights, and
-    a network would be answered with the engine of another.
+    Each file has its own folder: TensorRT's provider names its engines by the graph, not by the weights, so in a shared
+    folder a network could run with another network's engine.
 
     Raises:
-        CacheError: it cannot be made.
+        CacheError: the folder cannot be made.
     """
     folder = EngineCache().folder / runtime / hashlib.sha256(source.read_bytes()).hexdigest()[:24]
     try:

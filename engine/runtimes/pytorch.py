@@ -1,4 +1,4 @@
-"""The network itself, in PyTorch: the reference that exported networks are compared with."""
+"""Networks in PyTorch: the reference that exported networks are compared with."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ..worker import Worker
 
 
 class TorchNetwork(Network):
-    """A PyTorch module that keeps the network contract, in evaluation mode.
+    """A PyTorch module that meets the network contract, in evaluation mode.
 
-    In FP32 a GPU computes as PyTorch's own switches say; by default convolutions then round their inputs to TF32.
+    PyTorch's own switches control how a GPU computes in FP32; by default convolutions round their inputs to TF32.
 
     Attributes:
-        module: the one that was given, or a copy of it where the device, the precision or the mode ask for a change.
+        module: the caller's module, or a copy of it if the device, the precision or the mode differ.
     """
 
     def __init__(self, module: Any, options: Options, device: str) -> None:
@@ -68,7 +68,7 @@ class TorchNetwork(Network):
         return TorchWorker(self)
 
     def lend_queue(self, worker: TorchWorker) -> Any:
-        """A stream of PyTorch's for as long as the worker lives."""
+        """One of PyTorch's streams, lent for as long as the worker lives."""
         import torch
 
         idle = self._idle_queues
@@ -77,7 +77,7 @@ class TorchNetwork(Network):
         return queue
 
     def run(self, *tensors: Any) -> Any:
-        """One pass on tensors of the device; float32 logits."""
+        """Run one pass on tensors in the device's memory, and return float32 logits."""
         import torch
 
         with ExitStack() as stack:
@@ -85,7 +85,7 @@ class TorchNetwork(Network):
                 stack.enter_context(torch.autocast(self.device.partition(":")[0], dtype=self._half))
             try:
                 return self._run(*tensors).float()
-            except Exception as error:  # RuntimeError and its kin, depending on what is wrong
+            except Exception as error:  # RuntimeError or a similar class, depending on the fault
                 shape = tuple(tensors[0].shape)
                 if self.runtime == "torch-compile" and _is_of_compiler(error):
                     raise RuntimeMissingError(
@@ -96,11 +96,12 @@ class TorchNetwork(Network):
 
 
 class TorchWorker(Worker):
-    """Passes of a module. All workers share it; memory between layers comes from PyTorch's own pool.
+    """Passes of a module. All workers share the module; memory between layers comes from PyTorch's own pool.
 
-    A pass runs on a stream of the worker's own, which the caller's waits for. PyTorch keeps a workspace for matrix
-    products for every stream that it has ever seen, 32 MiB on an H100, and a graph writes to that of the stream it was
-    recorded on: on the callers' streams, memory would grow with them, and two graphs could meet in one workspace.
+    A pass runs on the worker's own stream, and the caller's stream waits for it. PyTorch keeps a workspace for matrix
+    products for every stream that it has ever seen, 32 MiB on an H100, and a graph writes to the workspace of the
+    stream it was recorded on. On the callers' streams, memory would grow with the number of streams, and two graphs
+    could use the same workspace at once.
     """
 
     def __init__(self, network: TorchNetwork) -> None:
@@ -109,7 +110,7 @@ class TorchWorker(Worker):
         self._queue = network.lend_queue(self)
         self._addresses: tuple[int, ...] = ()
         self._tensors: list[Any] = []
-        self._recorded: weakref.ref[Any] | None = None  # the graph that was recorded last
+        self._recorded: weakref.ref[Any] | None = None  # the graph recorded last
 
     def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
         import torch
@@ -125,19 +126,19 @@ class TorchWorker(Worker):
                         f"{self._network!r} gave logits of {tuple(result.shape)}, expected {tuple(out.shape)}"
                     )
                 out.copy_(result)
-        finally:  # a recording cannot end while work of it is on another stream
+        finally:  # a recording cannot end while a part of its work is on another stream
             callers.wait_stream(self._queue)
 
     def graph(self, device: Device, steps: Callable[[], None], stream: int) -> Callable[[int], None]:
         import torch
 
-        # PyTorch's own way of recording: its memory pool must know of it. Graphs of one worker never run side by side,
-        # so they share memory; PyTorch allows that with a graph that is still there.
+        # The graph is recorded through PyTorch, because PyTorch's memory pool must know of it. Graphs of one worker
+        # never run at the same time, so they share memory; PyTorch allows that with a graph that still exists.
         last = None if self._recorded is None else self._recorded()
         pool = None if last is None else last.pool()
         graph, queue = torch.cuda.CUDAGraph(), self._callers_queue(stream)
-        # The outer stream statement restores what was current where the inner one is left by an error that it cannot
-        # bear. What other threads do meanwhile is their own affair.
+        # The outer stream statement restores the current stream if an error prevents the inner one from doing so.
+        # "thread_local": what other threads do meanwhile does not break the recording.
         recording = torch.cuda.graph(graph, pool, queue, capture_error_mode="thread_local")
         with RECORDING, torch.cuda.stream(queue), recording:
             steps()
@@ -150,7 +151,7 @@ class TorchWorker(Worker):
         return launch
 
     def _as_tensors(self, arrays: tuple[Any, ...]) -> list[Any]:
-        """PyTorch's view of the arrays, kept until others come, so that none is made while a graph is recorded."""
+        """The arrays as tensors, kept until other arrays come, so that none is made while a graph is recorded."""
         import torch
 
         addresses = tuple(address_of(array) for array in arrays)
@@ -169,17 +170,17 @@ class TorchWorker(Worker):
         return self._tensors
 
     def _callers_queue(self, stream: int) -> Any:
-        """PyTorch's name of a stream."""
+        """The caller's stream as a PyTorch object."""
         import torch
 
-        # 0 and 1 are CUDA's names of the default stream, but PyTorch takes an odd number for a stream of its own pool.
+        # 0 and 1 are CUDA's handles of the default stream, but PyTorch takes an odd number for a stream of its pool.
         if stream in (0, 1):
             return torch.cuda.default_stream(self._network.device)
         return torch.cuda.ExternalStream(stream, self._network.device)  # type: ignore[no-untyped-call]
 
 
 class _Face:
-    """A float32 array in a GPU's memory, as PyTorch is told of it: its owner is not kept alive by that."""
+    """CUDA array interface of a float32 array in a GPU's memory, for PyTorch. It does not keep the owner alive."""
 
     def __init__(self, address: int, shape: tuple[int, ...]) -> None:
         self.__cuda_array_interface__ = {
@@ -190,9 +191,9 @@ class _Face:
 def _halve(module: Any, dtype: Any) -> None:
     """Store the weights of convolutions and matrix products in half precision, for passes under autocast.
 
-    Autocast alone gives the same logits to the bit, but keeps FP32 weights and rounds them anew in every pass. A module
-    halved as a whole is as accurate on seeded networks, but computes the sums of its normalisations and softmax on
-    numbers that end at 65,504, which trained activations can pass; autocast takes those to FP32.
+    Autocast without this gives the same logits to the bit, but keeps FP32 weights and rounds them again in every pass.
+    A module that is all half precision is as accurate on seeded networks, but computes the sums of its normalisations
+    and softmax on numbers of at most 65,504, which trained activations can exceed; autocast computes those in FP32.
     """
     import torch
 
@@ -202,14 +203,14 @@ def _halve(module: Any, dtype: Any) -> None:
 
 
 def _is_of_compiler(error: Exception) -> bool:
-    """Whether torch.compile itself failed, not the network on these arrays."""
+    """Return whether torch.compile itself failed, not the network on these arrays."""
     from torch._dynamo.exc import TorchDynamoException, TorchRuntimeError
 
     return isinstance(error, TorchDynamoException) and not isinstance(error, TorchRuntimeError)
 
 
 def _first_line(error: Exception) -> str:
-    """The rest is a trace of the compiler's own, or an advertisement of its switches."""
+    """First line of an error's text. The rest is the compiler's own trace, or hints about its switches."""
     return str(error).partition("\n")[0]
 
 
@@ -229,7 +230,8 @@ def open(source: Any, options: Options) -> TorchNetwork:
             if not torch.cuda.is_bf16_supported(including_emulation=False):
                 raise RuntimeMissingError(f"{device} does not compute in BF16 (GPUs from 2020 on do); load in fp16")
     if isinstance(source, Path):
-        # The one place where the engine reaches up, and by name: only export/ knows how a checkpoint becomes a module.
+        # The only place where the engine imports a package above it, by name: only export/ can turn a checkpoint into a
+        # module.
         source = import_module("mfp.export.checkpoint").load(source)
     network = TorchNetwork(source, options, device)
     network.choice = why

@@ -24,11 +24,11 @@ from ..worker import Worker
 
 
 class TensorRTNetwork(Network):
-    """A plan on a GPU. The engine is shared; each worker has an execution context.
+    """A plan on a GPU. Workers share the engine; each has its own execution context.
 
     Attributes:
         plan: the opened plan.
-        where: the device in whose context it was opened, and runs.
+        where: the device in whose CUDA context the plan was opened, and runs.
     """
 
     def __init__(self, plan: OpenedPlan, where: Device) -> None:
@@ -62,10 +62,10 @@ class TensorRTNetwork(Network):
         return TensorRTWorker(self)
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
-        """Hold an image's shape N×3×H×W against the plan's profile.
+        """Check an image's shape N×3×H×W against the plan's profile.
 
         Raises:
-            OptionError: it is outside.
+            OptionError: the shape is outside the profile.
         """
         smallest, largest = self.plan.profile
         sides = (shape[0], *shape[2:])
@@ -76,7 +76,7 @@ class TensorRTNetwork(Network):
             )
 
     def _buffers(self, shape: tuple[int, ...]) -> list[Any]:
-        """Arrays of a pass on the GPU, inputs and logits."""
+        """Arrays for a pass, in the GPU's memory: inputs and logits."""
         self.check_shape(shape)
         try:
             return [
@@ -95,7 +95,7 @@ class TensorRTWorker(Worker):
         with self._where.current():
             self._context = self._plan.new_context()
         self._shape: tuple[int, ...] | None = None
-        self._memory: Any = None  # for TensorRT for RTX; TensorRT has its own
+        self._memory: Any = None  # only for TensorRT for RTX; TensorRT allocates its own
 
     def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
         shape = tuple(image.shape)
@@ -122,12 +122,12 @@ class TensorRTWorker(Worker):
         launch = device.graph(steps, stream)
 
         def launch_and_keep(stream: int, worker: TensorRTWorker = self) -> None:
-            launch(stream)  # in the memory of the worker's execution context
+            launch(stream)  # works in the memory of the worker's execution context
 
         return launch_and_keep
 
     def _set_shape(self, shape: tuple[int, ...], stream: int) -> bool:
-        """Only when it changes: TensorRT then infers every shape anew."""
+        """Set the context's shape. Call it only when the shape changes: TensorRT then infers every shape again."""
         self._network.check_shape(shape)
         self._shape = None
         accepted = all(
@@ -135,7 +135,7 @@ class TensorRTWorker(Worker):
             for name, channels in INPUT_CHANNELS.items()
         )
         if accepted and self._plan.flavour.is_rtx:
-            self._where.synchronize(stream)  # a pass of the shape before may still be at work in its memory
+            self._where.synchronize(stream)  # a pass of the previous shape may still be using the memory
             needed = self._context.update_device_memory_size_for_shapes()
             self._memory = None
             self._memory = self._where.empty(max(needed, 1), np.uint8)
@@ -162,7 +162,7 @@ def open(source: Path, options: Options) -> TensorRTNetwork:
     where = device_for(index)
     path = source
     if source.suffix.lower() != PLAN:
-        # "tensorrt" is the family: TensorRT itself where it is installed, else TensorRT for RTX
+        # "tensorrt" means either variant: TensorRT if it is installed, else TensorRT for RTX
         flavour = open_flavour("tensorrt-rtx" if options.runtime == "tensorrt-rtx" else "auto")
         if flavour.is_rtx and (why := why_not_on_this_gpu(flavour)):
             raise RuntimeMissingError(f"{why} {ELSEWHERE}")

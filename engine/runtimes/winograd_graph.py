@@ -1,7 +1,7 @@
-"""Rewrites a network's graph so that its wide 3×3 convolutions go by Winograd's filtering (:mod:`.winograd`).
+"""Graph rewriter that computes a network's wide 3×3 convolutions by Winograd's filtering (:mod:`.winograd`).
 
-From a convolution of that kind on, tensors are rows (pixels × N × C, in an order of pixels of their own) as long as
-convolutions of that kind, 1×1 convolutions, ReLUs and sums follow; other nodes get them back as N×C×H×W.
+After such a convolution, tensors are rows (pixels × N × C, each tensor with its own order of pixels) as long as more of
+these convolutions, 1×1 convolutions, ReLUs and sums follow; other nodes get them as N×C×H×W again.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 F32 = NDArray[np.float32]
 Rows = tuple[str, Order]
 
-_OPSET = 13  # from here on the operators below take their operands as they are written here
-_SMALL = 64  # elements up to which a constant may be one that shapes are computed from
+_OPSET = 13  # first opset in which the operators take their operands in the form used below
+_SMALL = 64  # elements of the largest constant that shapes may be computed from
 
 
 def rewritten(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, F32]] | None:
-    """The same network with its wide 3×3 convolutions by Winograd.
+    """The same network with its wide 3×3 convolutions computed by Winograd's filtering.
 
-    What is not exactly understood stays as it is. Rewritten are convolutions of stride 1, in one group, with constant
-    float32 filters, of inputs whose height and width follow from the network's own, in a graph without subgraphs.
+    Rewritten are convolutions of stride 1, in one group, with constant float32 filters, of inputs whose height and
+    width follow from the network's own, in a graph without subgraphs. All other nodes stay unchanged.
 
     Returns:
-        The network, which shares nothing with ``model``, and by name its transformed filters, 36×C×K; the network
-        has them as external data, for a session to be given. None where there is nothing to rewrite.
+        The network, which shares no memory with ``model``, and its transformed filters (36×C×K, float32) by name. In
+        the network these are external data, which a session has to be given. None if there is nothing to rewrite.
     """
     from onnx import shape_inference
 
@@ -46,7 +46,7 @@ def rewritten(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, F32]] 
         return None
     try:
         known = shape_inference.infer_shapes(_skeleton(model), check_type=True, strict_mode=True, data_prop=True)
-    except Exception:  # of C++ classes: a graph that is not consistent, which the runtime shall speak about
+    except Exception:  # a C++ class: the graph is inconsistent, which the runtime shall report
         return None
     rewriter = _Rewriter(graph, known.graph)
     if not rewriter.pays:
@@ -55,11 +55,11 @@ def rewritten(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, F32]] 
 
 
 class _Rewriter:
-    """Walks a graph once, in its order. A tensor exists as rows, or as it was, or as both where both are read."""
+    """One pass over a graph's nodes, in order. A tensor exists as rows, as N×C×H×W, or as both if both are read."""
 
     def __init__(self, graph: onnx.GraphProto, known: onnx.GraphProto) -> None:
         self._graph = graph
-        given = {value.name for value in graph.input}  # in old files also weights, which a caller may replace
+        given = {value.name for value in graph.input}  # in old files includes weights, which a caller may replace
         self._weights = {tensor.name: tensor for tensor in graph.initializer if tensor.name not in given}
         self._shapes = {
             value.name: [dim.dim_value or None for dim in value.type.tensor_type.shape.dim]
@@ -107,11 +107,11 @@ class _Rewriter:
         for name, filters in self.filters.items():
             tensor = result.graph.initializer.add(name=name, dims=filters.shape, data_type=onnx.TensorProto.FLOAT)
             tensor.data_location = onnx.TensorProto.EXTERNAL
-            tensor.external_data.add(key="location", value=self._prefix)  # no such file: a session is given them
+            tensor.external_data.add(key="location", value=self._prefix)  # not a file: sessions are given the filters
         return result
 
     def _understood(self, node: onnx.NodeProto) -> Convolution | None:
-        """A convolution of this module's kind, whether it pays or not; None for any other."""
+        """The node as a convolution that this module can rewrite, whether that pays or not; None for any other node."""
         from onnx import TensorProto, helper
 
         source, size = (self._shapes.get(name, []) for name in (node.input[0], node.output[0]))
@@ -125,7 +125,7 @@ class _Rewriter:
         pads, steps = said.get("pads", [0] * 4), said.get("dilations", [1, 1])
         if (
             None in (c, k, *inner, *outer)
-            or list(filters.dims) not in ([k, c, 3, 3], [k, c, 1, 1])  # which says that there is one group, too
+            or list(filters.dims) not in ([k, c, 3, 3], [k, c, 1, 1])  # also ensures that there is one group
             or said.get("auto_pad", b"NOTSET") != b"NOTSET"
             or said.get("group", 1) != 1
             or said.get("strides", [1, 1]) != [1, 1]
@@ -140,7 +140,7 @@ class _Rewriter:
         return Convolution(node.input[1], biased, tuple(filters.dims), before, after, pads[:2], steps)
 
     def _as_rows(self, node: onnx.NodeProto) -> bool:
-        """Write a node on rows, where that can be and its inputs are rows already, or it is worth making them."""
+        """Write a node on rows if that is possible, and its inputs are rows already or worth making; return whether."""
         there = [name for name in node.input if name in self._rows]
         if _is(node, "Conv"):
             convolution = self._convolutions[node.output[0]]
@@ -189,7 +189,7 @@ class _Rewriter:
         return self._node("MatMul", rows, self._constant(np.ascontiguousarray(matrix))), order
 
     def _rows_of(self, name: str) -> Rows:
-        """A tensor as rows, made from N×C×H×W where there are none yet."""
+        """A tensor as rows, made from N×C×H×W if there are none yet."""
         if name not in self._rows:
             channels, height, width = self._sizes(name)
             pixels = self._node("Reshape", name, self._integers(0, channels, height * width))
@@ -206,7 +206,7 @@ class _Rewriter:
         return self._node("Gather", rows, self._constant(index), axis=0)
 
     def _bring_back(self, name: str) -> None:
-        """Have a tensor as N×C×H×W, under its own name."""
+        """Write a tensor as N×C×H×W, under its own name, if it exists only as rows."""
         if name not in self._only_rows:
             return
         channels, height, width = self._sizes(name)
@@ -215,7 +215,7 @@ class _Rewriter:
         self._only_rows.remove(name)
 
     def _sizes(self, name: str) -> tuple[int, ...]:
-        """C, H and W of a tensor that is rows, or can be."""
+        """C, H and W of a tensor that is, or can be, rows."""
         return tuple(side or 0 for side in self._shapes[name][1:])
 
     def _node(self, operator: str, *inputs: str, result: str = "", **attributes: Any) -> str:
@@ -253,7 +253,7 @@ def _names(graph: onnx.GraphProto) -> list[str]:
 def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
     """A network without its large weights, for shape inference.
 
-    Nor does it have what the file says of tensors other than inputs: that is no more than a claim.
+    It also lacks the shapes that the file states for tensors other than inputs, because those may be wrong.
     """
     import onnx
     from onnx import helper

@@ -1,5 +1,5 @@
-"""The tools that annotators already have. Each module speaks one tool's protocol, over :mod:`.replay`.
+"""Adapters for annotation tools. Each module implements one tool's protocol, on top of :mod:`.replay`.
 
 ``anylabeling`` and ``label_studio`` offer ``router(…)``, which the server mounts; ``cvat`` is for a nuclio function
-(deploy/cvat). docs/annotation_tools.md says how each is set up.
+(deploy/cvat). docs/annotation_tools.md documents the set-up of each.
 """

@@ -1,6 +1,6 @@
-"""X-AnyLabeling's remote server, version 1 of its API: ``/v1/models`` and ``/v1/predict``.
+"""Remote server for X-AnyLabeling, version 1 of its API: ``/v1/models`` and ``/v1/predict``.
 
-Its client sends the image and all points after each click, and draws the polygons that come back.
+X-AnyLabeling sends the image and all points after each click, and draws the polygons of the reply.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ..http import error_responses, logs
 from .base64_image import image_bytes
 from .replay import ClickAt, Replay
 
-LABEL = "AUTOLABEL_OBJECT"  # by which the client knows its preview; the user names it with "Finish"
-FINENESS = 0.001  # of the outline where the request names none, as a part of its length
+LABEL = "AUTOLABEL_OBJECT"  # label of the client's preview; the user names the object with "Finish"
+FINENESS = 0.001  # default fineness of an outline, as a fraction of its length
 
-# What the client shows; the slider starts at 10 of 100, its own default.
+# Controls that the client shows. The slider starts at 10 of 100, the client's own default.
 WIDGETS = [
     {"name": "button_add_point", "value": None},
     {"name": "button_remove_point", "value": None},
@@ -30,7 +30,7 @@ WIDGETS = [
     {"name": "button_finish_object", "value": None},
     {"name": "mask_fineness_slider", "value": 10},
     {"name": "mask_fineness_value_label", "value": None},
-    # Ticked: where a request fails, the client would else take all other objects off the image.
+    # Ticked, because otherwise the client removes all other objects from the image when a request fails.
     {"name": "toggle_preserve_existing_annotations", "value": True},
 ]
 
@@ -40,8 +40,8 @@ class PredictRequest(BaseModel):
 
     Attributes:
         model: a network's name.
-        image: a photograph's file, base64 or data URI.
-        params: ``marks``, the points; ``epsilon_factor``, how much an outline may be simplified, as a part of its
+        image: image file as base64 or data URI.
+        params: ``marks``, the points; ``epsilon_factor``, how much an outline may be simplified, as a fraction of its
             length. The client's other parameters belong to other models.
     """
 
@@ -51,10 +51,10 @@ class PredictRequest(BaseModel):
 
 
 def router(replays: Mapping[str, Replay]) -> APIRouter:
-    """What the client asks for.
+    """Router with the client's routes.
 
     Args:
-        replays: by the networks' names; the first one is the client's first choice.
+        replays: replays by the networks' names; the first one is the client's default model.
     """
     routes = APIRouter(tags=["X-AnyLabeling"])
 
@@ -85,8 +85,8 @@ def router(replays: Mapping[str, Replay]) -> APIRouter:
 
 
 def _error(status: int, code: str, message: str) -> JSONResponse:
-    # Of a status above 399 the client shows the number and HTTP's own words for it, of 200 nothing: only the log has
-    # the message (docs/annotation_tools.md).
+    # For a status above 399 the client shows the number and HTTP's reason phrase, for 200 nothing: only the log has the
+    # message (docs/annotation_tools.md).
     logs.note(error=code, message=message)
     return JSONResponse({"success": False, "error": {"code": code, "message": message}}, status)
 
@@ -98,7 +98,7 @@ def _model(name: str, replay: Replay) -> dict[str, Any]:
         "widgets": WIDGETS,
         "params": {"epsilon_factor": FINENESS},
         "capabilities": {},
-        "batch_processing_mode": None,  # nothing to do on an image without clicks
+        "batch_processing_mode": None,  # an image without clicks has no result
     }
 
 
@@ -148,11 +148,12 @@ def polygons(mask: Mask, fineness: float) -> list[list[list[float]]]:
     """Outlines as the client draws and fills them: closed, through the centres of the outermost pixels, holes filled.
 
     Args:
-        mask: of the object.
-        fineness: how far an outline may leave the mask's, as a part of its length; 0: nowhere.
+        mask: the object's mask.
+        fineness: largest distance between an outline and the mask's, as a fraction of its length; 0: exact.
 
     Returns:
-        for each part of the mask that is no mere line, its x, y in pixels, the first point again at the end.
+        A list of points x, y in pixels for each part of the mask that is more than a line; the first point is repeated
+        at the end.
     """
     import cv2
     import numpy as np

@@ -1,4 +1,4 @@
-"""Image files inside JSON."""
+"""Decoder of image files inside JSON: base64 texts and data URIs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ...engine.errors import ImageError
 
 
 def image_bytes(text: str) -> bytes:
-    """The image file of a base64 text, or of a data URI (``data:image/png;base64,…``).
+    """Bytes of the image file in a base64 text, or in a data URI (``data:image/png;base64,…``).
 
     Raises:
-        ImageError: it is neither.
+        ImageError: the text is neither.
     """
     head, comma, body = text.partition(",")
     if not comma:

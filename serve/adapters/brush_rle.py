@@ -1,9 +1,9 @@
 """Label Studio's run-length encoding of brush masks.
 
-A stream of bits, highest first: the number of bytes (32 bits), the bits of a byte less 1 (5), four sizes of run
-lengths less 1 (4 each); then for each run a 1, which of the four sizes (2), its length less 1 in that many bits, and
-the byte (8). The bytes are the picture's, row by row, red, green, blue and opacity of each pixel: all 255 on the
-object, else 0.
+It is a stream of bits, highest first. The header has the number of bytes (32 bits), the bits of a byte less 1 (5), and
+four sizes of run lengths less 1 (4 each). Each run has a 1, the index of one of the four sizes (2), its length less 1
+in that many bits, and the byte (8). The bytes are the picture's, row by row, red, green, blue and opacity of each
+pixel: all 255 on the object, else 0.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from ...engine.mask import Mask
 
 SIZES = (3, 4, 8, 16)  # bits
 CHANNELS = 4
-LONGEST = 1 << SIZES[-1]  # bytes of a run
+LONGEST = 1 << SIZES[-1]  # bytes of the longest run
 
 
 def brush_rle(mask: Mask) -> list[int]:
-    """The mask as Label Studio's ``value.rle``: the stream's bytes, 0 to 255, filled up with zero bits."""
+    """The mask as Label Studio's ``value.rle``: the stream's bytes, 0 to 255, the last one padded with zero bits."""
     pixels = mask.array.ravel()
     ends = np.append(np.flatnonzero(pixels[1:] != pixels[:-1]) + 1, pixels.size)
     lengths = np.diff(ends, prepend=0) * CHANNELS
@@ -27,7 +27,7 @@ def brush_rle(mask: Mask) -> list[int]:
     for length in lengths.tolist():
         byte = "11111111" if on else "00000000"
         bits += ["111" + "1" * SIZES[-1] + byte] * ((length - 1) // LONGEST)
-        rest = (length - 1) % LONGEST  # less 1, as it is written
+        rest = (length - 1) % LONGEST  # less 1, as in the stream
         which = next(number for number, size in enumerate(SIZES) if rest < 1 << size)
         bits.append(f"1{which:02b}{rest:0{SIZES[which]}b}{byte}")
         on = not on

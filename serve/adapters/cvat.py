@@ -1,7 +1,7 @@
-"""CVAT's interactors: a nuclio function gets the image and all points after each click (deploy/cvat).
+"""CVAT interactor: a nuclio function that gets the image and all points after each click (deploy/cvat).
 
-CVAT sends positive and negative points as two lists. In which order they were made is not said, and matters to MFP: it
-is taken from the requests before, which most requests add one point to.
+CVAT sends positive and negative points as two lists. Their common order is not in the request, and matters to MFP. It
+is taken from earlier requests, because most requests add one point to the one before.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .replay import ClickAt, Replay
 
 
 class Interactor:
-    """Answers CVAT's requests on one network. Any number of threads.
+    """Handler of CVAT's requests on one network. Any number of threads may call it.
 
     Args:
-        network: from :func:`~mfp.engine.network.load_network`.
-        options: those of :class:`~mfp.engine.session.Session` (``flip``, ``threshold``, …).
+        network: network from :func:`~mfp.engine.network.load_network`.
+        options: options of :class:`~mfp.engine.session.Session` (``flip``, ``threshold``, …).
     """
 
     def __init__(self, network: Network, **options: Any) -> None:
@@ -39,13 +39,13 @@ class Interactor:
             request: ``image``, a file in base64; ``pos_points`` and ``neg_points``, lists of x, y in image pixels.
 
         Returns:
-            ``{"mask": H rows of W values 0 or 255, "shapes": [{"type": "mask", "points": runs and box}]}``: CVAT reads
-            ``mask``; ``shapes`` is how its newer agents say the same.
+            ``{"mask": H rows of W values 0 or 255, "shapes": [{"type": "mask", "points": runs and box}]}``. CVAT reads
+            ``mask``; its newer agents use ``shapes``, the same mask in another form.
 
         Raises:
-            ImageError: the image is none.
-            ClickError: a point is none, or outside the image.
-            OptionError: a box, which MFP does not take.
+            ImageError: the image cannot be decoded.
+            ClickError: a point is malformed, or outside the image.
+            OptionError: the request has a box, which MFP does not support.
         """
         if request.get("obj_bbox"):
             raise OptionError("MFP takes points, not boxes: begin with a point inside the object")
@@ -64,7 +64,7 @@ def in_order(
     positive: Sequence[tuple[float, float]],
     negative: Sequence[tuple[float, float]],
 ) -> list[ClickAt]:
-    """Points as clicks, in the order of the recent list that has most in common; new ones last, positive ones first."""
+    """Points as clicks, in the order of the recent list that shares most with them; new points last, positive first."""
     begun = max((_common(clicks, positive, negative) for clicks in recent), key=len, default=[])
     old = sum(sign for _, _, sign in begun)
     new = [(True, positive[old:]), (False, negative[len(begun) - old :])]
@@ -74,24 +74,24 @@ def in_order(
 def _common(
     clicks: Sequence[ClickAt], positive: Sequence[tuple[float, float]], negative: Sequence[tuple[float, float]]
 ) -> list[ClickAt]:
-    """What these clicks begin with of the points; what came after a point that is gone has seen another mask."""
+    """The first clicks that are all among the points. Clicks after a removed point belong to another mask."""
     left = {True: iter(positive), False: iter(negative)}
     return list(takewhile(lambda click: next(left[click[2]], None) == click[:2], clicks))
 
 
 def mask_points(mask: Mask) -> list[int]:
-    """CVAT's form of a mask that is not empty: lengths of runs, background first, row by row inside the box; then the
-    box, column and row of its first and last pixel."""
+    """A non-empty mask in CVAT's form: lengths of runs, background first, row by row inside the bounding box; then the
+    box, as column and row of its first and last pixel."""
     assert mask.box is not None
     inside = mask.array[mask.box.slices].ravel()
-    changes = np.flatnonzero(np.diff(inside, prepend=np.False_))  # a first pixel on the object ends a run of 0
+    changes = np.flatnonzero(np.diff(inside, prepend=np.False_))  # a first pixel on the object ends a run of length 0
     runs: list[int] = np.diff(changes, prepend=0, append=inside.size).tolist()
     return [*runs, mask.box.col_min, mask.box.row_min, mask.box.col_max, mask.box.row_max]
 
 
 def rows(mask: Mask) -> str:
     """The mask as a JSON list of H lists of W numbers, 255 on the object and 0 elsewhere."""
-    # json.dumps takes seconds for a large photograph. NumPy joins numbers that are all as wide; then the blanks go.
+    # json.dumps takes seconds for a large photograph. NumPy joins numbers of equal width; then the blanks are removed.
     number: NDArray[np.bytes_] = np.array([b"  0,", b"255,"])
     lines = (number[row].tobytes()[:-1] for row in mask.array.view(np.uint8))
     return "[" + ",".join(f"[{line.decode()}]" for line in lines).replace(" ", "") + "]"

@@ -1,6 +1,6 @@
-"""Label Studio's ML backend: ``/health``, ``/setup``, ``/predict`` and what else it asks of one.
+"""ML backend for Label Studio: ``/health``, ``/setup``, ``/predict`` and its other routes.
 
-Each smart keypoint sends the task and all keypoints of the region; a brush mask comes back.
+For each smart keypoint Label Studio sends the task and all keypoints of the region; the reply is a brush mask.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .replay import Answer, ClickAt, Replay, ReplayImage
 
 
 class Context(BaseModel):
-    """What an annotator has drawn of one region: a list of keypoints in Label Studio's own form."""
+    """Keypoints that an annotator has drawn for one region, a list in Label Studio's own form."""
 
     model_config = ConfigDict(extra="allow")
     result: list[dict[str, Any]] = []
@@ -38,9 +38,9 @@ class PredictRequest(BaseModel):
     """A request for predictions.
 
     Attributes:
-        tasks: one, of which ``data`` names the image.
-        label_config: the project's, XML.
-        params: with the context; without one, Label Studio asks for predictions before anybody has clicked.
+        tasks: list of one task, whose ``data`` names the image.
+        label_config: the project's labeling configuration, XML.
+        params: parameters with the context; without a context, Label Studio asks for predictions before any click.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -50,14 +50,14 @@ class PredictRequest(BaseModel):
 
 
 def router(replays: Mapping[str, Replay], source: Source) -> APIRouter:
-    """What Label Studio asks for.
+    """Router with Label Studio's routes.
 
     Args:
-        replays: by the networks' names; the first one answers.
-        source: where images are read from.
+        replays: replays by the networks' names; the first one answers.
+        source: places that images are read from.
 
     Raises:
-        OptionError: the source names no server or folder.
+        OptionError: the source's URL is no server, or its folder does not exist.
     """
     routes = APIRouter(tags=["Label Studio"])
     images = Images(source)
@@ -71,7 +71,7 @@ def router(replays: Mapping[str, Replay], source: Source) -> APIRouter:
 
     @routes.post("/setup", name="label_studio_setup")
     def setup() -> dict[str, str]:
-        # Its body offers an address and a token to fetch images with. They are not used: anybody can send one.
+        # The body offers an address and a token to fetch images with. They are not used: any client can send one.
         return {"model_version": version}
 
     @routes.get("/versions", name="label_studio_versions")
@@ -99,7 +99,7 @@ def router(replays: Mapping[str, Replay], source: Source) -> APIRouter:
 def _predict(replay: Replay, images: Images, version: str, request: PredictRequest) -> list[dict[str, Any]]:
     context = request.params.context
     if context is None or not context.result:
-        return []  # MFP has nothing to say of an image that nobody has clicked on
+        return []  # MFP predicts nothing for an image without clicks
     if len(request.tasks) != 1:
         raise OptionError(f"expected one task with its keypoints, got {len(request.tasks)}")
     brush, image_tag, value = _tags(request.label_config)
@@ -143,7 +143,7 @@ def _click(region: dict[str, Any], image: ReplayImage) -> ClickAt:
         x, y = (float(value[axis]) / 100 for axis in ("x", "y"))  # type: ignore[index]
     except (KeyError, OverflowError, TypeError, ValueError):
         raise ClickError(f"expected a keypoint with x and y in percent, got {value!r:.200}") from None
-    # The far edges are 100 %, where a click ends before the width and the height.
+    # 100 % is the far edge; a click must be less than the width and the height.
     x, y = (1 - 1e-9 if share == 1 else share for share in (x, y))
     positive = region.get("is_positive", True)
     if not isinstance(positive, int) or positive not in (0, 1):
@@ -160,9 +160,9 @@ def _label(region: dict[str, Any]) -> str:
 
 
 def _tags(config: str) -> tuple[str, str, str]:
-    """Names of the brush and of the image in the project's configuration, and the image's key in a task's data."""
+    """Names of the brush and the image in the project's configuration, and the image's key in a task's data."""
     if "<!" in config.replace("<!--", ""):
-        raise OptionError("expected a labeling configuration without DOCTYPE")  # entities that grow without end
+        raise OptionError("expected a labeling configuration without DOCTYPE")  # its entities can expand without limit
     try:
         root = ElementTree.fromstring(config)
     except ElementTree.ParseError as error:

@@ -1,8 +1,8 @@
-"""Where a Label Studio task's image comes from.
+"""Reader of Label Studio tasks' images, restricted to three places.
 
-A task names its image by a URL that whoever writes the task chooses. Three places are read, nothing else: the URL
-itself (``data:``), Label Studio's own server, and files below one folder. So a task cannot make this server ask others
-on the network.
+A task names its image by a URL, which the task's author chooses. Only three places are read: the URL itself
+(``data:``), Label Studio's own server, and files below one folder. So a task cannot make this server send requests to
+other hosts on the network.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from ...engine.errors import ImageError, OptionError
 from ..errors import TooLargeError
 from .base64_image import image_bytes
 
-LOCAL_FILES = "/data/local-files/"  # Label Studio's path of "local files" storage; ?d=path below its root
-TIMEOUT = 10.0  # seconds without a byte
+LOCAL_FILES = "/data/local-files/"  # URL path of Label Studio's "local files" storage; ?d=path below its root
+TIMEOUT = 10.0  # seconds without a byte received
 
 
 @dataclass(frozen=True)
 class Source:
-    """What may be read.
+    """Places that images may be read from.
 
     Attributes:
-        url: Label Studio's, as this server reaches it; empty: no images of its own are fetched.
-        token: an access token of it, of either kind that its account page shows.
-        files: the folder that Label Studio's "local files" storage has as its root; None: none.
-        max_bytes: of one image.
+        url: Label Studio's URL, as this server reaches it; empty: no images are fetched from Label Studio.
+        token: Label Studio access token, of either kind that its account page shows.
+        files: root folder of Label Studio's "local files" storage; None: no local files are read.
+        max_bytes: largest size of one image, in bytes.
     """
 
     url: str = ""
@@ -44,10 +44,10 @@ class Source:
 
 
 class Images:
-    """Reads tasks' images. Any number of threads.
+    """Reader of tasks' images. Any number of threads may use it.
 
     Raises:
-        OptionError: the source's URL is none, or its folder is not there.
+        OptionError: the source's URL is malformed, or its folder does not exist.
     """
 
     def __init__(self, source: Source) -> None:
@@ -61,20 +61,23 @@ class Images:
             raise OptionError(f"expected a folder of Label Studio's files, got {source.files}")
         self._source = source
         self._base = encoded(urlsplit(source.url).path.rstrip("/"))
-        # No redirects, and no proxies: both lead elsewhere.
+        # No redirects and no proxies, because both lead to other hosts.
         self._opener: OpenerDirector = build_opener(_NoRedirect, ProxyHandler({}))
         self._lock = threading.Lock()
-        self._access = ""  # what a refresh token was exchanged for
+        self._access = ""  # access token that the refresh token was exchanged for
 
     def read(self, address: Any) -> bytes:
-        """The image file of a task.
+        """Read the image file of a task.
 
         Args:
-            address: the task's value: a ``data:`` URI, a path on Label Studio's server, or a URL there.
+            address: image value of the task: a ``data:`` URI, a path on Label Studio's server, or a URL of that server.
+
+        Returns:
+            The file's bytes.
 
         Raises:
-            ImageError: it lies elsewhere, or is not there.
-            TooLargeError: it has more than ``max_bytes``.
+            ImageError: the image is in none of the three places, or cannot be read.
+            TooLargeError: the image has more than ``max_bytes``.
         """
         if not isinstance(address, str):
             raise ImageError(f"expected the URL of an image in the task, got {type(address).__name__}")
@@ -103,13 +106,13 @@ class Images:
         return self._fetch(self._url(path, where.query))
 
     def _url(self, path: str, query: str = "") -> str:
-        """Of a path on Label Studio's server, which may itself lie below a path."""
+        """URL of a path on Label Studio's server, whose own URL may have a path too."""
         own = urlsplit(self._source.url)
         return urlunsplit((own.scheme, own.netloc, self._base + path, query, ""))
 
     def _file(self, root: Path, name: str) -> bytes:
         try:
-            file = (root / name.lstrip("/")).resolve()  # links too
+            file = (root / name.lstrip("/")).resolve()  # follows links too
             if file.is_relative_to(root.resolve()) and file.is_file():
                 with file.open("rb") as opened:
                     return self._checked(opened.read(self._source.max_bytes + 1))
@@ -124,7 +127,7 @@ class Images:
             if error.code != 401 or not self._access:
                 raise ImageError(f"Label Studio answered {error.code} for {url}{_hint(error.code)}") from None
         with self._lock:
-            self._access = ""  # an exchanged token lives for minutes
+            self._access = ""  # an exchanged token is valid for minutes
         try:
             return self._get(url, self._authorization())
         except HTTPError as error:
@@ -137,7 +140,7 @@ class Images:
         try:
             with self._opener.open(Request(url, body, headers), timeout=TIMEOUT) as response:
                 data = self._checked(response.read(self._source.max_bytes + 1))
-                if response.length:  # of the announced bytes, those that did not come
+                if response.length:  # the number of announced bytes that did not arrive
                     raise IncompleteRead(data, response.length)
                 return data
         except HTTPError:
@@ -147,7 +150,10 @@ class Images:
             raise ImageError(f"cannot fetch {url}: {str(reason) or type(error).__name__}") from None
 
     def _authorization(self) -> str:
-        """Legacy tokens are sent as they are; personal ones (JWT) are exchanged for one of a few minutes."""
+        """Value of the Authorization header.
+
+        Legacy tokens are sent unchanged; personal ones (JWT) are exchanged for a token that is valid for minutes.
+        """
         token = self._source.token
         if token.count(".") != 2:
             return f"Token {token}" if token else ""
@@ -167,9 +173,9 @@ class Images:
 
 
 def encoded(address: str) -> str:
-    """An address whose names stand in it as people see them, with what HTTP cannot carry percent-encoded.
+    """Percent-encode the characters of an address that HTTP cannot carry, such as letters outside ASCII.
 
-    What is encoded already stays as it is. An ``#`` belongs to a name: an image has no parts to jump to.
+    Parts that are encoded already stay unchanged. A ``#`` is taken as a part of a name: images have no fragments.
     """
     return quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", address), safe="%/:?&=+,;@!$'()*~[]", errors="surrogatepass")
 
@@ -184,13 +190,13 @@ def _is_server(url: str) -> bool:
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port, which an address may leave out."""
+    """Scheme, host and port of an address; the port's default is filled in."""
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 class _NoRedirect(HTTPRedirectHandler):
     def redirect_request(self, *arguments: Any) -> None:
-        """Refuses: the status itself becomes the answer."""
+        """Refuse every redirect, so that its status becomes the answer."""
 
 
 def _hint(status: int) -> str:

@@ -1,4 +1,4 @@
-"""All adapters that a server mounts, over the same images."""
+"""Routers of all adapters that a server mounts, over shared images."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def routers(
     """The routers for :func:`mfp.serve.http.app.create_app`.
 
     Args:
-        networks: by name, the default one first.
-        limits: of images.
-        source: where Label Studio's images come from.
-        service: whose sessions' clicks the tools' passes take turns with; None: they go beside them.
+        networks: networks by name, the default one first.
+        limits: limits of images.
+        source: places that Label Studio's images are read from.
+        service: service with whose sessions' clicks the tools' passes take turns; None: they run at the same time.
 
     Raises:
-        OptionError: the source names no server or folder.
+        OptionError: the source's URL is no server, or its folder does not exist.
     """
 
     decoding = DecodingRoom(limits.memory // 2)

@@ -1,6 +1,6 @@
-"""Requests that bring the image and all clicks each time, as annotation tools send them.
+"""Stateless requests with the image and all clicks each time, as annotation tools send them.
 
-The image is decoded once, and its session goes on where the clicks extend the last ones.
+The image is decoded once, and its session continues if the clicks extend those of the last request.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from ...engine.predictor import Predictor
 ClickAt: TypeAlias = tuple[float, float, bool]  # x, y in image pixels; whether it adds to the object
 Work: TypeAlias = Callable[[], Any]
 
-MAX_PIXELS = 64_000_000  # of all images kept; each takes about 10 bytes a pixel
-MAX_IMAGES = 64  # kept; each click has left a map of the network's size, half a megabyte or so
-RECENT = 64  # lists of clicks remembered of an image
-MAX_CLICKS = 200  # of one object: far above any use, and each is a network pass
+MAX_PIXELS = 64_000_000  # pixels of all images kept in memory; each pixel takes about 10 bytes
+MAX_IMAGES = 64  # images kept in memory; each click has left a map of the network's size, about half a megabyte
+RECENT = 64  # lists of clicks remembered for an image
+MAX_CLICKS = 200  # clicks of one object: far above any use, and each is a network pass
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the clicks come to.
+    """Result of the clicks.
 
     Attributes:
-        mask: of the object, H×W.
-        score: the IoU to be expected if the probabilities are right, in [0, 1]
+        mask: the object's mask, H×W.
+        score: expected IoU if the probabilities are right, in [0, 1]
             (:meth:`~mfp.engine.predictor.Predictor.predict`).
     """
 
@@ -44,11 +44,11 @@ class Answer:
 
 
 class ReplayImage:
-    """An image that clicks arrive for. Used by one thread at a time, inside :meth:`Replay.image`.
+    """A decoded image with its session. Used by one thread at a time, inside :meth:`Replay.image`.
 
     Attributes:
-        width, height: in pixels, upright.
-        recent: the lists of clicks that were answered, newest first.
+        width, height: size of the upright image, in pixels.
+        recent: lists of clicks that were answered, newest first.
     """
 
     def __init__(self, network: Network, pixels: U8, options: dict[str, Any], turn: Callable[[Work], Any]) -> None:
@@ -59,13 +59,13 @@ class ReplayImage:
         self._predictor.set_image(pixels)
 
     def predict(self, clicks: Sequence[ClickAt]) -> Answer:
-        """The answer to these clicks, made in this order; no clicks, an empty mask.
+        """The answer to these clicks, made in this order. Without clicks the mask is empty.
 
-        Clicks that the last answer began with too cost nothing, each other one a network pass.
+        Leading clicks that are the same as in the last request cost nothing; each other click is a network pass.
 
         Raises:
-            ClickError: a click outside the image.
-            OptionError: more clicks than :data:`MAX_CLICKS`.
+            ClickError: a click is outside the image.
+            OptionError: there are more clicks than :data:`MAX_CLICKS`.
         """
         import numpy as np
 
@@ -84,24 +84,25 @@ class ReplayImage:
 
 class _Entry:
     def __init__(self) -> None:
-        self.lock = threading.Lock()  # of the image below
+        self.lock = threading.Lock()  # guards the image below
         self.image: ReplayImage | None = None
         self.pixels = 0
 
 
 class Replay:
-    """The images of stateless requests on one network, the last used kept. Any number of threads.
+    """Images of stateless requests on one network, a least-recently-used cache. Any number of threads may use it.
 
-    Requests on one image wait for one another; two people who click on the same image at a time get right answers, more
+    Requests on one image wait for one another. Two users who click on the same image at once get correct answers, more
     slowly.
 
     Args:
-        network: from :func:`~mfp.engine.network.load_network`.
-        decode: the bytes of an image file as H×W×3 uint8 RGB; it judges their size.
-        max_pixels: of all images kept. The one in use is kept in any case.
-        workers: requests that are decoded or computed side by side; the others wait.
-        turn: runs an image's passes, by a key of the image, when it is their turn; None: ``workers`` at a time.
-        options: those of :class:`~mfp.engine.session.Session` (``flip``, ``threshold``, …).
+        network: network from :func:`~mfp.engine.network.load_network`.
+        decode: function that decodes the bytes of an image file to H×W×3 uint8 RGB, and checks its size.
+        max_pixels: pixels of all images kept. The image in use is kept in any case.
+        workers: number of requests that are decoded or computed at once; the others wait.
+        turn: function that runs an image's passes when it is their turn, by a key of the image; None: ``workers`` run
+            at once.
+        options: options of :class:`~mfp.engine.session.Session` (``flip``, ``threshold``, …).
     """
 
     def __init__(
@@ -118,17 +119,17 @@ class Replay:
         self._room = threading.Semaphore(workers)
         self._turn = turn or self._at_once
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # by SHA-256, least recently used first
-        self._lock = threading.Lock()  # of the table; never held while a network runs
+        self._lock = threading.Lock()  # guards the table; never held while a network runs
 
     @contextmanager
     def image(self, data: bytes) -> Iterator[ReplayImage]:
-        """The image of this file, for this thread alone until the ``with`` statement ends.
+        """The image of this file, only for this thread until the ``with`` statement ends.
 
         Args:
-            data: the bytes of an image file; the same bytes are the same image.
+            data: bytes of an image file; the same bytes are the same image.
 
         Raises:
-            ImageError: it is none that is accepted.
+            ImageError: ``data`` is no image, or none that is accepted.
         """
         key = hashlib.sha256(data).hexdigest()
         with self._lock:
@@ -153,7 +154,7 @@ class Replay:
             return call()
 
     def _keep(self, newest: _Entry) -> None:
-        """Count the newest image in, and let go of those used least recently while there are too many."""
+        """Add the newest image, and drop the least recently used ones while there are too many."""
         assert newest.image is not None
         with self._lock:
             newest.pixels = newest.image.height * newest.image.width
@@ -166,5 +167,5 @@ class Replay:
                     total -= entry.pixels
 
     def __len__(self) -> int:
-        """The number of images kept."""
+        """Number of images kept."""
         return len(self._entries)

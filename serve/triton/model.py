@@ -1,8 +1,9 @@
-"""The click in Triton's Python backend: a photograph and all clicks so far, the mask.
+"""Model for Triton's Python backend: takes a photograph and all clicks so far, and returns the mask.
 
-Stateless, so that any instance can answer any request and a lost one can be sent again: Triton's sequences would tie a
-session to one instance and lose it where that ends. What a session saves is saved all the same, by
-:mod:`mfp.serve.adapters.replay`. The network is a model of its own on Triton's runtime, where requests share passes.
+The model is stateless, so that any instance can answer any request and a lost request can be sent again. Triton's
+sequences would tie a session to one instance, and lose it when that instance ends. :mod:`mfp.serve.adapters.replay`
+still avoids repeated work as a session does. The network is a separate model on Triton's runtime, where requests share
+passes.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class TritonNetwork(Network):
     """A network that another model of the same Triton runs.
 
     Args:
-        model: its name.
-        info: what its file says of itself.
+        model: name of the other model.
+        info: network information from the model's file.
     """
 
     runtime, device = "triton", "cpu"
@@ -41,7 +42,7 @@ class TritonNetwork(Network):
             model_name=self.model,
             requested_output_names=[OUTPUT],
             inputs=[triton.Tensor(name, np.ascontiguousarray(array, np.float32)) for name, array in arrays],
-            # else they may lie on the GPU, where as_numpy() does not reach
+            # otherwise the results may be in the GPU's memory, which as_numpy() cannot read
             preferred_memory=triton.PreferredMemory(triton.TRITONSERVER_MEMORY_CPU),
         )
         response = request.exec()
@@ -52,13 +53,13 @@ class TritonNetwork(Network):
 
 
 class TritonPythonModel:
-    """What the Python backend calls; one in each instance's process, in one thread."""
+    """Entry point that the Python backend calls; one in each instance's process, in one thread."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Read the model's configuration.
 
         Args:
-            args: ``model_config``, the ``config.pbtxt`` as JSON.
+            args: mapping with ``model_config``, the ``config.pbtxt`` as JSON.
         """
         parameters = {
             key: value["string_value"] for key, value in json.loads(args["model_config"])["parameters"].items()
@@ -73,7 +74,7 @@ class TritonPythonModel:
         )
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer requests; what is wrong with one is its own answer."""
+        """Answer the requests. An error in one request becomes the reply to that request."""
         import triton_python_backend_utils as triton
 
         responses = []

@@ -1,4 +1,4 @@
-"""The folders and files that Triton reads: a ``config.pbtxt`` a model, and what it runs."""
+"""Writer of a Triton model repository: for each model a ``config.pbtxt`` and the files that it runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...engine.errors import NetworkError, OptionError
 from ...engine.image import write_file
 from ...engine.packaged import find
 
-QUEUE_MICROSECONDS = 2000  # that a network pass may wait for others to share it with
+QUEUE_MICROSECONDS = 2000  # longest wait of a request for others to share a network pass with
 
 MODEL_PY = '''"""Written by `mfp triton-repo`. The work is mfp-engine's, which is to be installed beside Triton."""
 
@@ -35,17 +35,17 @@ def write_repository(
 
     Args:
         network: a packaged network's name, an ``.onnx`` file, or a ``.plan`` for TensorRT.
-        folder: the model repository, made where it is missing.
-        name: of the models, ``mfp_NAME`` and ``mfp_NAME_network``; None: the file's.
-        instances: processes of the Python backend.
-        max_batch: rows of a pass; of a plan, its own are the limit.
-        size, flip: of sessions, as in :class:`~mfp.engine.session.Session`.
+        folder: the model repository, made if it is missing.
+        name: NAME in the models' names, ``mfp_NAME`` and ``mfp_NAME_network``; None: the file's name.
+        instances: number of the Python backend's processes.
+        max_batch: largest number of rows of a pass; a plan's own limit also applies.
+        size, flip: options of sessions, as in :class:`~mfp.engine.session.Session`.
 
     Returns:
-        The files.
+        The paths of the files written.
 
     Raises:
-        NetworkError: the network is none that Triton runs.
+        NetworkError: Triton cannot run this network.
         OptionError: an option is out of its range, or the folder cannot be written.
     """
     if instances < 1 or max_batch < 1:
@@ -79,7 +79,7 @@ def write_repository(
 
 
 def _network(source: Path) -> tuple[NetworkInfo, str, bytes, int | None]:
-    """What the file says of itself, Triton's backend for it, its bytes, and the most rows of a pass (None: any)."""
+    """The file's network information, Triton's backend for it, its bytes, and the most rows of a pass (None: any)."""
     if source.suffix.lower() == ".onnx":
         from ...engine.onnx_file import read_onnx
 
@@ -99,7 +99,7 @@ def _network(source: Path) -> tuple[NetworkInfo, str, bytes, int | None]:
 
 
 def network_config(name: str, backend: str, info: NetworkInfo, max_batch: int) -> str:
-    """``config.pbtxt`` of the network on Triton's own runtime, batched over requests."""
+    """``config.pbtxt`` of the network model, which runs on Triton's own runtime, batched over requests."""
     sides = info.size or (-1, -1)
     inputs = [(tensor, "TYPE_FP32", (channels, *sides)) for tensor, channels in INPUT_CHANNELS.items()]
     return f"""# Written by mfp triton-repo: one pass of {info.backbone}, {info.precision} inside.
@@ -116,7 +116,7 @@ instance_group [ {{ count: 1 kind: KIND_AUTO }} ]
 
 
 def click_config(name: str, parameters: Mapping[str, str], instances: int) -> str:
-    """``config.pbtxt`` of the click, in the Python backend."""
+    """``config.pbtxt`` of the click model, which runs in the Python backend."""
     inputs = [("image", "TYPE_UINT8", (-1,)), ("clicks", "TYPE_FP64", (-1, 3))]
     outputs = [("mask", "TYPE_BOOL", (-1, -1)), ("score", "TYPE_FP32", (1,))]
     lines = "\n".join(
@@ -144,5 +144,5 @@ def _tensors(kind: str, tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> 
 
 
 def _text(value: str) -> str:
-    """A string of protobuf's text format, which JSON's are, ASCII alone."""
+    """A string in protobuf's text format. An ASCII JSON string is one."""
     return json.dumps(value)

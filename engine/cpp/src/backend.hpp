@@ -1,5 +1,5 @@
-// What a runtime has to offer. One more runtime is one file that implements Backend and an opener, one line in
-// network.cpp, and its look-up in CMakeLists.txt.
+// Backend: the interface of a runtime. To add a runtime, write one file that implements Backend and an opener, add one
+// line to network.cpp, and its look-up to CMakeLists.txt.
 #pragma once
 
 #include <memory>

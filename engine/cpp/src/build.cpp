@@ -1,4 +1,4 @@
-// Options of a build, held against the file; see engine/plans/builder.py. TensorRT itself is in tensorrt_build.cpp.
+// Options of a build, checked against the file; see engine/plans/builder.py. tensorrt_build.cpp calls TensorRT.
 #include "build.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Check of a build's options; build.cpp is the implementation.
 #pragma once
 
 #include "backend.hpp"

@@ -1,4 +1,4 @@
-// The C face: handles around the C++ objects, exceptions into statuses.
+// The C interface: handles around the C++ objects, exceptions turned into statuses.
 #include "mfp/mfp.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The contract of engine/contract.py: tensor names, shapes, and the facts that travel with a network.
+// The network contract of engine/contract.py: tensor names, shapes, and the metadata stored with a network.
 #include <cmath>
 #include <locale>
 #include <sstream>

@@ -1,3 +1,4 @@
+// CudaDevice: memory, copies, launches and CUDA graphs on a GPU, through the NVIDIA driver.
 #include "cuda_device.hpp"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// A Device on a GPU.
+// CudaDevice: the Device interface on a GPU.
 #pragma once
 
 #include <map>

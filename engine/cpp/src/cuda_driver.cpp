@@ -1,3 +1,4 @@
+// The NVIDIA driver's library, loaded at run time, and its CUDA contexts.
 #include "cuda_driver.hpp"
 
 #include <dlfcn.h>

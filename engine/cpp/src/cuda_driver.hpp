@@ -1,5 +1,5 @@
-// The NVIDIA driver, asked by itself: its library is opened when a GPU is asked for, so that this one loads where there
-// is none. Contexts as in kernels/driver.py.
+// The NVIDIA driver's API. Its library is opened when a GPU is first used, so that this library also loads on machines
+// without a driver. Contexts are handled as in kernels/driver.py.
 #pragma once
 
 #include <cuda.h>

@@ -1,3 +1,4 @@
+// CudaSession: a session whose image and results are in a GPU's memory.
 #include "device_pipeline.hpp"
 #include "mfp/cuda.hpp"
 #include "text.hpp"

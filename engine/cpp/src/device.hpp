@@ -1,5 +1,6 @@
-// What the array work needs of a GPU: memory, copies, launches, graphs. The one seam to CUDA (cuda_device.cpp is behind
-// it); the tests put a twin behind it that runs the same kernels on the host. The same seam as kernels/device.py.
+// Device: the interface of a GPU for the array work, with memory, copies, launches and graphs. Only cuda_device.cpp,
+// which implements it, calls CUDA; the tests implement it by an emulated device that runs the same kernels on the host.
+// The same interface as kernels/device.py.
 #pragma once
 
 #include <cstddef>

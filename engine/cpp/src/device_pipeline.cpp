@@ -1,3 +1,4 @@
+// DevicePipeline: the array work of a click on a GPU; see engine/pipelines/device.py.
 #include "device_pipeline.hpp"
 
 #include <algorithm>

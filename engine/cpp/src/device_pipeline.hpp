@@ -1,5 +1,5 @@
-// The array work of a click on a GPU: image and probability map stay there, a click is one CUDA graph. The same as
-// engine/pipelines/device.py. Every call returns when its work on the stream is done.
+// DevicePipeline: the array work of a click on a GPU. Image and probability map stay in its memory, a click is one CUDA
+// graph. The same as engine/pipelines/device.py. Every call returns when its work on the stream is done.
 #pragma once
 
 #include <utility>

@@ -1,4 +1,4 @@
-// What a runtime on a GPU has to offer: passes on arrays in the GPU's memory, put on a stream.
+// GpuBackend: the interface of a runtime on a GPU, whose passes work on arrays in the GPU's memory, on a stream.
 #pragma once
 
 #include "backend.hpp"

@@ -1,3 +1,4 @@
+// The history of an object's steps, with undo and redo; history.hpp describes it.
 #include "history.hpp"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// The steps of an object and what undo and redo need of each: bounded in memory, and undo in a time that does not grow
-// with the number of clicks.
+// The steps of an object, with the data that undo and redo need. Memory is bounded, and the time of an undo does not
+// grow with the number of clicks.
 //
 // A step keeps its map at network size; pasting it again repeats it. Every few steps the image's own map is saved as
 // well, restricted to the box that has changed since the last step that covered the whole image. Undo restores the

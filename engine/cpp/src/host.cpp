@@ -1,4 +1,4 @@
-// The array work of a click on the host (docs/method.md, section 1), in the structures that the kernels work on.
+// HostPipeline: the array work of a click on the host (docs/method.md, section 1), on the kernels' structures.
 #include <algorithm>
 #include <chrono>
 

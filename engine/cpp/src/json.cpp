@@ -1,3 +1,4 @@
+// JSON values and the JSON writer; the parser is in json_parser.cpp.
 #include "json.hpp"
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-// The JSON in front of a plan: read with the limits and the words of engine/plans/plan_file.py, and written.
+// Reader and writer of a plan file's JSON, with the limits and the messages of engine/plans/plan_file.py.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,4 @@
-// JSON as Python's json.loads takes it.
+// JSON parser that accepts what Python's json.loads accepts.
 #include <cstring>
 
 #include "json.hpp"

@@ -1,3 +1,4 @@
+// Lanes: the memory and the CUDA graphs of clicks of one network size; see engine/pipelines/lane.py.
 #include "lane.hpp"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// Lanes: the memory and the CUDA graphs that clicks of one network size go through, one click at a time. The same as
-// engine/pipelines/lane.py: all that belongs to a session is reached through addresses in the click's parameters, so that one
+// Lanes: the memory and the CUDA graphs for clicks of one network size, one click at a time. The same as
+// engine/pipelines/lane.py: all data of a session is reached through addresses in the click's parameters, so that one
 // pair of graphs serves every session of a network.
 #pragma once
 

@@ -1,3 +1,4 @@
+// Limits of sizes, shared by the library's files.
 #pragma once
 
 namespace mfp {

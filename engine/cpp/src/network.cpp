@@ -1,3 +1,4 @@
+// Loading of networks: the table of runtimes, and the choice among them; see engine/network.py.
 #include <filesystem>
 #include <tuple>
 #include <utility>

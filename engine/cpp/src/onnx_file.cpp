@@ -1,3 +1,4 @@
+// Reader of an ONNX file's signature and metadata: the few protobuf fields that this needs.
 #include "onnx_file.hpp"
 
 #include <cstdint>

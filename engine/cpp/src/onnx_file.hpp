@@ -1,4 +1,4 @@
-// An ONNX file's signature and metadata, without a runtime: the few protobuf fields that the contract is about.
+// An ONNX file's signature and metadata, read without a runtime: the few protobuf fields that the contract needs.
 #pragma once
 
 #include <map>

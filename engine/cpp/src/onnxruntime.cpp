@@ -1,5 +1,5 @@
-// Networks on ONNX Runtime, on the CPU; see engine/runtimes/onnx_runtime.py. The graph is taken as it is: the rewriting
-// of wide convolutions (engine/runtimes/winograd_graph.py) is Python's alone.
+// Networks on ONNX Runtime, on the CPU; see engine/runtimes/onnx_runtime.py. The graph is used unchanged: only Python
+// rewrites wide convolutions (engine/runtimes/winograd_graph.py).
 #include "onnxruntime_library.hpp"
 
 #include <filesystem>

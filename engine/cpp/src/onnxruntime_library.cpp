@@ -1,3 +1,4 @@
+// Loading of ONNX Runtime's library, and its environment.
 #include "onnxruntime_library.hpp"
 
 #include <cstdlib>

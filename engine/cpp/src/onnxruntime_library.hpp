@@ -1,4 +1,4 @@
-// ONNX Runtime's library and its environment, as this library uses them.
+// ONNX Runtime's library and its environment, for onnxruntime.cpp.
 #pragma once
 
 // the wrapper's table of functions is the chosen copy's

@@ -1,3 +1,4 @@
+// Search for files installed beside the library: networks, and a copy of ONNX Runtime.
 #include "packaged.hpp"
 
 #include <algorithm>

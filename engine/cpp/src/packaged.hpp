@@ -1,4 +1,4 @@
-// What is installed beside the library: networks, and a copy of ONNX Runtime.
+// Files installed beside the library: networks, and a copy of ONNX Runtime.
 #pragma once
 
 #include <string>

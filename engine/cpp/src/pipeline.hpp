@@ -1,5 +1,6 @@
-// What a session asks of the array work; it is done on the host (host.cpp) or on a GPU (device_pipeline.cpp). The state
-// machine over it, session.cpp, exists once. The same seam as engine/pipelines/pipeline.py.
+// Pipeline: the interface between a session and its array work, which is done on the host (host.cpp) or on a GPU
+// (device_pipeline.cpp). The state machine above it, session.cpp, exists once. The same interface as
+// engine/pipelines/pipeline.py.
 #pragma once
 
 #include <memory>

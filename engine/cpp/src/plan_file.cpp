@@ -1,3 +1,4 @@
+// Reader and writer of the .plan file; engine/plans/plan_file.py describes the format.
 #include "plan_file.hpp"
 
 #include <locale.h>

@@ -1,4 +1,4 @@
-// The .plan file: a TensorRT plan behind the JSON that says what it is. The same bytes, checks and messages as
+// The .plan file: JSON metadata followed by a TensorRT plan. The same bytes, checks and messages as in
 // engine/plans/plan_file.py, which describes the format.
 #pragma once
 

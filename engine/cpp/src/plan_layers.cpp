@@ -1,3 +1,4 @@
+// Precision check of a built engine, from TensorRT's description of its layers; see engine/plans/plan_layers.py.
 #include "plan_layers.hpp"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// What a built engine is made of, read from TensorRT's description of its layers; see engine/plans/plan_layers.py. Nothing is
-// believed of a graph that the engine does not show.
+// Precision check of a built engine, from TensorRT's description of its layers; see engine/plans/plan_layers.py. The
+// precision is read from the engine, not from the graph.
 #pragma once
 
 #include <set>

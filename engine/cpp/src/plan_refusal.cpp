@@ -1,3 +1,4 @@
+// Messages on why a plan cannot be used; see engine/plans/tensorrt_plan.py.
 #include "plan_refusal.hpp"
 
 #include "plan_file.hpp"

@@ -1,4 +1,4 @@
-// Why a plan is not taken, in the words of engine/plans/tensorrt_plan.py; needs no TensorRT.
+// Message on why a plan cannot be used, the same as in engine/plans/tensorrt_plan.py; needs no TensorRT.
 #pragma once
 
 #include <string>

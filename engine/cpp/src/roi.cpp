@@ -1,3 +1,4 @@
+// Region of interest: the part of the image that a click's network pass covers (docs/method.md, section 5).
 #include "roi.hpp"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Region of interest: the part of the image that a click's network pass looks at (docs/method.md, section 5).
+// Region of interest: the part of the image that a click's network pass covers (docs/method.md, section 5).
 #pragma once
 
 #include <optional>

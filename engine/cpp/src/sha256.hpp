@@ -1,3 +1,4 @@
+// SHA-256 of bytes, for plan files.
 #pragma once
 
 #include <cstddef>

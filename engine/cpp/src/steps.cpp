@@ -1,3 +1,4 @@
+// The array steps of a click on the host; steps.hpp describes them.
 #include "steps.hpp"
 
 #include <algorithm>

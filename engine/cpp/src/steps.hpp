@@ -1,5 +1,5 @@
-// The array work of a click on the host: loops over kernels/mfp_ops.h and click_steps.h, on the structures that the
-// CUDA kernels work on. Each is the host's form of the kernels named with it.
+// The array steps of a click on the host: loops over kernels/mfp_ops.h and click_steps.h, on the structures that the
+// CUDA kernels work on. Each step is the host's version of the kernels named with it.
 #pragma once
 
 #include "click_steps.h"

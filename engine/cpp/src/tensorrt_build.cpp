@@ -1,5 +1,5 @@
-// Drives TensorRT's builder, and looks into what it made before it is believed; see engine/plans/tensorrt_build.py. One
-// strongly typed path serves TensorRT from 10.12 on and TensorRT for RTX: precision is what the ONNX file says.
+// Driver of TensorRT's builder, with a check of the finished engine; see engine/plans/tensorrt_build.py. One strongly
+// typed path serves TensorRT from 10.12 on and TensorRT for RTX: the ONNX file determines the precision.
 #include <NvInfer.h>
 #include <NvOnnxParser.h>
 

@@ -1,4 +1,4 @@
-// What TensorRT says, for messages: the errors; and of a build the text that describes the engine's layers.
+// TensorRtLog: a logger that keeps TensorRT's errors for messages, and a build's description of the engine's layers.
 #pragma once
 
 #include <NvInferRuntime.h>

@@ -1,3 +1,4 @@
+// OpenedPlan: a plan opened on a GPU; see engine/plans/tensorrt_plan.py.
 #include "tensorrt_plan.hpp"
 
 #include <NvInfer.h>

@@ -1,4 +1,4 @@
-// Messages, put together from parts.
+// Text of messages, joined from parts.
 #pragma once
 
 #include <locale>

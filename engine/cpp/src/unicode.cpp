@@ -1,3 +1,4 @@
+// Unicode text: decoding of UTF-8, printable characters, and Python's spellings for messages.
 #include "unicode.hpp"
 
 #include <cstdio>

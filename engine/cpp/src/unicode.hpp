@@ -1,4 +1,4 @@
-// Text of a file as it may be shown, and as Python shows it: messages of both are the same.
+// Unicode text: a file's text made safe to print, spelled as in Python, so that messages of both are the same.
 #pragma once
 
 #include <cstddef>
