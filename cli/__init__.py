@@ -1,1 +1,1 @@
-"""The ``mfp`` command: ``mfp X`` is :mod:`mfp.cli.X`, with an underscore where its name has a space or a hyphen."""
+"""The ``mfp`` command: ``mfp X`` runs :mod:`mfp.cli.X`, with an underscore for a space or hyphen in its name."""

@@ -1,14 +1,14 @@
-"""Time clicks: the engine on every runtime that is here, next to the authors' way of computing them.
+"""Time clicks of the engine on every available runtime, next to the baseline: the authors' way of computing them.
 
     mfp bench                                         all backbones, seeded weights; about an hour on two cores
     mfp bench --quick                                 a first look, minutes
     mfp bench --backbone vit_b --checkpoint FILE.pth  with the authors' weights
     mfp bench --device cuda:0 --clicks 300            on a GPU
-    mfp bench --resume FILE.json                      go on after Ctrl-C
+    mfp bench --resume FILE.json                      continue after Ctrl-C
 
-All runs click on the same photograph at the same places, in turn, so that whatever the machine does meets all of them.
-Before, each is started in a process of its own (cold start, memory); after, several sessions click at once. What is not
-here is named as missing. Every sample goes into one JSON file, which is written after each piece of work.
+All runs click in turn on the same photograph at the same places, so that noise on the machine affects all of them
+equally. Before that, each starts in its own process (cold start, memory); after it, several sessions click at once.
+Whatever is not available is listed as missing. All samples go into one JSON file, written after each piece of work.
 """
 
 from __future__ import annotations
@@ -125,10 +125,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _asked(args: argparse.Namespace, weights: dict[str, str], peers: Sequence[Peer]) -> dict[str, Any]:
-    """The settings that the command line insists on, held against what is possible.
+    """The settings given on the command line, checked against the allowed values.
 
     Raises:
-        OptionError: one is not.
+        OptionError: a setting has no allowed value.
     """
     from ..export.models import spec
 
@@ -138,7 +138,7 @@ def _asked(args: argparse.Namespace, weights: dict[str, str], peers: Sequence[Pe
         if getattr(args, key) is not None
     }
     for backbone in asked.get("backbones", ()):
-        spec(backbone)  # raises where there is none of that name
+        spec(backbone)  # raises if no backbone has that name
     for key, least in (("clicks", 1), ("warmup", 0)):
         if asked.get(key, least) < least:
             raise OptionError(f"expected --{key} from {least}, got {asked[key]}")
@@ -162,16 +162,16 @@ def _settings(quick: bool, asked: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     settings.setdefault("device", _device("auto"))
     settings["backbones"] = list(dict.fromkeys(settings["backbones"]))
-    chosen_runs(settings["device"], settings["runtimes"])  # raises where a runtime is unknown
+    chosen_runs(settings["device"], settings["runtimes"])  # raises if a runtime is unknown
     return settings
 
 
 def _device(name: str) -> str:
-    """``"cpu"`` or ``"cuda:N"``.
+    """The device's full name, ``"cpu"`` or ``"cuda:N"``.
 
     Raises:
-        OptionError: no device is called so.
-        RuntimeMissingError: it is not there.
+        OptionError: no device has this name.
+        RuntimeMissingError: the device is not available.
     """
     from ..engine.devices import choose_device, cuda_driver
 
@@ -181,7 +181,7 @@ def _device(name: str) -> str:
 
 
 def _checkpoints(paths: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]:
-    """By backbone: the files, and the weights' names in them."""
+    """The checkpoint file of each backbone, and the name of the weights in it."""
     from ..export.checkpoint import load
 
     files: dict[str, Path] = {}

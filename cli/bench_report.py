@@ -1,11 +1,11 @@
-"""Write the tables and pictures of a latency record, or compare two.
+"""Write the tables and pictures of a latency record, or compare two records.
 
 mfp bench report FILE.json                       FILE.md, and pictures: FILE_latency, FILE_stages, FILE_clicks
 mfp bench report BEFORE.json AFTER.json          the same of both, and BEFORE_and_AFTER.md: do intervals overlap?
 mfp bench report FILE.json --readme README.md    also its table in the README, between <!-- bench:cpu --> (or
                                                  bench:gpu) and <!-- /bench -->
-mfp bench report --readme README.md              all tables there, each from the record that its mark names
-mfp bench report --readme README.md --check      write nothing: does it say what its records say? Exit code 1 if not
+mfp bench report --readme README.md              all tables in the README, each from the record that its mark names
+mfp bench report --readme README.md --check      write nothing; exit code 1 if its tables differ from their records
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _check(path: Path, output: Output) -> int:
 
 
 def _report(path: Path, record: dict[str, Any], folder: Path, output: Output) -> list[Path]:
-    """Page and pictures of one record."""
+    """Write the page and pictures of one record; returns their paths."""
     from ..bench.plot_style import missing
     from ..bench.timing import plots
     from ..bench.timing.report import page, remarks, where

@@ -1,10 +1,10 @@
-"""Build a TensorRT plan from an ONNX file, and look into it.
+"""Build a TensorRT plan from an ONNX file, and describe it.
 
     mfp build hrnet18_fp16.onnx                                     # -> hrnet18_fp16.plan
     mfp build hrnet18_fp16.onnx --flavour tensorrt-rtx --compute-capability 8.6 8.9
     mfp build any_size_fp16.onnx --sizes 64x64 320x480 640x640      # smallest, usual, largest
 
-The plan has the precision of its file: mfp convert makes FP16 files. TensorRT builds for the GPU it runs on; TensorRT
+The plan has the precision of its file; mfp convert makes FP16 files. TensorRT builds for the GPU it runs on; TensorRT
 for RTX builds without a GPU. `mfp segment --network FILE.onnx --runtime tensorrt` builds by itself and keeps the plan.
 """
 
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(report: Any) -> list[str]:
-    """A build's report in lines, for people."""
+    """A build's report as readable lines."""
     facts, share = report.metadata, report.share
     activations = facts["activation_bytes"]
     source = Path(facts["source"])
@@ -107,7 +107,7 @@ def describe(report: Any) -> list[str]:
 
 
 def build_progress(output: Output) -> Any:
-    """A context whose value takes TensorRT's phases and draws them as a bar."""
+    """A context manager; its value is a callback that takes TensorRT's phases and draws a progress bar."""
     from contextlib import contextmanager
 
     from rich.progress import BarColumn, TimeElapsedColumn
@@ -125,7 +125,7 @@ def build_progress(output: Output) -> Any:
                 nonlocal top, drawn
                 top = top or phase  # phases are nested; the first one lasts until the end
                 now = time.monotonic()
-                due = now - drawn >= REDRAW  # by ourselves: the builder lets no other thread of Python run
+                due = now - drawn >= REDRAW  # no redrawing thread: the builder blocks other Python threads
                 drawn = now if due else drawn
                 if phase == top:
                     progress.update(task, completed=done, total=total)

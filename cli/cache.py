@@ -1,7 +1,8 @@
 """Show or empty the cache of built TensorRT engines.
 
-`load_network("model.onnx", runtime="tensorrt")` keeps what it builds there. The environment variable MFP_CACHE_DIR
-names the folder, MFP_CACHE_LIMIT its size ("10G", "500M" or bytes); least recently used engines make room for new ones.
+`load_network("model.onnx", runtime="tensorrt")` keeps the engines that it builds in this cache. The environment
+variable MFP_CACHE_DIR names the folder, MFP_CACHE_LIMIT its largest size ("10G", "500M" or bytes). The least recently
+used engines make room for new ones.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
-"""Run two networks on the same sessions and say how far apart they are.
+"""Run two networks on the same sessions and report how much they differ.
 
-A is the reference. Each is FILE[@RUNTIME[/PRECISION]]:
+A is the reference. Each network is FILE[@RUNTIME[/PRECISION]]:
 
     mfp compare hrnet18.onnx hrnet18_fp16.onnx --images photographs/
     mfp compare hrnet18.onnx hrnet18.onnx@openvino/bf16 --images cat.jpg dog.jpg
     mfp compare hrnet18.onnx hrnet18.pth@torch/fp16 --output comparison/ --min-iou 0.97
 
-The clicks are seeded: the first near the middle of the image, later ones anywhere, positive and negative. Logits are
-compared at equal input; probabilities and masks after sessions of each network's own, where errors feed back.
+The clicks are seeded: the first is near the middle of the image, later ones anywhere, positive and negative. Logits
+are compared at equal input. Probabilities and masks are compared after each network's own session, where errors feed
+back.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class NetworkSpec:
     """A network as named on the command line.
 
     Attributes:
-        file: the network file.
-        runtime, precision: as for :func:`~mfp.engine.network.load_network`.
+        file: network file.
+        runtime, precision: arguments as for :func:`~mfp.engine.network.load_network`.
     """
 
     file: Path
@@ -51,10 +52,10 @@ class NetworkSpec:
 
 
 def parse_spec(text: str) -> NetworkSpec:
-    """``"FILE[@RUNTIME[/PRECISION]]"``. The text is a file's name alone where there is such a file.
+    """Parse ``"FILE[@RUNTIME[/PRECISION]]"``. If a file of the whole name exists, the text is only that file's name.
 
     Raises:
-        OptionError: what follows the last @ is no runtime and precision.
+        OptionError: the text after the last @ is no runtime and precision.
     """
     file, at, rest = text.rpartition("@")
     if os.path.isfile(text) or not at:
@@ -64,7 +65,7 @@ def parse_spec(text: str) -> NetworkSpec:
         return NetworkSpec(Path(file), match[1], match[2])
     if os.path.isfile(file):
         raise OptionError(f"expected FILE[@RUNTIME[/PRECISION]], for example {file}@openvino/bf16, got {text!r}")
-    return NetworkSpec(Path(text))  # a missing file with an @ in its name: to be reported as such
+    return NetworkSpec(Path(text))  # a missing file with an @ in its name is reported as missing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -211,7 +212,7 @@ def _facts_of(spec: NetworkSpec, network: Network) -> dict[str, Any]:
 
 
 def _write(folder: Path, record: dict[str, Any], comparison: Comparison, captions: list[str]) -> list[str]:
-    """Write compare.json, ``record`` and all figures, and worst.png; returns the files' names."""
+    """Write compare.json, with ``record`` and all results, and worst.png; returns the files' names."""
     from ..bench.comparison.compare import MEASURES
     from ..bench.comparison.picture import draw
     from ..bench.machine import facts

@@ -1,10 +1,10 @@
-"""Write an FP32 ONNX network in half precision, and measure how far that is from FP32.
+"""Write an FP32 ONNX network in half precision, and measure its difference from FP32.
 
     mfp convert hrnet18.onnx                              # -> hrnet18_fp16.onnx, for TensorRT
     mfp convert hrnet18.onnx --images my_photographs/     # checks the range on photographs like yours
 
-Convolutions and matrix products become half; normalisations, softmax, reductions and whatever the range check finds too
-large (or too small) for FP16 stay FP32, and the list is printed. Inputs and outputs stay float32.
+Convolutions and matrix products become half. Normalisations, softmax and reductions stay FP32, and so does everything
+that the range check finds too large (or too small) for FP16; the list is printed. Inputs and outputs stay float32.
 """
 
 from __future__ import annotations

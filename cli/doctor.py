@@ -1,4 +1,4 @@
-"""Say which runtimes and devices are usable here and, for each that is not, why and what would change it."""
+"""Report which runtimes and devices are usable on this machine and, for each that is not, the reason and a remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 0 where at least one runtime is usable, else 1."""
+    """Print the report; exit code 0 if at least one runtime is usable, else 1."""
     import platform
 
     from rich.table import Table
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             output.say(f"  cuda:{index}: {found.name}, {facts}")
     output.print(table)
     remedies = [finding for finding in shown if finding.remedy]
-    if remedies:  # no column of the table: a command that is folded into one cannot be copied
+    if remedies:  # not a column of the table: a command that is wrapped in a column cannot be copied
         output.say("what would change it:")
     for finding in remedies:
         output.say(f"  {finding.runtime} on {finding.device}: {finding.remedy}")

@@ -4,14 +4,14 @@
     mfp eval SBD/ --network vit_b.onnx --workers 4 --output results/sbd
     mfp eval scans/ --images png --masks truth --network hrnet18.onnx --limit 20 --worst 12
 
-GrabCut, Berkeley, DAVIS and SBD are known by their folders; of other data sets name the folders of photographs and
-masks. Each object gets 20 clicks, each in the middle of the largest error (docs/method.md, section 6). Into the output
-folder go eval.json (every click, every IoU), eval.md, the curve of mean IoU, with --worst a sheet of the objects that
-needed most clicks, and with --sheet one of objects from all over the data set, after 1, 3 and 5 clicks. Finished
-objects are kept in eval.jsonl: after Ctrl-C the same command goes on from there.
+GrabCut, Berkeley, DAVIS and SBD are recognised by their folders; for other data sets name the folders of photographs
+and masks. Each object gets 20 clicks, each in the middle of the largest error (docs/method.md, section 6). The output
+folder receives eval.json (every click, every IoU), eval.md and the curve of mean IoU. --worst adds a sheet of the
+objects that needed most clicks, and --sheet one of objects from the whole data set, after 1, 3 and 5 clicks. Finished
+objects are kept in eval.jsonl: after Ctrl-C the same command continues from it.
 
-    mfp eval plot A/ B/          curves of several evaluations in one picture, their figures in one table
-    mfp eval sweep GrabCut/ ...  N, R_max and the distance, one after another
+    mfp eval plot A/ B/          curves of several evaluations in one picture, their results in one table
+    mfp eval sweep GrabCut/ ...  other values of N, R_max and the distance, one after another
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..engine.terminal.console import Output
     from .eval_common import Setting
 
-SHEET_IOU = 0.90  # what the sheet counts clicks to
+SHEET_IOU = 0.90  # IoU up to which the sheet counts clicks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

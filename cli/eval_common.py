@@ -1,4 +1,4 @@
-"""What ``mfp eval`` and ``mfp eval sweep`` share: their options, and the clicking itself."""
+"""Shared code of ``mfp eval`` and ``mfp eval sweep``: their options, and the clicking itself."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setting:
-    """What an evaluation works on, loaded and checked.
+    """Data set, network and conditions of an evaluation, loaded and checked.
 
     Attributes:
-        dataset, targets: the data set, and the objects of it to be clicked on.
-        source, network: the network, by name and loaded.
-        conditions: of the clicks.
-        notes: sentences about what was left out.
+        dataset, targets: data set, and its objects that are clicked on.
+        source, network: network by name, and the loaded network.
+        conditions: conditions of the clicks.
+        notes: sentences about everything that was left out.
     """
 
     dataset: Dataset
@@ -42,7 +42,7 @@ class Setting:
 
 
 def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
-    """Data set, network, conditions and work: what ``mfp eval`` and ``mfp eval sweep`` share."""
+    """Add the options that ``mfp eval`` and ``mfp eval sweep`` share: data set, network, conditions and work."""
     data = parser.add_argument_group("data set")
     data.add_argument("dataset", type=Path, metavar="DATASET", help="its folder")
     data.add_argument("--images", type=Path, metavar="FOLDER", help="the folder of photographs in DATASET")
@@ -76,7 +76,7 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
 
     network = parser.add_argument_group("network")
     network.add_argument(
-        "--network",  # no Path, as in mfp segment
+        "--network",  # text and not a Path, as in mfp segment
         default=DEFAULT,
         metavar="FILE",
         help=f".onnx, .plan or .pth; default: {DEFAULT}, which ships with the package",
@@ -114,7 +114,7 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare(args: argparse.Namespace, output: Output) -> Setting:
-    """Load the network, look over the data set, and check the options, before anything is written or clicked on."""
+    """Load the network, check the data set and the options, before anything is written or clicked on."""
     import numpy as np
 
     from ..bench.datasets import open_dataset
@@ -145,7 +145,7 @@ def prepare(args: argparse.Namespace, output: Output) -> Setting:
             max_clicks=args.max_clicks,
             stop_iou=args.stop_iou,
         )
-        open_session(network, np.zeros((8, 8, 3), np.uint8), conditions).close()  # says what it does not take
+        open_session(network, np.zeros((8, 8, 3), np.uint8), conditions).close()  # raises if it refuses them
         dataset, targets = dataset.targets(args.limit, args.every, progress, args.skip_unfit)
     if network.choice:
         output.say(network.choice)
@@ -160,7 +160,7 @@ def prepare(args: argparse.Namespace, output: Output) -> Setting:
 
 
 def open_journal(folder: Path, setting: Setting, conditions: Conditions, restart: bool) -> Journal:
-    """The journal in a folder, begun or gone on with."""
+    """The journal in a folder, new or continued."""
     from ..bench.evaluation.record import Journal, settings_of
 
     settings = settings_of(setting.dataset, setting.network, setting.source.file, conditions)
@@ -168,7 +168,7 @@ def open_journal(folder: Path, setting: Setting, conditions: Conditions, restart
 
 
 def default_folder(word: str, setting: Setting) -> Path:
-    """``eval_GrabCut_hrnet18`` in the present folder."""
+    """The default output folder, such as ``eval_GrabCut_hrnet18`` in the current folder."""
     name = f"{word}_{setting.dataset.name}_{setting.source.file.stem}"
     return Path(re.sub(r"[^\w.+-]+", "_", name))
 
@@ -180,15 +180,16 @@ def click_all(
     workers: int | None,
     cluster: str | None,
 ) -> list[Evaluation]:
-    """Click on all objects that the journals do not have yet, under the conditions of each; shows how it goes.
+    """Click on all objects that are not in the journals yet, under the conditions of each, and show the progress.
 
     Args:
-        output: where it is shown.
-        setting: what to click on, and the network.
-        runs: a journal for each of the conditions.
-        workers, cluster: ``--workers`` and ``--ray``.
+        output: output that shows the progress.
+        setting: objects to click on, and the network.
+        runs: conditions, each with its journal.
+        workers, cluster: values of ``--workers`` and ``--ray``.
 
-    On Ctrl-C says what is kept, and raises it again.
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed; a message reports how many objects are kept, and where.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
@@ -249,14 +250,14 @@ def _results(
         return evaluate(jobs, setting.source, 1 if workers is None else workers, setting.network)
     from ..bench.evaluation.on_ray import evaluate_on_ray
 
-    # What "auto" is here, it shall be on every machine: the journal says so.
+    # "auto" means the same on every machine as on this one, because the journal records that choice.
     network = setting.network
     source = replace(setting.source, runtime=network.runtime, device=network.device)
     return evaluate_on_ray(jobs, source, workers, cluster)
 
 
 def pictures_or_hint(output: Output, draw: Callable[[], list[str]]) -> list[str]:
-    """The files that ``draw`` writes; none, and how to get them, where matplotlib is not installed."""
+    """The files that ``draw`` writes; without matplotlib none, and a hint how to install it."""
     from ..bench.evaluation.plots import require_matplotlib
 
     try:
@@ -268,7 +269,7 @@ def pictures_or_hint(output: Output, draw: Callable[[], list[str]]) -> list[str]
 
 
 class _Running:
-    """NoC over the objects that are done, for the progress bar."""
+    """NoC over the finished objects, for the progress bar."""
 
     def __init__(self, journal: Journal, targets: Sequence[Target]) -> None:
         from ..bench.evaluation.protocol import THRESHOLDS

@@ -1,11 +1,11 @@
-"""Draw the curves of several evaluations in one picture, and print their figures in one table.
+"""Draw the curves of several evaluations in one picture, and print their results in one table.
 
     mfp eval plot eval_GrabCut_hrnet18 eval_GrabCut_resnet34
     mfp eval plot FP32=fp32/eval.json FP16=fp16/eval.json --output comparison
 
-A RUN is a folder that mfp eval wrote, or its eval.json; a name in front of = stands in the legend. For each data set
-there will be miou_DATASET.png and .svg (mean IoU against clicks, the area under the curve in the legend, as in the
-paper's Figure S-2) and DATASET.md in the output folder.
+A RUN is a folder that mfp eval wrote, or its eval.json; a name before = appears in the legend. For each data set the
+output folder receives DATASET.md, miou_DATASET.png and .svg (mean IoU against clicks, the area under the curve in the
+legend, as in the paper's Figure S-2).
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_runs(arguments: Sequence[str]) -> list[tuple[str, Evaluation]]:
-    """The evaluations of ``[NAME=]RUN``, each under a name of its own.
+    """The evaluations of the arguments ``[NAME=]RUN``, each with its own name.
 
     Raises:
-        DatasetError: one cannot be read.
-        OptionError: two are called the same.
+        DatasetError: an evaluation cannot be read.
+        OptionError: two evaluations have the same name.
     """
     from ..bench.evaluation.record import Evaluation
     from ..bench.evaluation.report import named

@@ -3,10 +3,10 @@
     mfp eval sweep GrabCut/ --network hrnet18.onnx --output sweep
     mfp eval sweep GrabCut/ --network hrnet18.onnx --n-early 3 5 7 9 11 --r-max 100 --distance probability
 
-N is the number of early clicks, which modulate by similarity; R_max the largest radius of the modulation window in
-network pixels; the distance what early clicks compare, probability or RGB. While one is changed the others are as the
-network was trained. Into the output folder go sweep.png and .svg, sweep.md, and a folder for each evaluation, as
-mfp eval writes it (docs/method.md, section 4).
+N is the number of early clicks, which modulate by similarity. R_max is the largest radius of the modulation window in
+network pixels. The distance is the quantity that early clicks compare, probability or RGB. While one is changed, the
+others keep the values that the network was trained with. The output folder receives sweep.png and .svg, sweep.md, and
+a folder for each evaluation, as mfp eval writes it (docs/method.md, section 4).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from ..bench.evaluation.record import Evaluation
     from ..bench.evaluation.run import Conditions
 
-N_EARLY, R_MAX = (5, 7, 9), (75.0, 100.0, 125.0)  # of the paper's supplement
+N_EARLY, R_MAX = (5, 7, 9), (75.0, 100.0, 125.0)  # values of the paper's supplement
 
 
 class Panel(NamedTuple):
     """One parameter of a sweep.
 
     Attributes:
-        title: what pictures and tables call it.
-        values: what to call each of its values, and the conditions with it.
-        trained: the value that the network was trained with, which need not be among them.
+        title: name of the parameter in pictures and tables.
+        values: name of each of its values, and the conditions with that value.
+        trained: name of the value that the network was trained with, which need not be among ``values``.
     """
 
     title: str
@@ -92,10 +92,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def plan(trained: Conditions, n_early: Sequence[int], r_max: Sequence[float], distances: Sequence[str]) -> list[Panel]:
-    """The parameters of a sweep that have more than one value, each varied around what the network was trained with.
+    """The parameters of a sweep that have more than one value, each varied around the trained conditions.
 
     Raises:
-        OptionError: nothing varies, or a value is none that a session takes.
+        OptionError: nothing varies, or a session refuses a value.
     """
     from ..engine.session import DISTANCES
 
@@ -120,7 +120,7 @@ def plan(trained: Conditions, n_early: Sequence[int], r_max: Sequence[float], di
 
 
 def folder_name(conditions: Conditions) -> str:
-    """Of one evaluation of the sweep: ``n7_r100_probability``."""
+    """The folder name of one evaluation in the sweep, such as ``n7_r100_probability``."""
     return f"n{conditions.n_early}_r{conditions.r_max:g}_{conditions.distance}"
 
 
@@ -129,7 +129,7 @@ def _marked(values: Sequence[tuple[str, Evaluation]], trained: str) -> list[tupl
 
 
 def _remarks(baseline: Evaluation) -> list[str]:
-    """What must be said, and the published figures: they are of the values that networks were trained with."""
+    """The remarks on the baseline, and the published results, which hold for the trained values."""
     from ..bench.evaluation.report import published_beside, remarks
 
     rows = published_beside([("", baseline)])

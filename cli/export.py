@@ -1,9 +1,9 @@
-"""Write a network as an ONNX file, and prove that it computes the same as PyTorch.
+"""Write a network as an ONNX file, and check that it computes the same as PyTorch.
 
     mfp export --backbone hrnet18 --checkpoint hrnet18_mfp.pth
     mfp export --checkpoint vit_b_mfp.pth --size 672x672 --output vit_b_672.onnx
 
-Without --checkpoint the weights are seeded and untrained: good for trying things out and for timing.
+Without --checkpoint the weights are seeded and untrained, which is enough for first tests and for timing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Show what a network file contains and promises: tensors, metadata, operators, size."""
+"""Show the contents and contract of a network file: tensors, metadata, operators, size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..engine.contract import PREFIX, graph_tensors
 from ..engine.errors import NetworkError
 from ..engine.packaged import find
 
-MAX_ROWS = 200  # of a plan's metadata: more than any builder writes, fewer than a hostile file could hold
+MAX_ROWS = 200  # rows of a plan's metadata: more than any builder writes, fewer than a hostile file could hold
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +70,7 @@ def _show_onnx(path: Path) -> int:
     facts.add_row("parameters", f"{parameters / 1e6:.2f} M")
     facts.add_row("size", "any" if info.size is None else "{}×{}".format(*info.size))
     for item in model.metadata_props:
-        if item.key != PREFIX + "size":  # the graph's own stands above
+        if item.key != PREFIX + "size":  # the size from the graph is in the row above
             facts.add_row(item.key.removeprefix(PREFIX), printable(item.value, MAX_SHOWN))
     tensors = Table("tensor", "shape", title="contract (all float32)")
     for name, tensor in tensors_of.items():

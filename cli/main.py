@@ -1,4 +1,4 @@
-"""The ``mfp`` command: finds the sub-command, loads it alone, and turns errors into one line and exit code 2."""
+"""Entry point of the ``mfp`` command: loads only the requested sub-command; errors become one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..engine.terminal.guard import guarded
 from ..engine.terminal.streams import UNBOUNDED, is_terminal
 from ..engine.version import __version__
 
-# By name, so that `mfp --help` loads none of them.
-# Each module offers add_arguments(parser) and run(args) -> exit code.
+# Modules by name, so that `mfp --help` loads none of them.
+# Each module defines add_arguments(parser) and run(args) -> exit code.
 COMMANDS = {
     "export": ("mfp.cli.export", "write a network as an ONNX file"),
     "convert": ("mfp.cli.convert", "write an ONNX file in half precision"),
@@ -38,7 +38,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``mfp`` with these arguments (default: the command line's). Returns the exit code."""
+    """Run ``mfp`` with these arguments (default: those of the command line). Returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     for words in (2, 1):
         name = " ".join(arguments[:words])
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Run one sub-command; the scripts that are run by path come here too."""
+    """Run one sub-command and return the exit code; scripts that are run by path call this too."""
     return guarded(f"mfp {name}", lambda: _with_command(name, argv, prog or f"mfp {name}"))
 
 
@@ -75,11 +75,11 @@ def _with_command(name: str, argv: Sequence[str] | None, prog: str) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that takes ``-5,10`` for a value, and whose help has whole lines where it is not read on a terminal."""
+    """Argument parser that accepts ``-5,10`` as a value, and does not wrap its help outside a terminal."""
 
     def __init__(self, prog: str | None, description: str | None) -> None:
         super().__init__(prog=prog, description=description, formatter_class=_formatter)
-        self._negative_number_matcher = re.compile(r"-\.?\d")  # by default, of whole arguments: -5 and -0.5 alone
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # argparse matches only whole arguments: -5, -0.5
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:

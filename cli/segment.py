@@ -1,11 +1,11 @@
 """Click on a photograph and write the mask.
 
-Clicks act in the order they are given; x is the column and y the row, in pixels from the top left corner:
+Clicks act in the given order; x is the column and y the row, in pixels from the top left corner:
 
     mfp segment cat.jpg --pos 240,130 --neg 30,200
 
 writes cat_mask.png and cat_overlay.png and prints the time of every click. With --output FILE.png the mask gets this
-name, and what is written besides goes beside it: FILE_overlay.png, ….
+name, and the other files go beside it: FILE_overlay.png, ….
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..engine.terminal.arguments import add_network_options, add_session_options
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path, help="JPEG, PNG, …")
     parser.add_argument(
-        "--network",  # no Path, which would make ./lite0, a file of this name, the packaged network
+        "--network",  # text: a Path would turn the file ./lite0 into the packaged network lite0
         default=DEFAULT,
         help=f".onnx or .plan file, or .pth checkpoint; default: {DEFAULT}, which ships with the package",
     )
@@ -97,10 +97,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _files(args: argparse.Namespace) -> dict[str, Path]:
-    """The files to write; asked before the work, so that none of it is lost.
+    """The files to write; checked before the work, so that no result is lost.
 
     Raises:
-        ImageError: they cannot be written, or one of them is the photograph.
+        ImageError: a file cannot be written, or is the photograph itself.
     """
     output: Path = args.output
     if output.suffix.lower() == ".png" and not output.is_dir():
@@ -140,7 +140,7 @@ def _table(rows: list[tuple[Any, ...]]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    on_gpu = rows[0][4].device > 0  # where the network and most of the array work are one piece
+    on_gpu = rows[0][4].device > 0  # the network and most of the array work are timed as one there
     stages = ("GPU ms", "host ms") if on_gpu else ("network ms", "array work ms")
     digits = 2 if on_gpu else 1
     table = Table("click", "x, y", "", "object pixels", "total ms", *stages)
@@ -154,7 +154,7 @@ def _table(rows: list[tuple[Any, ...]]) -> Any:
 
 
 def _summary(rows: list[tuple[Any, ...]]) -> str:
-    """First click and later clicks apart: the first needs two network passes."""
+    """The first click's time, and separately that of later clicks: the first needs two network passes."""
     first, later = rows[0][4], [row[4].total for row in rows[1:]]
     text = f"first click {first.total:.1f} ms ({first.passes} network passes)"
     return text + (f"; later clicks: median {median(later):.1f} ms, slowest {max(later):.1f} ms" if later else "")

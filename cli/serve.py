@@ -1,8 +1,8 @@
-"""Serve a page to click on, and an API, to this machine or to others.
+"""Serve a page for clicking, and an API, to this machine or to others.
 
     mfp serve                                  # then open http://127.0.0.1:8700
 
-docs/serving.md: the API by example, limits, security, what survives a crash.
+docs/serving.md explains the API by example, limits, security, and which data survive a crash.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .serve_adapters import add_tool_options, source_of
 from .serve_ray import add_ray_options
 
 BATCHING = {"auto": None, "on": True, "off": False}
-TOKEN = re.compile(r"[A-Za-z0-9._~+-]{8,}")  # what a header and a WebSocket's subprotocol can both carry
+TOKEN = re.compile(r"[A-Za-z0-9._~+-]{8,}")  # characters that a header and a WebSocket's subprotocol both allow
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,9 +111,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = _settings(args)
-    # What OpenCV refuses by itself, behind our own look at an image's header.
+    # OpenCV's own limit, a second check after the server's check of an image's header.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(args.max_image_pixels))
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # it has a word for every damaged file; so has our log
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # it logs every damaged file; so does the server
     limits = Limits(image_pixels=args.max_image_pixels, sessions=args.max_sessions, memory=int(args.memory * 1e9))
     try:
         from ..serve.adapters import mounting
@@ -143,13 +143,13 @@ def run(args: argparse.Namespace) -> int:
     networks = load_networks(sources, args.runtime, args.threads, workers, device=args.device, precision=args.precision)
     networks = {name: batched(network, BATCHING[args.batching]) for name, network in networks.items()}
     if args.workers is None and any(isinstance(network, BatchedNetwork) for network in networks.values()):
-        workers = max(workers, MAX_BATCH // 2)  # who is to share a batch has to be at work at the same time
+        workers = max(workers, MAX_BATCH // 2)  # calls share a batch only if they run at the same time
     store = open_store(args.store or default_store())
     service = LocalService(networks, store, limits, workers)
     app = create_app(service, settings, mounting.routers(networks, limits, source_of(args), service))
     server = Server(app, args.host, args.port, args.log_format)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)  # uvicorn raises it again when all is closed; that is an ordinary end
+        signal.signal(number, lambda *_: None)  # uvicorn raises it again after closing: a normal end
     server.run()
     return 0 if server.started else 1
 
@@ -161,7 +161,8 @@ def _settings(args: argparse.Namespace) -> Settings:
             f"expected a token of 8 or more characters of A–Z a–z 0–9 . _ ~ + -, got {len(token)} characters; "
             "make one with: python -c 'import secrets; print(secrets.token_urlsafe())'"
         )
-    # Where others are to reach it, its names are theirs to know; a token then tells friend from foe.
+    # A server for other machines cannot know its own names, so it accepts any Host unless some are given; its
+    # protection is the token.
     hosts = (*LOOPBACK, *args.allow_host) if args.host in LOOPBACK or args.allow_host else ()
     return Settings(
         token=token,

@@ -1,4 +1,4 @@
-"""The options of `mfp serve` that annotation tools have."""
+"""Options of `mfp serve` for annotation tools."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..serve.stores import home_path
 
 
 def add_tool_options(parser: argparse.ArgumentParser) -> None:
-    """Where Label Studio's images come from; X-AnyLabeling needs nothing."""
+    """Add the options for the source of Label Studio's images; X-AnyLabeling needs none."""
     tools = parser.add_argument_group("annotation tools (docs/annotation_tools.md)")
     tools.add_argument(
         "--label-studio-url",
@@ -27,6 +27,6 @@ def add_tool_options(parser: argparse.ArgumentParser) -> None:
 
 
 def source_of(args: argparse.Namespace) -> Source:
-    """The same for :func:`mfp.serve.adapters.mounting.routers`."""
+    """The source of images in these options, for :func:`mfp.serve.adapters.mounting.routers`."""
     token = os.environ.get("LABEL_STUDIO_API_KEY", "").strip()
     return Source(args.label_studio_url.strip(), token, args.label_studio_files, args.max_request_bytes)

@@ -19,7 +19,7 @@ from ..serve.stores import home_path
 
 
 def add_ray_options(parser: argparse.ArgumentParser) -> None:
-    """What only ``--ray`` takes notice of."""
+    """Add ``--ray`` and the options that apply only with it."""
     cluster = parser.add_argument_group("cluster (docs/cluster.md)")
     cluster.add_argument(
         "--ray",
@@ -47,11 +47,13 @@ def add_ray_options(parser: argparse.ArgumentParser) -> None:
 def run_on_ray(
     args: argparse.Namespace, settings: Settings, limits: Limits, sources: Sequence[str], batching: bool | None
 ) -> int:
-    """Serve until it is told to end; on a cluster that was there before, leave it serving.
+    """Serve on a cluster; if the cluster was already running, return and leave the server running on it.
+
+    On a cluster that this call starts, it serves until SIGINT or SIGTERM and returns exit code 0.
 
     Raises:
-        RuntimeMissingError: Ray is missing or gives no cluster, or the cluster gives no server.
-        OptionError: an option is out of its range, or the store is within reach of one machine alone.
+        RuntimeMissingError: Ray is missing, no cluster is available, or the cluster cannot start the server.
+        OptionError: an option is out of its range, or only one of several machines can reach the store.
     """
     from ..serve.cluster.connection import connected
     from ..serve.stores import default_store
@@ -109,7 +111,7 @@ def run_on_ray(
 
 
 def _absolute(source: str) -> str:
-    """A network's name as it is; a file's path from the root, since replicas work in folders of their own."""
+    """A network's name unchanged; a file's absolute path, since each replica works in its own folder."""
     path, at, runtime = source.rpartition("@")
     for file, rest in ((source, ""), (path, at + runtime)):
         if file and Path(file).is_file():

@@ -1,11 +1,11 @@
-"""Train a network, or fine-tune one on one's own photographs.
+"""Train a network, or fine-tune one on your own photographs.
 
     mfp train --backbone lite0 --data FOLDER --output lite0.pth
     mfp train --data FOLDER --init hrnet18_mfp.pth --output mine.pth --minutes 60 --device cuda
 
-FOLDER holds images/NAME.jpg and labels/NAME.png or NAME#0.png, NAME#1.png, …: for each pixel the number of its object,
-0 for none. The part of NAME before its first "_" names its set; --weight SET=W draws a set more often. One photograph
-in twenty is held out and clicked on during training. After Ctrl-C, or anything worse, --resume goes on.
+FOLDER holds images/NAME.jpg and labels/NAME.png or NAME#0.png, NAME#1.png, …. A label file has for each pixel the
+number of its object, 0 for none. The part of NAME before its first "_" names its set; --weight SET=W draws a set more
+often. One photograph in twenty is held out and clicked on during training. After Ctrl-C or a crash, --resume continues.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         resume=args.resume,
     )
     output = Output()
-    # A machine that is taken away saves as well, and so does a run in a shell's background, where Ctrl-C is ignored.
+    # SIGTERM saves as well, for machines that are taken away, and SIGINT in a shell's background, which ignores Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     train(options, lambda line: output.say(_text(line)))
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _text(line: dict[str, Any]) -> str:
-    """One line of the log for the terminal."""
+    """One line of the log, as text for the terminal."""
     step = f"step {line['step']:>6}"
     if "settings" in line:
         return f"{step}  {line['settings']['device']}, batch {line['settings']['batch']}, {line['settings']['layout']}"

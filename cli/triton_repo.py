@@ -1,10 +1,10 @@
-"""Write an NVIDIA Triton model repository: the network, and the click around it.
+"""Write an NVIDIA Triton model repository: the network, and a model that computes clicks with it.
 
     mfp triton-repo lite0 --output models
     tritonserver --model-repository models     # where mfp-engine is installed beside it
 
-Two models: mfp_NAME_network is the network on Triton's own runtime, batched over requests; mfp_NAME takes a
-photograph's file and all clicks, and gives the mask. docs/annotation_tools.md shows a request.
+It holds two models: mfp_NAME_network is the network on Triton's own runtime, batched over requests; mfp_NAME takes a
+photograph's file and all clicks, and returns the mask. docs/annotation_tools.md shows a request.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""From an MFP checkpoint to an ONNX file: PyTorch networks, the authors' checkpoint files, the exporter."""
+"""ONNX export: the PyTorch networks, a reader for the authors' checkpoint files, the exporter and the converter."""

@@ -1,4 +1,4 @@
-"""How far one network may be from another, and how far it is."""
+"""Agreement of two networks: the largest difference of their logits, and the limits that a written file must meet."""
 
 from __future__ import annotations
 
@@ -16,18 +16,27 @@ from . import check_inputs
 # a wrong resize, a dropped layer or an overflow by far more.
 LIMITS = {"fp32": 5e-4, "fp16": 0.1, "bf16": 0.8}
 
-# Where files of any size are compared as well.
+# Sizes (H, W) in pixels at which dynamic files are compared as well.
 ODD_SIZES: tuple[Size, ...] = ((267, 400), (401, 333), (233, 311))
 
 Progress = Callable[[str], None]
 
 
 def silent(step: str) -> None:
-    """The progress of a caller who does not want to know."""
+    """Ignore progress reports: the default ``progress`` callback."""
 
 
 def compare(network: Network, reference: Network, sizes: tuple[Size, ...]) -> dict[str, float]:
-    """Largest difference of the logits, in standard deviations of the reference's, on random and photographic input."""
+    """Largest difference of the logits on random and on photographic input, per kind and size.
+
+    Args:
+        network: network under test.
+        reference: network it is compared with.
+        sizes: network sizes (H, W) in pixels.
+
+    Returns:
+        ``"KIND HEIGHT×WIDTH"`` → difference, in standard deviations of the reference's logits.
+    """
     differences = {}
     for height, width in sizes:
         for kind, make in (("random", check_inputs.random_inputs), ("photograph", check_inputs.photograph_inputs)):
@@ -39,7 +48,7 @@ def compare(network: Network, reference: Network, sizes: tuple[Size, ...]) -> di
 
 
 def worst(differences: dict[str, float]) -> float:
-    """The largest of them; NaN where one is NaN."""
+    """The largest of the differences; NaN if any of them is NaN."""
     return float(np.max(list(differences.values())))
 
 
@@ -47,7 +56,7 @@ def demand(info: NetworkInfo, differences: dict[str, float], reference: str) -> 
     """Refuse a file that is too far from its reference.
 
     Raises:
-        ExportError: also where a difference is no number.
+        ExportError: the largest difference is above the limit of the file's precision, or NaN.
     """
     limit = LIMITS[info.precision]
     if not worst(differences) <= limit:

@@ -1,4 +1,4 @@
-"""PyTorch's file format since 1.6: a zip archive, stored without compression, with a pickle and tensors in it."""
+"""Reader for PyTorch's file format since 1.6: an uncompressed zip archive that holds a pickle and tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from ..engine.errors import CheckpointError
 from .safe_pickle import StorageRecord, TensorRecord, read_pickle
 
-MAX_PICKLE = 1 << 23  # bytes; the largest network's is 0.3 MB, and reading takes seconds a megabyte when it is hostile
+MAX_PICKLE = 1 << 23  # bytes; the largest network has 0.3 MB; a hostile pickle takes seconds per megabyte to read
 # First bytes of files that PyTorch wrote before 1.6: a pickle of the number 0x1950a86a20f9469cfc6c.
 LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 
@@ -23,12 +23,12 @@ class Archive:
     """A PyTorch file, read as data.
 
     Attributes:
-        contents: what its pickle holds (see ``read_pickle``), tensors as TensorRecord.
-        sha256: of the file, in hexadecimal.
-        size: of the file, in bytes.
+        contents: object in its pickle (see ``read_pickle``), tensors as TensorRecord.
+        sha256: SHA-256 of the file, in hexadecimal.
+        size: file size in bytes.
 
     Raises:
-        CheckpointError: not such a file, damaged, or asking for anything that could run code.
+        CheckpointError: the file is no PyTorch file, is damaged, or asks for anything that could run code.
     """
 
     contents: Any
@@ -40,7 +40,7 @@ class Archive:
             what = "a directory" if path.is_dir() else "nothing"
             raise CheckpointError(f"{path}: expected a checkpoint file (.pth), found {what} there")
         try:
-            # Read once, so that what is hashed is what is parsed.
+            # Read once, so that the hash belongs to the bytes that are parsed.
             data = path.read_bytes()
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error}") from error
@@ -49,7 +49,7 @@ class Archive:
         self._storages: dict[StorageRecord, torch.Tensor] = {}
         try:
             self._zip, self._root = _open(data)
-            if f"{self._root}byteorder" in self._zip.namelist():  # PyTorch before 2.1 did not say
+            if f"{self._root}byteorder" in self._zip.namelist():  # PyTorch before 2.1 did not write this entry
                 order = self._read("byteorder")
                 if order != b"little":
                     raise CheckpointError(f"expected little-endian tensors, got byte order {order[:16]!r}")
@@ -58,17 +58,17 @@ class Archive:
             raise CheckpointError(f"{path}: {error}") from error
 
     def tensor(self, record: TensorRecord) -> torch.Tensor:
-        """The tensor of a record; tensors of one storage share memory.
+        """The tensor of a record; tensors with the same storage share memory.
 
         Raises:
-            CheckpointError: the record reaches out of its storage, or its bytes are damaged.
+            CheckpointError: the record exceeds its storage, or its bytes are damaged.
         """
         storage, elements = record.storage, prod(record.shape)
         if not elements:
             return torch.empty(record.shape, dtype=getattr(torch, storage.dtype))
         steps = zip(record.shape, record.stride, strict=True)
         last = record.offset + sum((length - 1) * stride for length, stride in steps)
-        # The second condition keeps a stride of 0 from making a huge tensor of a few bytes.
+        # The second condition stops a stride of 0 from turning a few bytes into a huge tensor.
         if last >= storage.numel or elements > storage.numel:
             raise CheckpointError(
                 f"damaged: a tensor of shape {record.shape}, stride {record.stride} and offset {record.offset} "
@@ -115,7 +115,7 @@ def _open(data: bytes) -> tuple[zipfile.ZipFile, str]:
     names = [entry.filename for entry in entries]
     if len(set(names)) != len(names):
         raise CheckpointError("expected a PyTorch file; this archive holds two entries of the same name")
-    # PyTorch stores, it never compresses: so nothing in the archive can be larger than the archive.
+    # PyTorch stores entries uncompressed, so no entry can be larger than the archive.
     if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
         raise CheckpointError("expected a PyTorch file; this archive is compressed or encrypted")
     if sum(entry.file_size for entry in entries) > len(data):

@@ -1,7 +1,7 @@
-"""The authors' checkpoint files (spec section 7): networks with their published weights.
+"""Reader and writer for the authors' checkpoint files (spec section 7), which hold networks and their weights.
 
 A file holds ``{"state_dict": …, "config": {"class": …, "params": …}}``, a list of such stages, or a bare
-state dict. It is never executed: see :mod:`mfp.export.safe_pickle`.
+state dict. Nothing in a file is executed: see :mod:`mfp.export.safe_pickle`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from .models.blocks import MfpModule
 from .safe_pickle import STORAGES, TensorRecord
 
 FLOATS = frozenset(dtype for dtype in STORAGES.values() if "float" in dtype)
-NAMED = 3  # names that an error shows of a longer list
+NAMED = 3  # names of a longer list that an error message shows
 
 
 class Stage(NamedTuple):
-    """One network of a file: its weights, and its configuration where the file has one."""
+    """One network of a file: its weights, and its configuration if the file has one."""
 
     state: dict[str, TensorRecord]
     config: Mapping[str, Any] | None
@@ -44,19 +44,19 @@ def load(
     """The network of a checkpoint file with its weights, in eval mode.
 
     Args:
-        path: a ``.pth`` file as PyTorch 1.6 or newer writes it, or the name of a packaged network.
-        stage: which network of a file that holds a list of them, from 0; negative counts from the end.
-        backbone: needed for a file without a configuration; otherwise it must agree with the file.
-        size: network size (H, W) in pixels; None is that of the configuration.
+        path: ``.pth`` file written by PyTorch 1.6 or newer, or the name of a packaged network.
+        stage: index, from 0, of the network in a file that holds a list; negative counts from the end.
+        backbone: backbone's name, required for a file without a configuration; otherwise it must agree with the file.
+        size: network size (H, W) in pixels; None: the size in the configuration.
 
     Returns:
-        The module, as ``mfp.export.models.build`` gives it; ``module.weights`` is "sha256:" and the SHA-256
+        The module, as ``mfp.export.models.build`` returns it; ``module.weights`` is "sha256:" and the SHA-256
         of the file.
 
     Raises:
-        CheckpointError: the file is missing, damaged, asks for code to be run, or is no MFP network; the
-            message says which. Nothing in the file was executed.
-        OptionError: an unknown backbone, or a size that the network cannot have.
+        CheckpointError: the file is missing, is damaged, asks for code to be run, or is no MFP network; the
+            message names the cause. Nothing in the file was executed.
+        OptionError: the backbone is unknown, or the network cannot have this size.
     """
     path = find(Path(path), ".pth")
     if backbone is not None:
@@ -65,11 +65,11 @@ def load(
     try:
         state, config = _stage(archive.contents, stage)
         asked = _backbone_or_config(config, backbone)
-        # On the meta device first: a hostile configuration allocates nothing before the layout is compared.
+        # Built on the meta device first: a hostile configuration allocates nothing before the layout is compared.
         with torch.device("meta"):
             expected = models.build(asked, size).state_dict()
         _compare(state, expected)
-        # Before anything is allocated: every weight is really in the file, and not one storage under many names.
+        # Checked before allocation: every weight is really in the file, not one storage under many names.
         if 2 * sum(prod(record.shape) for record in state.values()) > archive.size:
             raise CheckpointError(f"damaged: its weights claim more than the file's {archive.size:,} bytes hold")
         tensors = {name: archive.tensor(record) for name, record in state.items()}
@@ -82,7 +82,7 @@ def load(
 
 
 def write_checkpoint(path: Path, network: MfpModule) -> None:
-    """Write weights and configuration as :func:`load` reads them (spec section 7)."""
+    """Write weights and configuration in the format that :func:`load` reads (spec section 7)."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     buffer = io.BytesIO()
     torch.save({"state_dict": state, "config": network.config}, buffer)
@@ -107,7 +107,7 @@ def _state(found: Any) -> dict[str, TensorRecord]:
             f"expected {{'state_dict': …, 'config': …}} or a dictionary of tensors, got one of {_some(found)}"
         )
     state = dict(found)
-    for _ in range(4):  # DataParallel, once per wrapping
+    for _ in range(4):  # DataParallel adds the prefix once per wrapping
         if not all(name.startswith("module.") for name in state):
             break
         state = {name.removeprefix("module."): item for name, item in state.items()}
@@ -152,11 +152,11 @@ def _compare(state: dict[str, TensorRecord], expected: Mapping[str, torch.Tensor
 
 
 def _printable(name: str) -> str:
-    """A name as it is where it is harmless, else quoted and cut: a file must not write to the terminal."""
+    """A harmless name unchanged, any other quoted and cut: a file must not write to the terminal."""
     return name if name.isprintable() and len(name) <= 120 else reprlib.repr(name)
 
 
 def _some(names: Sequence[object] | Mapping[Any, Any], before: str = "") -> str:
-    """The first few of a list, for a message; empty for an empty list."""
+    """The first few names of a list, for a message; empty for an empty list."""
     shown = [_printable(name) if isinstance(name, str) else reprlib.repr(name) for name in list(names)[:NAMED]]
     return before + ", ".join(shown) + (", …" if len(names) > NAMED else "") if shown else ""

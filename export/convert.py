@@ -1,4 +1,4 @@
-"""From an FP32 ONNX file to one in half precision, checked against it."""
+"""Converter from an FP32 ONNX file to half precision; the result is checked against the FP32 file."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from .graph import finished
 from .half import ELEMENT_TYPES, half_nodes, prepared, to_half
 from .ranges import MARGIN, RangeReport, check_ranges
 
-BF16_OPSET = 22  # the first in which convolution and pooling are defined for bfloat16
-NO_BF16 = "ConvTranspose"  # TensorRT for RTX 1.7 cannot infer the type of one in bfloat16
+BF16_OPSET = 22  # first opset in which convolution and pooling are defined for bfloat16
+NO_BF16 = "ConvTranspose"  # TensorRT for RTX 1.7 cannot infer the type of this operator in bfloat16
 
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What was written and how well it agrees.
+    """The written file, and its agreement with the FP32 file.
 
     Attributes:
-        path: of the file.
-        info: its metadata.
-        kept: node that stays FP32 though it could be half → why.
-        ranges: the range check; None for BF16, whose range is that of FP32.
-        matrix_nodes, half_matrix_nodes: convolutions and matrix products, and those of them in half precision.
+        path: path of the file.
+        info: metadata of the file.
+        kept: node that could be half but stays FP32 → reason.
+        ranges: result of the range check; None for BF16, whose range is that of FP32.
+        matrix_nodes, half_matrix_nodes: number of convolutions and matrix products, and of those in half precision.
         differences: largest difference to the FP32 file on each input, in standard deviations of the logits.
     """
 
@@ -66,16 +66,17 @@ def convert_onnx(
     """Write an FP32 network in half precision; inputs and outputs stay float32.
 
     Args:
-        source: an ``.onnx`` file in FP32, or the name of a packaged network.
-        output: path of the new file; None: ``SOURCE_fp16.onnx`` beside it, of a packaged network in this folder.
+        source: ``.onnx`` file in FP32, or the name of a packaged network.
+        output: path of the new file; None: ``SOURCE_fp16.onnx`` beside the source, or in the current folder for a
+            packaged network.
         precision: ``"fp16"`` or ``"bf16"``.
-        photographs: H×W×3 uint8 RGB, for the range check besides the packaged one; best are some that look like
-            those the network will see.
-        progress: called with a word on each step as it begins.
+        photographs: H×W×3 uint8 RGB images for the range check, in addition to the packaged one; best similar to
+            those that the network will see.
+        progress: callback that receives a description of each step as it begins.
 
     Raises:
         NetworkError: the source is no MFP network.
-        OptionError: an unknown precision, or an output that cannot be written.
+        OptionError: the precision is unknown, or the output cannot be written.
         ExportError: the source is not FP32, or the result is too far from it. No file is left then.
     """
     source = find(source)
@@ -125,7 +126,7 @@ def convert_onnx(
 
 
 def describe(report: ConversionReport) -> Iterable[str]:
-    """The report in lines, for people."""
+    """The report as readable lines."""
     share = report.half_matrix_nodes / report.matrix_nodes
     yield (
         f"{report.info.precision}: {report.half_matrix_nodes} of {report.matrix_nodes} convolutions and matrix "
@@ -142,16 +143,16 @@ def describe(report: ConversionReport) -> Iterable[str]:
 
 
 def check_output(path: Path) -> None:
-    """Refuse, before the work, a name that cannot be written.
+    """Refuse a path that cannot be written, before the work begins.
 
     Raises:
-        OptionError: no ``.onnx`` name, a folder, or in a folder that is not there or not writable.
+        OptionError: the path does not end in ``.onnx``, is a folder, or its folder is missing or not writable.
     """
     if path.suffix.lower() != ".onnx":
         raise OptionError(f"expected an output ending in .onnx, got {path}")
     try:
         usable = not path.is_dir() and os.access(path.parent, os.W_OK)
-    except (OSError, ValueError):  # a name that is too long, or holds what none may hold
+    except (OSError, ValueError):  # the name is too long, or has characters that no file name may have
         usable = False
     if not usable:
         raise OptionError(f"cannot write {path}: expected a file's name in a folder that exists and is writable")

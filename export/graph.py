@@ -1,4 +1,4 @@
-"""Cleaning an exported ONNX graph: constants folded, no leftovers, resizes of known size without shape arithmetic."""
+"""Clean-up of an exported ONNX graph: folds constants, removes leftovers and shape arithmetic of fixed resizes."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from ..engine.contract import check_signature, graph_tensors
 from ..engine.errors import ExportError
 from ..engine.version import __version__
 
-LEFTOVERS = frozenset({"BatchNormalization", "Dropout", "Identity", "Constant"})  # what folding must have removed
+LEFTOVERS = frozenset({"BatchNormalization", "Dropout", "Identity", "Constant"})  # folding must have removed these
 
 
 def clean(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Fold and simplify. The result computes the same and holds operators of the ONNX standard only."""
+    """Fold and simplify a graph. The result computes the same and holds only operators of the ONNX standard."""
     model = _folded(model)
     if _resizes_to_scales(model):
-        model = _folded(model)  # takes the shape arithmetic away that nothing reads any more
+        model = _folded(model)  # removes the shape arithmetic that nothing reads any more
     _drop_unread(model.graph)
     used = {node.domain for node in model.graph.node}
     for entry in [entry for entry in model.opset_import if entry.domain not in used]:
         model.opset_import.remove(entry)
-    del model.graph.value_info[:]  # of the draft; shape inference writes it anew
+    del model.graph.value_info[:]  # belongs to the draft; shape inference writes it again
     return model
 
 
 def finished(model: onnx.ModelProto, properties: Mapping[str, str]) -> onnx.ModelProto:
-    """With metadata, and through ONNX's strictest checks.
+    """The model with ``properties`` as its metadata, after ONNX's strictest checks.
 
     Raises:
-        ExportError: they find something.
+        ExportError: the checks find a fault.
     """
     try:
         onnx.helper.set_model_props(model, dict(properties))
@@ -48,12 +48,15 @@ def finished(model: onnx.ModelProto, properties: Mapping[str, str]) -> onnx.Mode
 
 
 def leftovers(model: onnx.ModelProto) -> list[str]:
-    """Operators that a finished graph must not hold, and any outside the ONNX standard."""
+    """Operators in the graph that a finished graph must not hold, including all outside the ONNX standard."""
     return sorted({node.op_type for node in model.graph.node if node.op_type in LEFTOVERS or node.domain})
 
 
 def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
-    """ONNX Runtime's basic level: folds constants and removes what does nothing, independent of the machine."""
+    """The model after ONNX Runtime's basic optimisation, which folds constants and removes nodes without effect.
+
+    The result does not depend on the machine.
+    """
     import onnxruntime as ort
 
     with tempfile.TemporaryDirectory() as folder:
@@ -68,10 +71,10 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _drop_unread(graph: onnx.GraphProto) -> None:
-    """Remove nodes whose results nothing reads, which ONNX Runtime leaves in place."""
+    """Remove nodes whose results nothing reads; ONNX Runtime leaves them in place."""
     read = {value.name for value in graph.output}
     kept = []
-    for node in reversed(graph.node):  # sorted topologically, so readers come first
+    for node in reversed(graph.node):  # the graph is sorted topologically, so readers come first here
         if not read.isdisjoint(node.output):
             kept.append(node)
             read.update(node.input)
@@ -83,10 +86,10 @@ def _drop_unread(graph: onnx.GraphProto) -> None:
 
 
 def _resizes_to_scales(model: onnx.ModelProto) -> int:
-    """Give resizes between known sizes constant scales; returns how many.
+    """Give resizes between known sizes constant scales; return their number.
 
-    The exporter asks for a size, and because the batch is open it computes that size from the input's shape at
-    every run, with a chain of small nodes in front of each of HRNet's 35 resizes.
+    The exporter writes a target size. Because the batch is open, the graph computes that size from the input's
+    shape at every run, with a chain of small nodes before each of HRNet's 35 resizes.
     """
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     known = {
@@ -108,9 +111,9 @@ def _resizes_to_scales(model: onnx.ModelProto) -> int:
 
 
 def _scale(source: int, target: int) -> np.float32:
-    """The smallest float32 from ``target / source`` on whose product with ``source`` is not below ``target``.
+    """The smallest float32, not below ``target / source``, whose product with ``source`` is at least ``target``.
 
-    Runtimes and shape inference take the floor of that product, some in float32, some in double.
+    Runtimes and shape inference take the floor of that product, some in float32, others in double.
     """
     scale: np.float32 = np.float32(target / source)
     while min(float(np.float32(source) * scale), source * float(scale)) < target:

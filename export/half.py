@@ -1,12 +1,13 @@
-"""Rewrites an FP32 ONNX graph so that its convolutions and matrix products run in half precision.
+"""Graph rewriter: makes the convolutions and matrix products of an FP32 ONNX graph run in half precision.
 
-The result is strongly typed: what the graph says is what TensorRT builds, no builder flag is involved. Inputs and
-outputs stay float32. Half become:
+The result is strongly typed: TensorRT builds exactly the types in the graph, without any builder flag. Inputs and
+outputs stay float32. These nodes become half:
 
 - convolutions and matrix products;
-- what moves or combines their results (:data:`FOLLOWERS`), where an input of it is half already;
-- nothing else: normalisations, softmax and reductions stay FP32, as does everything between the last convolution and
-  the output, and every node that the caller names (see :mod:`mfp.export.ranges`).
+- nodes that move or combine their results (:data:`FOLLOWERS`), if one of their inputs is half already.
+
+All others stay FP32: normalisations, softmax and reductions, everything between the last convolution and the output,
+and every node that the caller names (see :mod:`mfp.export.ranges`).
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ _READ_ANY_TYPE = frozenset({"Shape", "Size"})
 
 
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that the other functions here take: types inferred, a unique name for every node, weights no inputs.
+    """A copy of the model, in the form that the other functions of this module expect.
+
+    Types are inferred, every node has a unique name, and weights are not inputs.
 
     Raises:
         ExportError: the graph has control flow or operators of unknown type, or is in half precision already.
@@ -53,13 +56,13 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     model = _plain(onnx.inliner.inline_local_functions(model) if model.functions else model)
     try:
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except Exception as error:  # a C++ class of its own
+    except Exception as error:  # ONNX raises a C++ class of its own
         raise ExportError(f"the types of the graph's tensors are not consistent: {error}") from error
     weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]  # weights need no default value
+    inputs = [value for value in model.graph.input if value.name not in weights]  # weights need no inputs
     del model.graph.input[:]
     model.graph.input.extend(inputs)
-    model.ir_version = max(model.ir_version, 4)  # the first in which weights need not be inputs
+    model.ir_version = max(model.ir_version, 4)  # first version in which weights need not be inputs
     values = [*model.graph.value_info, *model.graph.output]
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     if set(types.values()) & set(ELEMENT_TYPES.values()):
@@ -81,7 +84,7 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
-    """With FP32 weights in place of those that are stored in FP16 behind a Cast, as packaged files have them."""
+    """The model with FP32 weights instead of weights stored in FP16 behind a Cast, as in packaged files."""
     result = onnx.ModelProto()
     result.CopyFrom(model)
     weights = {tensor.name: tensor for tensor in result.graph.initializer}
@@ -102,7 +105,7 @@ def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def float_tensors(model: onnx.ModelProto) -> set[str]:
-    """Names of all float32 tensors of a prepared graph: inputs, weights, what nodes give."""
+    """Names of all float32 tensors of a prepared graph: inputs, weights and node outputs."""
     values = [*model.graph.value_info, *model.graph.input, *model.graph.output]
     return {value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT} | {
         tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT
@@ -110,7 +113,10 @@ def float_tensors(model: onnx.ModelProto) -> set[str]:
 
 
 def data_inputs(node: onnx.NodeProto) -> list[str]:
-    """The leading inputs of a node that share its type; a resize's scales, after the first, are always float32."""
+    """The leading inputs of a node that share its type.
+
+    For a resize this is only the first: its scales are always float32.
+    """
     return list(node.input[:1] if node.op_type == "Resize" else node.input)
 
 
@@ -118,14 +124,14 @@ def half_nodes(model: onnx.ModelProto, keep_fp32: Collection[str] = ()) -> set[s
     """Names of the nodes that become half.
 
     Args:
-        model: from :func:`prepared`.
-        keep_fp32: names of nodes that stay FP32 whatever they are.
+        model: model from :func:`prepared`.
+        keep_fp32: names of nodes that stay FP32 in any case.
     """
     floats = float_tensors(model)
     kept = set(keep_fp32) | _tail(model)
     half: set[str] = set()
     half_tensors: set[str] = set()
-    for node in model.graph.node:  # sorted topologically, so what a node follows is decided before it
+    for node in model.graph.node:  # sorted topologically: a node's inputs are decided before the node
         if node.name in kept or node.output[0] not in floats:
             continue
         follows = node.op_type in FOLLOWERS and not half_tensors.isdisjoint(data_inputs(node))
@@ -136,10 +142,10 @@ def half_nodes(model: onnx.ModelProto, keep_fp32: Collection[str] = ()) -> set[s
 
 
 def to_half(model: onnx.ModelProto, precision: str, keep_fp32: Collection[str] = ()) -> onnx.ModelProto:
-    """The graph in half precision; one cast a tensor and direction.
+    """The graph in half precision, with at most one cast per tensor and direction.
 
     Args:
-        model: from :func:`prepared`; stays as it is.
+        model: model from :func:`prepared`; it is not changed.
         precision: ``"fp16"`` or ``"bf16"``.
         keep_fp32: names of nodes that stay FP32.
     """
@@ -148,7 +154,7 @@ def to_half(model: onnx.ModelProto, precision: str, keep_fp32: Collection[str] =
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     graph_outputs = {value.name for value in model.graph.output}
     nodes: list[onnx.NodeProto] = []
-    given_half: set[str] = set()  # tensors
+    given_half: set[str] = set()  # names of tensors that are half
     added: dict[str, onnx.TensorProto] = {}  # half copies of weights
     casts: set[str] = set()
 
@@ -157,7 +163,7 @@ def to_half(model: onnx.ModelProto, precision: str, keep_fp32: Collection[str] =
     new_names: dict[tuple[str, str], str] = {}
 
     def named(name: str, kind: str) -> str:
-        """A name that is free, the same at every call."""
+        """An unused name, the same at every call."""
         if (name, kind) not in new_names:
             other = f"{name}_{kind}"
             while other in taken:
@@ -167,7 +173,7 @@ def to_half(model: onnx.ModelProto, precision: str, keep_fp32: Collection[str] =
         return new_names[name, kind]
 
     def in_type(name: str, as_half: bool) -> str:
-        """The name under which a float tensor is there in this type."""
+        """The name of a float tensor in this type; adds a cast or a half copy of a weight where needed."""
         if as_half == (name in given_half):
             return name
         other = named(name, precision if as_half else "fp32")
@@ -189,9 +195,9 @@ def to_half(model: onnx.ModelProto, precision: str, keep_fp32: Collection[str] =
                     node.input[i] = in_type(name, as_half)
         nodes.append(node)
         for i, name in enumerate(node.output if as_half else ()):
-            if name in graph_outputs:  # what leaves the network is float32
+            if name in graph_outputs:  # the network's outputs stay float32
                 node.output[i] = named(name, precision)
-                casts.add(node.output[i])  # what half nodes read of it
+                casts.add(node.output[i])  # the copy that half nodes read
                 nodes.append(helper.make_node("Cast", [node.output[i]], [name], f"{name}/Cast", to=TensorProto.FLOAT))
             else:
                 given_half.add(name)
@@ -224,7 +230,7 @@ def _tail(model: onnx.ModelProto) -> set[str]:
 
 def _half_weight(tensor: onnx.TensorProto, element: int, name: str) -> onnx.TensorProto:
     values = numpy_helper.to_array(tensor)
-    with np.errstate(over="ignore"):  # what FP16 cannot hold is the range check's to find
+    with np.errstate(over="ignore"):  # values that FP16 cannot hold are found by the range check
         half = values.astype(helper.tensor_dtype_to_np_dtype(element))
     return onnx.TensorProto(
         name=name, data_type=element, dims=tensor.dims, raw_data=np.ascontiguousarray(half).tobytes()

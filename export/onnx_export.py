@@ -1,4 +1,4 @@
-"""Writes a PyTorch MFP network as an ONNX file that keeps the contract, and proves that it computes the same."""
+"""ONNX exporter: writes a PyTorch MFP network as a file that keeps the contract, and checks its logits."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 DEFAULT_OPSET = 17
 
-SMALLEST_SIDE = 32  # pixels: one at the coarsest level of the convolutional backbones
+SMALLEST_SIDE = 32  # pixels; gives one pixel at the coarsest level of the convolutional backbones
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written and how well it agrees.
+    """The written file, and its agreement with PyTorch.
 
     Attributes:
-        path: of the file.
-        info: its metadata.
+        path: path of the file.
+        info: metadata of the file.
         differences: largest difference of the FP32 file to PyTorch on each input, in standard deviations of the
             logits.
-        conversion: from FP32 to half precision, where that was asked for.
+        conversion: report on the conversion from FP32 to half precision, if that was requested.
     """
 
     path: Path
@@ -64,21 +64,21 @@ def export_onnx(
     """Write an ONNX file.
 
     Args:
-        backbone: ``"resnet34"``, ``"hrnet18"``, ``"vit_b"``; may be left out with a checkpoint, which names its own.
+        backbone: ``"resnet34"``, ``"hrnet18"``, ``"vit_b"``; optional with a checkpoint, which names its own.
         checkpoint: the authors' ``.pth`` file; None: seeded, untrained weights.
-        size: (H, W); ``"dynamic"`` leaves both open (convolutional backbones); None: the backbone's published size.
-            The batch is always open.
-        output: path of the file; None: ``BACKBONE.onnx`` here.
+        size: (H, W) in pixels; ``"dynamic"`` leaves both open (convolutional backbones); None: the backbone's
+            published size. The batch is always open.
+        output: path of the file; None: ``BACKBONE.onnx`` in the current folder.
         precision: ``"fp32"``; ``"fp16"`` and ``"bf16"`` convert the FP32 file, see :mod:`mfp.export.convert`.
         opset: ONNX operator set, 17 to 20; files in bf16 get 22.
-        stage: which of a checkpoint's click stages, where it holds several; the last by default.
-        seed: of untrained weights.
-        progress: called with a word on each step as it begins.
+        stage: index of the click stage in a checkpoint that holds several; the last by default.
+        seed: seed of untrained weights.
+        progress: callback that receives a description of each step as it begins.
 
     Raises:
         CheckpointError: the checkpoint is refused.
-        OptionError: a size or opset that the backbone does not take.
-        ExportError: the export failed or disagrees with PyTorch. No file is left then; an older one stays.
+        OptionError: the backbone does not support the size or the opset.
+        ExportError: the export failed or disagrees with PyTorch. No new file is left; an older one stays.
     """
     fixed = None if size is None or size == "dynamic" else _checked_size(size)
     progress("building the network")
@@ -96,13 +96,14 @@ def export_module(
     opset: int = DEFAULT_OPSET,
     progress: Progress = silent,
 ) -> ExportReport:
-    """The same for a network in memory, from :func:`mfp.export.models.build` or :func:`mfp.export.checkpoint.load`.
+    """Write an ONNX file of a network in memory; raises the errors of :func:`export_onnx`.
 
     Args:
-        module: with its weights, in evaluation mode; fixed files get the size of ``module.spec``.
-        path: of the file.
-        any_size: leave height and width open.
-        precision, opset, progress: as for :func:`export_onnx`.
+        module: network from :func:`mfp.export.models.build` or :func:`mfp.export.checkpoint.load`, with its weights,
+            in evaluation mode; fixed files get the size of ``module.spec``.
+        path: path of the file.
+        any_size: whether height and width stay open.
+        precision, opset, progress: arguments as for :func:`export_onnx`.
     """
     spec = module.spec
     if any_size and not spec.any_size:
@@ -178,7 +179,7 @@ def _trace(module: MfpModule, path: Path, size: Size, any_size: bool, opset: int
     open_axes = {0: "batch", 2: "height", 3: "width"} if any_size else {0: "batch"}
     try:
         with torch.no_grad(), warnings.catch_warnings():
-            # deprecation of the exporter; tracer warnings are settled by the comparison that follows
+            # Ignored: the exporter's deprecation, and tracer warnings, which the comparison below makes irrelevant.
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 module,
@@ -189,23 +190,23 @@ def _trace(module: MfpModule, path: Path, size: Size, any_size: bool, opset: int
                 dynamic_axes=dict.fromkeys((*INPUT_CHANNELS, OUTPUT), open_axes),
                 opset_version=opset,
                 do_constant_folding=True,
-                # The TorchScript exporter gives graphs that TensorRT parses for all three networks; what it cannot
-                # say (opsets above 20) it refuses.
+                # TensorRT parses the TorchScript exporter's graphs of all three networks. The exporter refuses
+                # what it cannot express (opsets above 20).
                 dynamo=False,
             )
-    except Exception as error:  # the exporter raises what it likes
+    except Exception as error:  # the exporter raises unrelated classes
         raise ExportError(f"PyTorch could not export {type(module).__name__} with opset {opset}: {error}") from error
 
 
 def _finish(path: Path, info: NetworkInfo) -> None:
-    """Clean the graph, add the metadata, and check what is there."""
+    """Clean the graph, add the metadata, and check the finished file."""
     import onnx
 
     from .graph import clean, finished, leftovers
 
     try:
         model = clean(onnx.load(path))
-    except Exception as error:  # ONNX Runtime's own classes, and plain ones from below
+    except Exception as error:  # ONNX Runtime's own classes, and plain ones from deeper layers
         raise ExportError(f"the exported graph cannot be simplified: {error}") from error
     model = finished(model, info.to_properties())
     if left := leftovers(model):

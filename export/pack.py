@@ -1,9 +1,9 @@
-"""Write the files of a packaged network (:mod:`mfp.engine.packaged`) from a checkpoint, where they belong in a clone.
+"""Packer: writes the files of a packaged network (:mod:`mfp.engine.packaged`) from a checkpoint, in a clone.
 
     python -m mfp.export.pack lite0.pth
 
-The checkpoint's weights are rounded to FP16, which halves it; the ONNX files are what it then exports to. The FP32 one
-stores its matrices and kernels in FP16, each behind a Cast that runtimes compute once, as they load.
+The checkpoint's weights are rounded to FP16, which halves its size; the ONNX files are exported from the result. The
+FP32 file stores its matrices and kernels in FP16, each behind a Cast that runtimes compute once, at load time.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from ..engine.packaged import FOLDER
 from ..engine.terminal.guard import guarded
 from .agreement import LIMITS, compare, worst
 
-STORED = "_stored"  # ends the names of weights that stand behind a Cast
+STORED = "_stored"  # suffix of the names of weights behind a Cast
 
 
 def pack(checkpoint: str | Path, folder: Path = FOLDER) -> list[Path]:
     """Write ``BACKBONE.pth``, ``BACKBONE.onnx`` and ``BACKBONE_fp16.onnx``.
 
     Args:
-        checkpoint: as for :func:`mfp.export.checkpoint.load`; packing what was packed gives the same weights.
-        folder: where to.
+        checkpoint: file as for :func:`mfp.export.checkpoint.load`; packing a packed one gives the same weights.
+        folder: destination folder.
 
     Raises:
-        MfpError: the checkpoint is refused, or a file is too far from it.
+        MfpError: the checkpoint is refused, or a written file is too far from it.
     """
     from .checkpoint import load, write_checkpoint
     from .convert import convert_onnx
@@ -62,7 +62,7 @@ def pack(checkpoint: str | Path, folder: Path = FOLDER) -> list[Path]:
 
 
 def stored_in_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of an FP32 model with its matrices and kernels in FP16, a Cast behind each; the arithmetic stays FP32."""
+    """A copy of an FP32 model with its matrices and kernels in FP16, each with a Cast; the arithmetic stays FP32."""
     result = onnx.ModelProto()
     result.CopyFrom(model)
     casts = []

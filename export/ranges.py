@@ -1,7 +1,7 @@
-"""The range check: how large and how small a network's tensors get, and which nodes FP16 cannot hold.
+"""Range check: measures the magnitudes of a network's tensors and finds the nodes that FP16 cannot hold.
 
-FP16 ends at 65,504 and loses digits below 6.1e-5. The FP32 network runs on sessions on photographs and on extreme
-inputs; a node stays FP32 where a tensor that it reads or gives comes within a factor :data:`MARGIN` of either end.
+FP16 ends at 65,504 and loses digits below 6.1e-5. The FP32 network runs sessions on photographs, and extreme inputs.
+A node stays FP32 if one of its inputs or outputs comes within a factor :data:`MARGIN` of either end.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from .check_inputs import SEED, Inputs, photograph_inputs
 from .half import data_inputs, float_tensors, half_nodes
 
 LARGEST = 65504.0  # largest FP16 number
-SMALLEST = 2.0**-14  # smallest normal one; below it digits are lost
-MARGIN = 8.0  # other photographs than the checked ones may reach further
-CLICKS = 4  # per photograph
+SMALLEST = 2.0**-14  # smallest normal FP16 number; digits are lost below it
+MARGIN = 8.0  # photographs other than the checked ones may reach further
+CLICKS = 4  # clicks per photograph
 
 
 @dataclass(frozen=True)
 class Range:
-    """Of one tensor, over all inputs: the largest magnitude, and the largest root mean square of one input."""
+    """Range of one tensor over all inputs: the largest magnitude, and the largest root mean square of one input."""
 
     largest: float
     rms: float
@@ -42,13 +42,13 @@ class Range:
 
 @dataclass(frozen=True)
 class RangeReport:
-    """What the range check found.
+    """Result of the range check.
 
     Attributes:
-        kept: node that stays FP32 → why.
-        headroom: 65,504 over the largest magnitude that is stored in half; at least :data:`MARGIN`, and infinite
-            where nothing is.
-        passes: of the network that were looked at.
+        kept: node that stays FP32 → reason.
+        headroom: 65,504 divided by the largest magnitude stored in half; at least :data:`MARGIN`, and infinite if
+            nothing is stored in half.
+        passes: number of network passes that were measured.
     """
 
     kept: dict[str, str]
@@ -57,7 +57,7 @@ class RangeReport:
 
 
 class RangeRecorder(Network):
-    """The FP32 network on ONNX Runtime, which remembers the range of every float tensor over all its passes."""
+    """The FP32 network on ONNX Runtime; it records the range of every float tensor over all its passes."""
 
     runtime, device = "onnxruntime", "cpu"
 
@@ -70,10 +70,10 @@ class RangeRecorder(Network):
         produced = {name for node in model.graph.node for name in node.output}
         self._tensors = sorted(float_tensors(model) & produced)
         options = ort.SessionOptions()
-        # fused nodes have no tensors between them to look at
+        # Fused nodes have no tensors between them that could be measured.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.enable_mem_pattern = False  # planned memory is laid out twice, which costs more than the passes
-        options.log_severity_level = 4  # what it raises says the same
+        options.enable_mem_pattern = False  # a pattern lays memory out twice, which costs more than the passes
+        options.log_severity_level = 4  # its exceptions carry the same messages
         watched = _watched(model, self._tensors).SerializeToString()
         try:
             self._session = ort.InferenceSession(watched, options, providers=["CPUExecutionProvider"])
@@ -84,7 +84,7 @@ class RangeRecorder(Network):
         feeds = dict(zip(INPUT_CHANNELS, (image, prev_mask, modulated_mask, clicks), strict=True))
         try:
             logits, *found = self._session.run([OUTPUT, *_watches(self._tensors)], feeds)
-        except Exception as error:  # as above: a size that it refuses, out of memory, …
+        except Exception as error:  # unrelated classes again: refused size, out of memory, …
             raise ExportError(
                 f"the range check could not run the network on {image.shape}: {one_line(error)}"
             ) from error
@@ -109,10 +109,10 @@ def check_ranges(
     """Run the FP32 network and find the nodes that FP16 cannot hold.
 
     Args:
-        model: FP32, from :func:`mfp.export.half.prepared`.
-        info: of the file.
-        photographs: H×W×3 uint8 RGB; a session of :data:`CLICKS` clicks runs on each.
-        progress: called with a word on each step.
+        model: FP32 model from :func:`mfp.export.half.prepared`.
+        info: metadata of the file.
+        photographs: H×W×3 uint8 RGB images; a session of :data:`CLICKS` clicks runs on each.
+        progress: callback that receives a description of each step.
 
     Raises:
         ExportError: a tensor of the FP32 network is not finite.
@@ -126,7 +126,7 @@ def check_ranges(
             session.click(rng.uniform(0, session.width), rng.uniform(0, session.height), positive=click % 3 != 2)
     progress("range check, extreme inputs")
     for inputs in extreme_inputs(*(info.size or (DEFAULT_LONGER_SIDE, DEFAULT_LONGER_SIDE))):
-        for one in zip(*inputs, strict=True):  # of the batch, as in the sessions: another shape takes other memory
+        for one in zip(*inputs, strict=True):  # batch 1, as in the sessions: another shape takes other memory
             recorder(*(array[None] for array in one))
 
     weights = {tensor.name: _weight_range(tensor) for tensor in model.graph.initializer}
@@ -151,10 +151,10 @@ def check_ranges(
 
 
 def extreme_inputs(height: int, width: int) -> Iterator[Inputs]:
-    """Inputs at the ends of what the contract allows, batch 2: float32 maps of size (height, width).
+    """Extreme inputs that the contract allows, batch 2: float32 maps of size (height, width).
 
-    All-zero and all-one images and maps, saturated probabilities in fine patterns and in one sharp blob, no disks,
-    disks everywhere and many disks.
+    They cover all-zero and all-one images and maps, saturated probabilities in fine patterns and in one sharp blob,
+    no disks, disks everywhere and many disks.
     """
     rng = np.random.default_rng(SEED)
 
@@ -178,7 +178,7 @@ def extreme_inputs(height: int, width: int) -> Iterator[Inputs]:
 
 
 def _reason(node: onnx.NodeProto, ranges: Mapping[str, Range], weights: Mapping[str, Range]) -> str | None:
-    """Why FP16 cannot hold what a node reads or gives; None where it can."""
+    """The reason why FP16 cannot hold a node's inputs or outputs; None if it can."""
     for name in (*data_inputs(node), *node.output):
         found = ranges.get(name)
         if found is not None and found.largest >= LARGEST / MARGIN:
@@ -203,7 +203,7 @@ def _watches(tensors: Sequence[str]) -> list[str]:
 
 
 def _watched(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
-    """The model with two scalars a tensor as further outputs: largest magnitude and mean square."""
+    """The model with two more scalar outputs per tensor: largest magnitude and mean square."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     graph = watched.graph

@@ -1,9 +1,9 @@
-"""Reading the pickle of a PyTorch file as data: no module is imported, no foreign name is looked up or called.
+"""Safe pickle reader: reads the pickle of a PyTorch file as data, imports no module and calls no foreign name.
 
-Unpickling calls whatever a file names. So this does not unpickle: it walks the opcodes itself and builds only
-dictionaries, lists, tuples and scalars. The few names that a checkpoint needs have an inert counterpart here,
-tensors stay descriptions, and a pickle that names anything else (``os.system``, ``builtins.getattr``, …) is
-refused.
+Unpickling calls whatever a file names. This module therefore does not unpickle: it walks the opcodes itself and
+builds only dictionaries, lists, tuples and scalars. The few names that a checkpoint needs have an inert counterpart
+in this module. Tensors stay descriptions. A pickle that names anything else (``os.system``, ``builtins.getattr``, …)
+is refused.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STORAGES = {
 
 
 class StandIn:
-    """Takes the place of an object of a class that this engine does not have; holds nothing."""
+    """Empty placeholder for an object of a class that this engine does not have."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class StorageRecord:
 
 @dataclass(frozen=True)
 class TensorRecord:
-    """A tensor as the pickle describes it; offset and stride in elements of the storage."""
+    """Description of a tensor in the pickle; offset and stride in elements of the storage."""
 
     storage: StorageRecord
     offset: int
@@ -58,13 +58,13 @@ class TensorRecord:
 
 @dataclass(frozen=True)
 class Global:
-    """What a name in a pickle stands for: ``make`` takes the place of calling it."""
+    """Counterpart of a name in a pickle: ``make`` runs instead of the named function."""
 
     make: Callable[..., Any]
 
 
 def read_pickle(data: bytes) -> Any:
-    """The object in a pickle: dict, list, tuple, scalars, TensorRecord, and for the rest StandIn or Global.
+    """The object in a pickle: dict, list, tuple, scalars, TensorRecord, and StandIn or Global for all others.
 
     Raises:
         CheckpointError: the pickle is damaged, or asks for something that a checkpoint does not need.
@@ -77,7 +77,7 @@ def read_pickle(data: bytes) -> Any:
         raise CheckpointError(f"damaged: its pickle cannot be read ({type(error).__name__}: {error})") from error
 
 
-# Opcodes by what they do; these push their argument.
+# Opcodes by their effect; these push their argument.
 VALUES = {
     "BININT",
     "BININT1",
@@ -152,7 +152,7 @@ def _walk(data: bytes) -> Any:
             arguments, function = stack.pop(), stack.pop()
             stack.append(_call(function, arguments))
         elif name == "BUILD":
-            stack.pop()  # the state of an object is not needed: ours have none
+            stack.pop()  # the state of an object is not needed: a StandIn has none
         elif name == "BINPERSID":
             stack.append(_storage(stack.pop()))
         elif name == "STOP":
@@ -233,7 +233,10 @@ def _are_sizes(*values: object) -> bool:
 
 
 def _empty_dictionary(*contents: object) -> dict[str, Any]:
-    """``torch.save`` fills it afterwards. From given contents it could be hashed or copied without end."""
+    """An empty dictionary, which later opcodes of ``torch.save`` fill.
+
+    Given contents are refused, as they could make hashing or copying endless.
+    """
     if contents:
         raise CheckpointError("refused: its pickle makes a dictionary from contents, which no PyTorch file does")
     return {}
@@ -242,18 +245,19 @@ def _empty_dictionary(*contents: object) -> dict[str, Any]:
 INERT = Global(lambda *_: StandIn())
 KNOWN: dict[tuple[str, str], Global] = {
     ("collections", "OrderedDict"): Global(_empty_dictionary),
-    # These give back what they get: a copy each time would let a small file fill the memory.
+    # These return their argument: a copy each time would let a small file fill the memory.
     ("builtins", "set"): Global(lambda items: items),
     ("__builtin__", "set"): Global(lambda items: items),
     ("torch", "Size"): Global(lambda sizes: sizes),
     ("torch", "device"): INERT,
     ("torch._utils", "_rebuild_tensor_v2"): Global(_tensor),
     ("torch._utils", "_rebuild_parameter"): Global(lambda tensor, *_: tensor),
-    # NumPy scalars: their type, their bytes and themselves.
+    # NumPy scalars: their type, their bytes and the scalar.
     ("numpy", "dtype"): INERT,
     ("_codecs", "encode"): INERT,
     ("numpy.core.multiarray", "scalar"): INERT,
     ("numpy._core.multiarray", "scalar"): INERT,
 }
-# Of known origin and of no use here: the authors' loss objects, and layers. What they would hold is lost.
+# Packages of known origin whose objects the engine does not use: the authors' loss objects, and layers. Their
+# contents are dropped.
 STAND_IN_PACKAGES = ("isegm.", "torch.nn.")

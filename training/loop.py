@@ -1,4 +1,4 @@
-"""The training loop: one pass of the network, one step of the optimizer, over and over."""
+"""Training loop: repeats one pass of the network and one step of the optimizer."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from .saves import check_outputs, log_file, restore, save
 from .validation import CLICKS, mean_iou
 from .views import on_device
 
-TRUNK_RATE = 0.3  # of the learning rate, for weights that come from ImageNet
-WEIGHT_DECAY = 0.01  # of matrices and kernels
+TRUNK_RATE = 0.3  # share of the learning rate for weights from ImageNet
+WEIGHT_DECAY = 0.01  # for matrices and kernels
 CLIP = 1.0  # largest norm of the gradient
-AVERAGE = 0.999  # of the moving average of the weights
+AVERAGE = 0.999  # decay of the moving average of the weights
 SAVE_SECONDS, REPORT_SECONDS = 60.0, 10.0
 VALIDATIONS = 8
-TRIED_FROM = 30.0  # minutes
-SAVES = 10  # of a run that is counted in steps
+TRIED_FROM = 30.0  # minutes of a run from which cuDNN's algorithms are tried
+SAVES = 10  # number of saves in a run that is counted in steps
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -42,30 +42,33 @@ Report = Callable[[dict[str, Any]], None]
 def train(options: Options, report: Report = lambda facts: None) -> list[float]:
     """Train a network and write its checkpoint, the moving average of its weights.
 
-    Beside ``options.output`` come a folder ``.resume``, which a broken run goes on from, and a log of one JSON object
-    a line, ``.jsonl``: running loss and IoU by click, and the validations.
+    It also writes beside ``options.output``: a folder ``.resume``, from which an interrupted run continues, and a log
+    ``.jsonl`` with one JSON object per line: running loss and IoU by click, and the validations.
 
     Args:
-        options: see there.
-        report: gets each line of the log as it is written.
+        options: settings of the run.
+        report: callback that receives each line of the log as it is written.
 
     Returns:
-        Mean IoU of the held-out objects after the clicks of ``validation.CLICKS``; empty without any.
+        Mean IoU, in [0, 1], of the held-out objects after the clicks of ``validation.CLICKS``; empty without any.
 
     Raises:
-        OptionError, DatasetError, CheckpointError, RuntimeMissingError: see ``options``, the data and the weights. What
-            cannot be written is said before the data are read.
-        KeyboardInterrupt: after a save, where one arrives.
+        OptionError: an option is out of its range, a file cannot be written (reported before the data are read), or
+            the loss is not finite.
+        DatasetError: the training folder cannot be used.
+        CheckpointError: the weights or the save cannot be used.
+        RuntimeMissingError: the package with the trunk's weights is not installed.
+        KeyboardInterrupt: an interrupt arrived; raised again after a save.
     """
     options.check()
     check_outputs(options.output)
     torch.manual_seed(options.seed)
-    # Trying cuDNN's algorithms took 26 s a size on an H100: too long for a short run, and what it chooses may differ
+    # Trying cuDNN's algorithms took 26 s per size on an H100: too long for a short run. The choice may also differ
     # from run to run.
     torch.backends.cudnn.benchmark = (options.minutes or 0.0) >= TRIED_FROM
     network = _network(options).to(options.device)
     full = options.size or min(network.spec.size)
-    layout = torch.channels_last  # on a CPU always: a run is to be the same when it is repeated
+    layout = torch.channels_last  # always on a CPU, so that a repeated run gives the same result
     if options.device != "cpu":
         layout = fastest_layout(network, batch_at(options.batch, full), full, options.device)
     laid_out(network, layout)
@@ -79,7 +82,7 @@ def train(options: Options, report: Report = lambda facts: None) -> list[float]:
         "elapsed": 0.0,
         "validations": 0,
     }
-    follower = _Follower(average, network)  # after restoring, which keeps the tensors and changes their values
+    follower = _Follower(average, network)  # after restoring, which changes the values of the tensors in place
     log = log_file(options.output)
     if not facts["step"]:
         _write(log, "w")
@@ -171,7 +174,7 @@ def train(options: Options, report: Report = lambda facts: None) -> list[float]:
                 reported, meter = time.monotonic(), _Meter(options.device)
             if due:
                 keep()
-                # The rounds begin anew where a resumed run would begin them: both then go the same way.
+                # The rounds begin again where a resumed run would begin them, so both take the same course.
                 rounds, saved = None, time.monotonic()
     except KeyboardInterrupt:
         keep()
@@ -226,7 +229,7 @@ def _optimizer(network: MfpModule, options: Options) -> torch.optim.Optimizer:
 
 
 class _Follower:
-    """Moves an average towards the weights, BatchNorm's statistics included."""
+    """Moving average of the weights, BatchNorm's statistics included."""
 
     def __init__(self, average: MfpModule, network: MfpModule) -> None:
         pairs = zip(average.state_dict().values(), network.state_dict().values(), strict=True)
@@ -239,7 +242,7 @@ class _Follower:
 
 
 class _Meter:
-    """Running loss and IoU by number of clicks, summed on the device and read rarely."""
+    """Running loss and IoU by number of clicks; sums stay on the device and are read rarely."""
 
     def __init__(self, device: str) -> None:
         self.device, self.samples, self.steps = device, 0, 0
@@ -253,10 +256,10 @@ class _Meter:
         self.samples, self.steps = self.samples + len(clicks), self.steps + 1
 
     def read(self) -> dict[str, Any]:
-        """Mean loss, and mean IoU by number of clicks (0: bootstrap) since the last reading.
+        """Mean loss, and mean IoU by number of clicks (0: bootstrap), since the last reading.
 
         Raises:
-            OptionError: the loss is no finite number any more.
+            OptionError: the loss is not finite any more.
         """
         error = float(self.error) / max(self.steps, 1)
         total, count = self.sums.tolist()

@@ -1,4 +1,4 @@
-"""What training minimises, and the IoU it reports."""
+"""Training loss, and the IoU that training reports."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ OVERLAP = 0.5  # weight of the overlap term
 
 
 def loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Normalised focal loss (Sofiiuk et al., "AdaptIS", 2019, section 3.3) and 1 − soft IoU, mean of the batch.
+    """Normalised focal loss (Sofiiuk et al., "AdaptIS", 2019, section 3.3) plus 0.5 · (1 − soft IoU), batch mean.
 
-    The focal weights of a map are scaled to a mean of 1, so an almost right mask still pulls at its border.
+    The focal weights of a map are scaled to a mean of 1, so an almost right mask still has gradients at its border.
 
     Args:
-        logits: (B, 1, H, W).
-        target: bool, likewise.
+        logits: float tensor (B, 1, H, W).
+        target: bool tensor (B, 1, H, W).
     """
     logits = logits.float()
     log_right = -F.softplus(torch.where(target, -logits, logits))

@@ -1,6 +1,6 @@
 """Probability modulation of a batch of maps, in PyTorch operators without a loop over the maps.
 
-:mod:`mfp.kernels.reference` says what is computed; a test holds this file to it.
+:mod:`mfp.kernels.reference` defines the result; a test compares this module with it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ MAX_CUTS = 4
 def modulate(
     probability: Tensor, points: Tensor, positive: Tensor, index: Tensor, n_early: int = 7, r_max: float = 100.0
 ) -> Tensor:
-    """:func:`mfp.kernels.reference.modulate` of each map with its own clicks (spec section 4).
+    """Modulate each map by its own clicks, as :func:`mfp.kernels.reference.modulate` does (spec section 4).
 
     Args:
-        probability: float (B, H, W) in [0, 1].
-        points: float (B, K, 2), (y, x) of the clicks in map coordinates, unrounded.
-        positive: bool (B, K).
-        index: int64 (B, K); the largest of a row is its newest click, negative ones are padding.
-        n_early, r_max: N and R_max.
+        probability: probability maps, float (B, H, W) in [0, 1].
+        points: clicks (y, x) in map coordinates, unrounded, float (B, K, 2).
+        positive: whether each click is positive, bool (B, K).
+        index: click indices, int64 (B, K); the largest of a row is its newest click, negative ones are padding.
+        n_early, r_max: N, a number of clicks, and R_max, in pixels.
 
     Returns:
-        Like ``probability``, in its own precision. Rows without a click, or with the newest at negative
-        coordinates, unchanged.
+        Modulated maps with the shape and precision of ``probability``. Maps without a click, or with the newest
+        click at negative coordinates, are unchanged.
     """
     _, height, width = probability.shape
     newest = index.argmax(1, keepdim=True)
@@ -46,10 +46,10 @@ def modulate(
     radius = torch.where(torch.isinf(nearest), torch.full_like(nearest, r_max), (nearest / 2).clamp(min=MIN_RADIUS))
     radius = radius[:, None, None]
     inside = squared <= radius * radius
-    # From here on nothing is decided, and the map's own precision does.
+    # No decision follows that needs more precision, so the map's own precision suffices from here on.
     dist, radius = squared.to(probability.dtype).sqrt(), radius.to(probability.dtype)
-    # The disks cut out are those of opposite clicks closer than 10 pixels. Four at most: looking at all of twenty
-    # clicks took longer than everything else here, and five so close to one another do not occur.
+    # Disks of opposite clicks closer than 10 pixels are cut out, four at most: checking all of twenty clicks took
+    # longer than everything else in this function, and five so close to one another do not occur.
     near, which = gaps.topk(min(MAX_CUTS, gaps.shape[1]), dim=1, largest=False)
     cuts = torch.where(near < MIN_RADIUS, near * near, torch.full_like(near, -1.0))
     for k in range(which.shape[1]):
@@ -88,39 +88,39 @@ def modulate(
 
 
 def _by_similarity(difference: Tensor, inside: Tensor, gamma: Tensor) -> Tensor:
-    """Early clicks: ``gamma`` for pixels like the clicked one, 1 from the (lower) median difference on."""
+    """Exponents of early clicks: ``gamma`` for pixels like the clicked one, 1 from the (lower) median difference."""
     squared = torch.where(inside, difference.square(), torch.zeros_like(difference))
     largest = squared.amax((1, 2), keepdim=True)
     spread = squared / torch.where(largest > 0, largest, torch.ones_like(largest)) * SPREAD
-    # nanmedian is the lower median of what is not NaN, so the window needs no list of its pixels.
+    # nanmedian is the lower median of all values except NaN, so the window needs no list of its pixels.
     outside = torch.full_like(spread, torch.nan)
     median = torch.where(inside, spread, outside).flatten(1).nanmedian(1).values[:, None, None]
     median = torch.where(torch.isnan(median), torch.zeros_like(median), median)
     flat = torch.where(spread == 0, gamma, torch.ones_like(spread))
-    # (t − d)³ / t³ as ((t − d) / t)³: t³ leaves float32 where t is 1e-13
+    # (t − d)³ / t³ is computed as ((t − d) / t)³, because t³ underflows in float32 if t is 1e-13.
     ratio = 1.0 - spread / torch.where(median > 0, median, torch.ones_like(median))
     curve = ((gamma - 1.0) * ratio * ratio * ratio + 1.0).clamp(min=1.0)
     return torch.where(median > 0, curve, flat)
 
 
 def squared_to_pixels(centre: Tensor, height: int, width: int) -> Tensor:
-    """Squared distances of each pixel to B centres (y, x), by the first rule of the reference: float64 B×H×W."""
+    """Squared distances of each pixel to B centres (y, x), by the reference's first rule: float64 (B, H, W)."""
     rows = torch.arange(height, dtype=torch.float32, device=centre.device) - centre[:, :1].float()
     columns = torch.arange(width, dtype=torch.float32, device=centre.device) - centre[:, 1:].float()
     return rows.double().square()[:, :, None] + columns.double().square()[:, None, :]
 
 
 def click_gaps(points: Tensor, centre: Tensor) -> Tensor:
-    """Distances of places (…, 2) to a centre that broadcasts, by the first two rules of the reference: float32."""
+    """Distances of places (…, 2) to a centre that broadcasts, by the reference's first two rules: float32."""
     offsets = (points.float() - centre.float()).double().square()
     squared = offsets[..., 0] + offsets[..., 1]
     if squared.device.type != "cpu":
         return squared.sqrt().float()
-    # On a CPU, PyTorch's square root is that of Intel's vector library, which on some processors is one place off.
+    # On a CPU, PyTorch takes the square root of Intel's vector library, which is one place off on some processors.
     return torch.from_numpy(np.sqrt(squared.numpy())).float()
 
 
 def _flat(position: Tensor, height: int, width: int) -> Tensor:
-    """Row-major indices (B) of pixels (y, x), B×2, clamped to the map."""
+    """Row-major indices (B) of pixels (y, x), shape (B, 2), clamped to the map."""
     row, column = position[:, 0].clamp(0, height - 1), position[:, 1].clamp(0, width - 1)
     return row.long() * width + column.long()

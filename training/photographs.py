@@ -1,8 +1,9 @@
-"""The training photographs and their label maps, decoded once, and the objects that a user might mean in them.
+"""Training data: photographs and label maps, decoded once, and the objects in them that a user might mean.
 
 A folder holds ``images/NAME.jpg`` (or .png, .tif, .webp, …) and ``labels/NAME.png`` or any number of
-``labels/NAME#K.png``: whole numbers for each pixel, 0 for what is no object. Both have the same size, the photograph
-turned upright by its EXIF orientation. The part of NAME before its first "_" names the set it belongs to.
+``labels/NAME#K.png``. A label map has a whole number for each pixel, 0 for no object. Photograph and label map have the
+same size, after the photograph is turned upright by its EXIF orientation. The part of NAME before its first "_" names
+its set.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from ..engine.image import read_image
 from ..engine.image_files.label_map import read_label_map
 from ..engine.image_folders import by_name, size_problem
 
-SIDE = 480  # pixels: the longer side at most; what is larger is reduced
+SIDE = 480  # pixels; largest longer side, larger photographs are reduced
 LABELS = 256
-SMALLEST, LARGEST = 0.003, 0.8  # share of the photograph that an object covers
-SINGLE, WHOLE = 0.5, 0.25  # how often one region is the object, or all that touch; else a few that touch
-HELD_OUT = 20  # one photograph in so many, by its name
+SMALLEST, LARGEST = 0.003, 0.8  # limits for the share of the photograph that an object covers
+SINGLE, WHOLE = 0.5, 0.25  # shares of objects of one region, and of all regions that touch; else a few that touch
+HELD_OUT = 20  # one photograph in this many is held out, by its name
 
 
 class Regions(NamedTuple):
@@ -43,7 +44,7 @@ class Regions(NamedTuple):
 
 
 class Target(NamedTuple):
-    """An object to click on: a label map, which labels belong to it (256 flags), and its box."""
+    """An object to click on: its label map, flags of the labels that belong to it (256), and its box."""
 
     label_map: int
     chosen: NDArray[np.bool_]
@@ -52,13 +53,13 @@ class Target(NamedTuple):
 
 @dataclass
 class Photographs:
-    """Everything in memory, on one device.
+    """All photographs and label maps of a training folder, in memory on one device.
 
     Attributes:
-        images: uint8 (N, 3, 480, 480), RGB, each at the top left, its last row and column repeated.
-        labels: uint8 (M, 480, 480), likewise.
-        picture: which image each label map belongs to, (M,).
-        regions: of each label map.
+        images: RGB images, uint8 (N, 3, 480, 480), each at the top left, its last row and column repeated.
+        labels: label maps, uint8 (M, 480, 480), placed in the same way.
+        picture: index of each label map's image, (M,).
+        regions: regions of each label map.
         sets: name of each label map's set.
         training, held_out: indices of label maps.
     """
@@ -72,11 +73,13 @@ class Photographs:
     held_out: NDArray[np.int64]
 
     def chances(self, weights: Mapping[str, float]) -> NDArray[np.float64]:
-        """How likely each training label map is drawn: sets by the square root of their number of
-        photographs times ``weights``, photographs of a set alike, label maps of a photograph alike.
+        """The probability that each training label map is drawn.
+
+        A set's share is proportional to the square root of its number of photographs times its weight in ``weights``.
+        Photographs of a set are equally likely, and so are label maps of a photograph.
 
         Raises:
-            DatasetError: a weight for a set that is not there, or nothing left to draw.
+            DatasetError: a weight belongs to an unknown set, or nothing is left to draw.
         """
         names = np.array(self.sets)[self.training]
         unknown = sorted(set(weights) - set(names))
@@ -94,7 +97,7 @@ class Photographs:
         return found
 
     def validation(self, count: int) -> list[Target]:
-        """``count`` objects of the held-out photographs, sets taking turns; the same in every run."""
+        """At most ``count`` objects of the held-out photographs, from the sets in turn; the same in every run."""
         rng = np.random.default_rng(0)
         by_set: dict[str, list[int]] = {}
         for index in rng.permutation(self.held_out):
@@ -111,7 +114,7 @@ class Photographs:
         """An object of this label map: one region, a few that touch, or all that touch one another."""
         regions = self.regions[label_map]
         pixels = regions.size[0] * regions.size[1]
-        # Larger regions first, and those inside the picture: an object is rather not cut by its border.
+        # Larger regions, and those inside the picture, are more likely: its border rarely cuts a user's object.
         inside = (regions.boxes[:, :2] > 1).all(1) & (regions.boxes[:, 2:] < np.array(regions.size) - 1).all(1)
         usable = (regions.areas >= SMALLEST * pixels) & (regions.areas <= LARGEST * pixels)
         weights = np.sqrt(regions.areas) * np.where(inside, 1.0, 0.4) * np.where(usable, 1.0, 1e-6)
@@ -140,13 +143,13 @@ def load(folder: Path, device: str = "cpu", threads: int | None = None) -> Photo
     """Read a training folder.
 
     Args:
-        folder: see the module.
-        device: where images and label maps are kept: 0.7 MB and 0.2 MB each.
-        threads: that decode; None: PyTorch's number.
+        folder: training folder, as this module's docstring describes it.
+        device: device that keeps images and label maps: 0.7 MB and 0.2 MB each.
+        threads: number of threads that decode; None: PyTorch's number.
 
     Raises:
-        DatasetError: the folder holds no photographs with label maps, or some that cannot be read or are of different
-            sizes; names all of them.
+        DatasetError: the folder holds no photographs with label maps, or some cannot be read or differ in size; the
+            message names all of them.
     """
     try:
         labels, files = by_name(folder / "labels"), by_name(folder / "images")
@@ -177,7 +180,7 @@ def load(folder: Path, device: str = "cpu", threads: int | None = None) -> Photo
     if device != "cpu":
         images = images.to(device)
     numbers = {name: number for number, name in enumerate(names)}
-    # By a hash of the name: a photograph stays held out when others are added.
+    # A hash of the name decides, so a photograph stays held out when others are added.
     held = np.array([zlib.crc32(os.fsencode(stem)) % HELD_OUT == 0 for stem in stems])
     usable = np.array([len(found.labels) > 0 for found in regions])
     if usable.any() and not (usable & ~held).any():
@@ -199,12 +202,12 @@ def load(folder: Path, device: str = "cpu", threads: int | None = None) -> Photo
 
 
 class _Read(NamedTuple):
-    """A file as it is kept.
+    """A decoded file, as it is kept in memory.
 
     Attributes:
-        pixels: placed in a square.
-        size: (H, W) of the file, upright.
-        regions: of a label map.
+        pixels: pixels, placed in a square.
+        size: (H, W) in pixels of the file, upright.
+        regions: regions of a label map.
     """
 
     pixels: NDArray[np.uint8]
@@ -213,7 +216,7 @@ class _Read(NamedTuple):
 
 
 def _read(read: Callable[[Path], _Read], path: Path | None, problems: list[str]) -> _Read | None:
-    """The file, or None and a sentence in ``problems``."""
+    """The decoded file; None after a failure, which adds a sentence to ``problems``."""
     try:
         return read(path) if path else None
     except (DatasetError, ImageError) as error:
@@ -229,7 +232,7 @@ def _image(path: Path) -> _Read:
 def _labels(path: Path) -> _Read:
     found = read_label_map(path)
     if found.max() >= LABELS:
-        # By rank: more than 255 regions share a label now and then; 370 cells in one photograph do.
+        # Labels by rank: beyond 255 regions some share a label, e.g. with 370 cells in one photograph.
         _, ranks = np.unique(np.append(found.ravel(), 0), return_inverse=True)
         ranks = np.where(ranks > 0, (ranks - 1) % (LABELS - 1) + 1, 0)
         found = ranks[:-1].reshape(found.shape)
@@ -266,11 +269,11 @@ def _reduced(picture: Any, interpolation: int) -> Any:
 
 
 def _placed(picture: Any) -> Any:
-    """At the top left of a square; its border repeated, so that a crop that ends with it does not darken."""
+    """The picture at the top left of a square; its border is repeated, so that crops do not darken at its edge."""
     height, width = picture.shape[:2]
     return cv2.copyMakeBorder(picture, 0, SIDE - height, 0, SIDE - width, cv2.BORDER_REPLICATE)
 
 
 def boxes_of(targets: Sequence[Target]) -> NDArray[np.float64]:
-    """The boxes of some targets, (n, 4)."""
+    """The targets' boxes (top, left, bottom, right) in pixels, (n, 4)."""
     return np.array([target.box for target in targets], np.float64).reshape(-1, 4)

@@ -1,14 +1,14 @@
-"""Objects that are being clicked on, side by side, each at its own click.
+"""Training rounds: a batch of simulated click sequences, each object at its own click.
 
-Every pass of the network takes all of them one round further, and every pass is trained on: no round is computed
-only to reach the next. One that has had its clicks makes place for another object, so the passes of one step hold
-first clicks and twentieth ones alike. A round is what the engine does in spec section 1:
+Every pass of the network takes all objects one round further, and every pass is trained on: no round is computed
+only to reach the next. An object that has had its clicks is replaced by another, so one pass holds first clicks as
+well as twentieth ones. A round follows the engine (spec section 1):
 
 - round 0, bootstrap: the first click, ``prev = modulated = 0``;
 - round 1: the same click, ``prev`` is the probability of round 0, modulated at the click;
 - round k: the k-th click at an error of the last probability, which is ``prev`` and is modulated at it.
 
-Most objects are first seen in the whole photograph and then zoomed on, as a session's region of interest does.
+Most objects are seen first in the whole photograph and then zoomed in, as by a session's region of interest.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from .photographs import Photographs, Target, boxes_of
 from .views import Colours, cut, on_device, seen_from, zoomed
 
 MAX_CLICKS = 20
-ZOOM_ROUND = 2  # the second click is the first that a session zooms for
+ZOOM_ROUND = 2  # a session zooms from the second click on
 NEVER = -1
-ZOOMED, ZOOMS = 0.25, 0.6  # shares of objects that are seen zoomed from the start, and that are zoomed on later
-SQUARE = 0.5  # share of crops that keep the proportions; networks are run on undistorted and on square crops
-GIVEN = 0.06  # share that start from a given mask
-EXACT = 0.5  # share of clicks at the deepest place of an error; the others are anywhere near
+ZOOMED, ZOOMS = 0.25, 0.6  # shares of objects that are zoomed from the start, and that are zoomed later
+SQUARE = 0.5  # share of crops that keep the proportions; networks run on undistorted and on square crops
+GIVEN = 0.06  # share of objects that start from a given mask
+EXACT = 0.5  # share of clicks at the deepest place of an error; the others are at less deep places
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class Rounds:
-    """``slots`` objects in play.
+    """State of ``slots`` objects that are clicked on at the same time.
 
     Args:
-        photographs: where they come from.
-        draw: gives the next ``n`` objects.
-        lengths: how many clicks the next ``n`` objects get, at most 20 each.
-        size: height and width of what the network sees; a multiple of 4.
-        slots: how many objects.
-        device: as in PyTorch; that of the photographs.
-        seed: of everything random here.
-        n_early, r_max: N and R_max (spec section 4).
-        simulate: False is the simulated user of an evaluation: whole photograph, then zoom; clicks at the
-            deepest place; true colours.
+        photographs: source of the objects.
+        draw: function that returns the next ``n`` objects.
+        lengths: function that returns the numbers of clicks of the next ``n`` objects, at most 20 each.
+        size: height and width in pixels of the network's input; a multiple of 4.
+        slots: number of objects.
+        device: device as in PyTorch, the one of the photographs.
+        seed: seed of all random choices.
+        n_early, r_max: N and R_max in pixels (spec section 4).
+        simulate: whether views, clicks and colours vary at random, for training; False gives the simulated user of
+            an evaluation: whole photograph, then zoom; clicks at the deepest place; true colours.
     """
 
     def __init__(
@@ -79,20 +79,20 @@ class Rounds:
         self.points = torch.zeros(slots, MAX_CLICKS, 2, device=device)
         self.positive = torch.zeros(slots, MAX_CLICKS, dtype=torch.bool, device=device)
         self.colours = Colours(slots, device, self.generator)
-        # What decides about the course of things stays on the host: nothing here waits for the device.
+        # The state that controls the rounds stays on the host, so that nothing waits for the device.
         self.round = np.zeros(slots, np.int64)
         self.clicks = np.zeros(slots, np.int64)  # placed so far
         self.length = np.zeros(slots, np.int64)  # clicks to place
         self.first = np.zeros(slots, np.int64)  # index of the first click: 1 after a given mask
-        self.zoom = np.full(slots, NEVER)  # in which round
+        self.zoom = np.full(slots, NEVER)  # round in which it is zoomed
         self.box, self.flipped = np.zeros((slots, 4)), np.zeros(slots, bool)
         self.targets: list[Target] = [Target(0, np.zeros(256, bool), (0, 0, 1, 1))] * slots
         self._begin(np.arange(slots))
-        if simulate:  # not all at the same click; the first objects get fewer
+        if simulate:  # spreads the objects over the clicks: the first ones get fewer
             self.length = np.maximum(self.rng.integers(1, self.length + 1), self.length // 4)
 
     def inputs(self) -> Inputs:
-        """What the network sees in this round: image, prev, modulated, disks."""
+        """The network's inputs in this round: image, prev, modulated, disks."""
         over = np.flatnonzero((self.clicks >= self.length) & (self.round > 1))
         if over.size:
             self._begin(over)
@@ -116,7 +116,7 @@ class Rounds:
         return self.image, self.previous, modulated, self.disks
 
     def answer(self, logits: Tensor) -> None:
-        """Take the network's logits for the last inputs, (slots, 1, H, W): they are the next ``prev``."""
+        """Take the network's logits for the last inputs, (slots, 1, H, W); their sigmoid is the next ``prev``."""
         self.previous = logits.detach().float().sigmoid()
         self.round += 1
 
@@ -172,7 +172,7 @@ class Rounds:
             self._give(rows[given])
 
     def _look(self, rows: NDArray[np.int64]) -> None:
-        """Cut the images and targets of these slots."""
+        """Crop the images and targets of these slots."""
         maps = np.array([self.targets[row].label_map for row in rows])
         who, boxes = self._tensor(rows), self._tensor(self.box[rows].astype(np.float32))
         flipped, pictures = self._tensor(self.flipped[rows]), self._tensor(self.photographs.picture[maps])
@@ -185,7 +185,7 @@ class Rounds:
         self.target[who] = cut(objects, boxes, flipped, self.size) > 0.5
 
     def _zoom(self, rows: NDArray[np.int64]) -> None:
-        """Look closer at these objects; the last probability and the clicks come along."""
+        """Zoom in on these objects; the last probability and the clicks move to the new crop."""
         boxes, sizes = boxes_of([self.targets[row] for row in rows]), self._sizes(rows)
         if self.simulate:
             square = self.rng.random((len(rows), 1)) < SQUARE

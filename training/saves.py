@@ -1,4 +1,4 @@
-"""The saves that a broken run goes on from, beside its checkpoint."""
+"""Saves of a training run, beside its checkpoint; an interrupted run continues from them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from ..engine.errors import CheckpointError, OptionError
 from ..engine.image import write_file
 from ..export.models.blocks import MfpModule
 
-PARTS = ("network", "average", "mean", "variance")  # a file each: none larger than the weights
+PARTS = ("network", "average", "mean", "variance")  # one file each, so that none is larger than the weights
 
 
 def save_folder(output: Path) -> Path:
-    """Where the saves of a run with this checkpoint lie."""
+    """The folder with the saves of a run that writes this checkpoint."""
     return output.with_suffix(".resume")
 
 
 def log_file(output: Path) -> Path:
-    """Where the log of a run with this checkpoint lies."""
+    """The log file of a run that writes this checkpoint."""
     return output.with_suffix(".jsonl")
 
 
 def check_outputs(output: Path) -> None:
-    """Refuse, before the work, a checkpoint's name beside which not all can be written; makes its folder.
+    """Refuse a checkpoint's path if not all files of a run can be written beside it; create its folder.
 
     Raises:
-        OptionError: says what cannot be written.
+        OptionError: a file or folder cannot be written; the message names it.
     """
     if output.is_dir():
         raise OptionError(
@@ -62,13 +62,16 @@ def check_outputs(output: Path) -> None:
 def save(
     output: Path, network: MfpModule, average: MfpModule, optimizer: torch.optim.Optimizer, facts: dict[str, Any]
 ) -> None:
-    """Everything that training goes on from; the old save stays until the new one is whole.
+    """Write everything that training needs to continue; the old save stays until the new one is complete.
 
     Args:
-        output: the run's checkpoint.
-        network, average: the weights and their moving average.
-        optimizer: AdamW.
-        facts: numbers and texts that :func:`restore` gives back.
+        output: path of the run's checkpoint.
+        network, average: weights and their moving average.
+        optimizer: AdamW optimizer.
+        facts: numbers and texts that :func:`restore` returns.
+
+    Raises:
+        OptionError: the folder of the save cannot be created; the last save stays.
     """
     moments: dict[str, dict[str, Any]] = {"exp_avg": {}, "exp_avg_sq": {}, "step": {}}
     for name, parameter in network.named_parameters():
@@ -95,14 +98,14 @@ def save(
 def restore(
     output: Path, network: MfpModule, average: MfpModule, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any] | None:
-    """Read the last save into these; None where there is none.
+    """Read the last save into the arguments and return its facts; None if there is no save.
 
     Raises:
-        CheckpointError: the save is damaged, or of another network.
+        CheckpointError: the save is damaged, or belongs to another network.
     """
     folder = save_folder(output)
     if not folder.exists():
-        folder = folder.with_suffix(".new")  # stopped between the last two lines of a save
+        folder = folder.with_suffix(".new")  # the run stopped between the last two lines of save()
     if not folder.exists():
         return None
     try:
@@ -120,14 +123,14 @@ def restore(
                 }
         facts: dict[str, Any] = rest["facts"]
         return facts
-    except Exception as error:  # whatever torch raises for damaged files
+    except Exception as error:  # torch raises unrelated classes for damaged files
         raise CheckpointError(
             f"{folder}: expected the save of a run of the same network; got {error!r}. Delete it to begin anew"
         ) from error
 
 
 def _step_device(optimizer: torch.optim.Optimizer, parameter: torch.Tensor) -> torch.device:
-    """A fused optimizer counts its steps on the parameter's device, the others on the host."""
+    """The device of the step counter: the parameter's for a fused optimizer, the host for the others."""
     return parameter.device if optimizer.param_groups[0].get("fused") else torch.device("cpu")
 
 

@@ -1,4 +1,4 @@
-"""Crops of a batch on the device: where a crop lies, how it is cut and coloured."""
+"""Crops of a batch on the device: their position, resampling and random colours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ F64 = NDArray[np.float64]
 
 
 def on_device(array: NDArray[np.generic], device: str) -> Tensor:
-    """An array as a tensor there, without waiting for what a GPU computes."""
+    """An array as a tensor on ``device``, without waiting for the GPU's running work."""
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     return tensor.pin_memory().to(device, non_blocking=True) if device != "cpu" else tensor
 
@@ -26,39 +26,39 @@ def zoomed(
     shift: F64 | float = 0.0,
     square: NDArray[np.bool_] | bool = False,
 ) -> F64:
-    """Crops around objects as a session zooms on them (spec section 5).
+    """Crops around objects, as a session zooms in on them (spec section 5).
 
     Args:
-        boxes: (n, 4), top, left, bottom, right in pixels of the photographs.
-        sizes: (n, 2), heights and widths of the photographs.
-        expansion: of the box's sides, (n, 1) or one number.
-        shift: of its centre in shares of the box's sides, (n, 2) or one number.
-        square: whether to look at as much in height as in width, where the photograph has it, (n, 1) or one flag:
-            the crop is then not distorted on its way to a square.
+        boxes: boxes (top, left, bottom, right) in pixels of the photographs, float64 (n, 4).
+        sizes: heights and widths of the photographs in pixels, float64 (n, 2).
+        expansion: factor on the box's sides, (n, 1) or one number.
+        shift: shift of the centre, as a share of the box's sides, (n, 2) or one number.
+        square: whether the crop is as high as it is wide, as far as the photograph allows, (n, 1) or one flag; such
+            a crop is not distorted when it is resized to a square.
 
     Returns:
-        (n, 4), inside the photographs.
+        Crops (top, left, bottom, right) inside the photographs, float64 (n, 4).
     """
     sides = boxes[:, 2:] - boxes[:, :2]
     centre = (boxes[:, 2:] + boxes[:, :2]) / 2 + shift * sides
     half = np.maximum(expansion * sides, SMALLEST) / 2
     half = np.where(square, half.max(1, keepdims=True), half)
     low, high = np.clip(centre - half, 0, sizes), np.clip(centre + half, 0, sizes)
-    # The object's middle half stays in, wherever the shift would lead.
+    # The middle half of the object stays inside, whatever the shift.
     low = np.minimum(low, boxes[:, :2] + sides / 4)
     high = np.maximum(high, boxes[:, 2:] - sides / 4)
     return np.concatenate([low, high], 1)
 
 
 def cut(maps: Tensor, boxes: Tensor, flipped: Tensor, size: int, outside: str = "border") -> Tensor:
-    """Parts of maps, bilinear.
+    """Crops of maps, resampled bilinearly.
 
     Args:
-        maps: float32 (n, C, H, W).
-        boxes: float32 (n, 4), top, left, bottom, right in pixels of the maps; edges, not centres.
-        flipped: bool (n): mirror left and right.
-        size: height and width of the result.
-        outside: what lies outside the map, "border" or "zeros".
+        maps: maps, float32 (n, C, H, W).
+        boxes: boxes (top, left, bottom, right) in pixels of the maps, edges and not centres, float32 (n, 4).
+        flipped: whether to mirror left and right, bool (n,).
+        size: height and width of the result in pixels.
+        outside: padding outside the map, "border" or "zeros".
 
     Returns:
         float32 (n, C, size, size).
@@ -79,7 +79,13 @@ def cut(maps: Tensor, boxes: Tensor, flipped: Tensor, size: int, outside: str = 
 
 
 def seen_from(inner: F64, outer: F64, flipped: NDArray[np.bool_], size: int) -> F64:
-    """Boxes ``inner`` in pixels of the maps, ``size`` wide and high, that were cut from boxes ``outer``; (n, 4)."""
+    """Positions of boxes ``inner`` in maps that were cut from boxes ``outer``: pixels of the maps, float64 (n, 4).
+
+    Args:
+        inner, outer: boxes (top, left, bottom, right) in pixels of the photographs, (n, 4).
+        flipped: whether each map was mirrored left and right, bool (n,).
+        size: height and width of the maps in pixels.
+    """
     sides = np.tile(outer[:, 2:] - outer[:, :2], 2)
     relative = (inner - np.tile(outer[:, :2], 2)) / sides
     mirrored = relative[:, [0, 3, 2, 1]]
@@ -88,7 +94,7 @@ def seen_from(inner: F64, outer: F64, flipped: NDArray[np.bool_], size: int) -> 
 
 
 class Colours:
-    """Random colours: gamma, then a matrix (gain of the channels, saturation, contrast), then an offset."""
+    """Random colour changes: gamma, then a matrix (gain of the channels, saturation, contrast), then an offset."""
 
     def __init__(self, count: int, device: str, generator: torch.Generator) -> None:
         def uniform(*shape: int) -> Tensor:
@@ -103,16 +109,16 @@ class Colours:
         self.gamma = torch.exp(0.3 * uniform(1, 1))
 
     def of(self, rows: Tensor) -> Colours:
-        """Those of some samples."""
+        """The colour changes of some samples."""
         part = object.__new__(Colours)
         part.matrix, part.offset, part.gamma = self.matrix[rows], self.offset[rows], self.gamma[rows]
         return part
 
     def put(self, rows: Tensor, other: Colours) -> None:
-        """Replace those of some samples."""
+        """Replace the colour changes of some samples."""
         self.matrix[rows], self.offset[rows], self.gamma[rows] = other.matrix, other.offset, other.gamma
 
     def paint(self, images: Tensor) -> Tensor:
-        """RGB in [0, 1], (n, 3, H, W), with these colours."""
+        """The images, RGB in [0, 1] of shape (n, 3, H, W), with these colour changes."""
         flat = images.flatten(2).clamp(min=1e-4) ** self.gamma
         return torch.baddbmm(self.offset, self.matrix, flat).clamp(0, 1).view_as(images)

@@ -1,19 +1,19 @@
-"""The MFP networks in PyTorch, for inference: the release's state-dict names behind the network contract.
+"""The MFP networks in PyTorch, for inference: they keep the release's state-dict names and the network contract.
 
-``forward(image, prev_mask, modulated_mask, clicks) -> logits`` takes and gives what ``mfp.engine.contract``
-says (float32 N×3×H×W in [0, 1], N×1×H×W, N×1×H×W, N×2×H×W → N×1×H×W; spec section 2). Normalisation and the
-last resize are inside. Importing this package needs no PyTorch; building a network does.
+``forward(image, prev_mask, modulated_mask, clicks) -> logits`` follows ``mfp.engine.contract``
+(float32 N×3×H×W in [0, 1], N×1×H×W, N×1×H×W, N×2×H×W → N×1×H×W; spec section 2). Normalisation and the
+last resize are part of the network. Importing this package needs no PyTorch; building a network does.
 
 How to add a backbone
 ---------------------
-One new file in this folder and one line in :data:`BACKBONES`. The file offers two names:
+Add one file to this folder and one line to :data:`BACKBONES`. The file defines two names:
 
-- ``DEFAULT_PARAMS``: the configuration of the published weights, ``{name: value}``; what a checkpoint's own
-  configuration says wins over it, name by name.
+- ``DEFAULT_PARAMS``: the configuration of the published weights, ``{name: value}``; a checkpoint's own
+  configuration overrides it, name by name.
 - ``build(params, size) -> MfpModule``: the network for such a dictionary. ``size`` is (H, W) or None; a network
   that is built for one size sets its attribute ``size``, one that takes any size leaves it None. The class
-  derives from :class:`mfp.export.models.blocks.MfpModule`, which says the rest. Values of ``params`` come from
-  an untrusted file: read them through :mod:`mfp.export.models.params`.
+  derives from :class:`mfp.export.models.blocks.MfpModule`, which documents the rest. Values of ``params`` come
+  from an untrusted file: read them through :mod:`mfp.export.models.params`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Backbone:
-    """Where a backbone is built, and what the class in its checkpoints' configuration is called."""
+    """A backbone's module, and the class name in the configuration of its checkpoints."""
 
     module: str
     checkpoint_class: str
@@ -50,7 +50,7 @@ BACKBONES = {
 
 
 def backbone_names() -> tuple[str, ...]:
-    """The names that :func:`spec` and :func:`build` know."""
+    """The names that :func:`spec` and :func:`build` accept."""
     return tuple(BACKBONES)
 
 
@@ -64,10 +64,10 @@ def spec(name: str) -> BackboneSpec:
 
 
 def name_from_config(config: object) -> str:
-    """The backbone that a checkpoint's configuration asks for.
+    """The backbone's name for a checkpoint's configuration.
 
     Raises:
-        CheckpointError: the configuration is malformed, or of a class that no backbone has.
+        CheckpointError: the configuration is malformed, or no backbone has its class.
     """
     class_name, _ = flatten(config)
     for name, backbone in BACKBONES.items():
@@ -78,23 +78,23 @@ def name_from_config(config: object) -> str:
 
 
 def build(backbone_or_config: str | Mapping[str, Any], size: tuple[int, int] | None = None) -> MfpModule:
-    """An MFP network in eval mode, its weights still PyTorch's random ones.
+    """An MFP network in eval mode, with PyTorch's random initial weights.
 
     Args:
-        backbone_or_config: a name from :func:`backbone_names`, or the configuration of a checkpoint,
+        backbone_or_config: name from :func:`backbone_names`, or the configuration of a checkpoint,
             ``{"class": "….HRNetModel_prevMod", "params": {name: value}}``; a value may also be wrapped as
-            ``{"type", "value", "specified"}`` as it is in the authors' files (spec section 7).
-        size: network size (H, W) in pixels; None is the size of the configuration. Networks with
+            ``{"type", "value", "specified"}``, as in the authors' files (spec section 7).
+        size: network size (H, W) in pixels; None: the size of the configuration. Networks with
             ``spec.any_size`` take other sizes as well, the others only this one.
 
     Returns:
         The module. ``module.spec`` is its BackboneSpec, ``module.output_layer`` the dotted name of the layer
-        that gives the logits, ``module.config`` the configuration with every value filled in (``build``
-        takes it again).
+        that computes the logits, ``module.config`` the configuration with every value filled in (``build``
+        accepts it).
 
     Raises:
-        OptionError: an unknown name, or a size that the network cannot have.
-        CheckpointError: a configuration that is not supported; the message names the parameter.
+        OptionError: the name is unknown, or the network cannot have this size.
+        CheckpointError: the configuration is not supported; the message names the parameter.
     """
     if isinstance(backbone_or_config, str):
         name, given = backbone_or_config, {}
@@ -138,7 +138,7 @@ def _checked(size: tuple[int, int] | None) -> tuple[int, int] | None:
 
 
 def _filled(published: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """``given`` over ``published``, one level into dictionaries (``backbone_params`` and its like)."""
+    """``published`` overridden by ``given``, also one level into dictionaries such as ``backbone_params``."""
     filled = {**published, **given}
     for name, value in published.items():
         if isinstance(value, dict) and isinstance(filled[name], dict):

@@ -1,6 +1,6 @@
-"""What the three networks share: the contract around them, the coordinate stem, late fusion, small blocks.
+"""Shared parts of the networks: the base class with the contract, the coordinate stem, late fusion, small blocks.
 
-Attribute names are the release's: they spell the state-dict names of its checkpoints.
+Attribute names are those of the release, because they form the state-dict names of its checkpoints.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class MfpModule(nn.Module):
     """Base of the networks: normalises, calls :meth:`score`, resizes the logits to the network size.
 
     Attributes:
-        output_layer: dotted name of the layer that gives the logits; only a resize comes after it.
+        output_layer: dotted name of the layer that computes the logits; only a resize follows it.
         channels: width K of the late fusion.
         size: (H, W) in pixels if the network takes no other, else None.
-        spec, config: set by :func:`mfp.export.models.build`.
-        weights: where the weights come from: "sha256:…" of a checkpoint, or "untrained, seed S".
+        spec, config: values set by :func:`mfp.export.models.build`.
+        weights: origin of the weights: "sha256:…" of a checkpoint, or "untrained, seed S".
     """
 
     output_layer: str
@@ -40,7 +40,7 @@ class MfpModule(nn.Module):
     def __init__(self, params: Params) -> None:
         super().__init__()
         mean, std = normalisation(params)
-        # Not persistent: the release's state dicts do not hold them.
+        # Not persistent: the release's state dicts do not contain these buffers.
         self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1), persistent=False)
 
@@ -52,7 +52,7 @@ class MfpModule(nn.Module):
         return resize(self.score(image, coords, side), image)
 
     def score(self, image: Tensor, coords: Tensor, side: Tensor) -> Tensor:
-        """Logits at 1/4 of the size, from normalised image (3), coordinates (4) and side input (5)."""
+        """Logits at 1/4 of the size, from normalised image (3 channels), coordinates (4) and side input (5)."""
         raise NotImplementedError
 
 
@@ -64,14 +64,14 @@ def resize(x: Tensor, like: Tensor) -> Tensor:
 def conv_bn(
     inputs: int, outputs: int, kernel: int = 1, stride: int = 1, dilation: int = 1, bias: bool = False
 ) -> list[nn.Module]:
-    """Convolution that keeps the size (up to its stride), BatchNorm, ReLU: the parts of a Sequential."""
+    """Parts of a Sequential: a convolution that keeps the size (up to its stride), BatchNorm, ReLU."""
     padding = dilation * (kernel // 2)
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=bias)
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
 class Scale(nn.Module):
-    """Multiplication by the absolute value of one learned number."""
+    """Multiplication by the absolute value of one learned scalar."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,14 +117,14 @@ class XBlock(nn.Module):
 class LateFusion(nn.Module):
     """Base of the modules that hold ``conv_prevMod`` and ``refine_fusion`` (spec section 2).
 
-    They are siblings of other layers in the release's names, hence a base class and no layer of its own.
+    The release's names place them beside other layers, so this is a base class and not a separate layer.
     """
 
     conv_prevMod: nn.Sequential  # noqa: N815 - the release's name
     refine_fusion: nn.Sequential
 
     def add_late_fusion(self, channels: int) -> None:
-        """Register both parts, K = ``channels`` wide; the order of calls is the order in the state dict."""
+        """Register both parts with width K = ``channels``; the order of calls is the order in the state dict."""
         self.conv_prevMod = nn.Sequential(
             ConvRelu(5, 64, kernel=3, stride=2),
             ConvRelu(64, channels, kernel=3, stride=2),
@@ -133,13 +133,13 @@ class LateFusion(nn.Module):
         self.refine_fusion = nn.Sequential(XBlock(2 * channels, channels), XBlock(channels, channels))
 
     def fuse(self, feature: Tensor, side: Tensor) -> Tensor:
-        """N×K×h×w feature at 1/4 of the size with N×5×H×W side input → N×K×h×w."""
+        """N×K×h×w feature at 1/4 of the size and N×5×H×W side input → N×K×h×w."""
         fused: Tensor = self.refine_fusion(torch.cat([feature, self.conv_prevMod(side)], dim=1))
         return fused
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions around a shortcut; ``dilations`` are those of the first and the second."""
+    """Two 3×3 convolutions with a shortcut; ``dilations`` are those of the first and the second."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class BasicBlock(nn.Module):
 
 
 def shortcut(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
-    """The way around a residual block: nothing, or 1×1 and BatchNorm where the shape changes."""
+    """The shortcut of a residual block: the identity, or 1×1 and BatchNorm if the shape changes."""
     if stride == 1 and inputs == outputs:
         return nn.Identity()
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))

@@ -13,13 +13,13 @@ from .params import Params, boolean, integer, require
 
 DEFAULT_PARAMS = {"width": 18, "ocr_width": 64, "small": False, "use_leaky_relu": True}
 
-WIDTH = 18  # the release's late fusion is fixed at its 15 · 18 channels
+WIDTH = 18  # the release's late fusion has 15 · 18 channels, fixed
 WIDTHS = (WIDTH, 2 * WIDTH, 4 * WIDTH, 8 * WIDTH)
 CHANNELS = sum(WIDTHS)
 
 
 class Bottleneck(nn.Module):
-    """1×1 to 64 channels, 3×3, 1×1 to 256 channels, around a shortcut."""
+    """1×1 to 64 channels, 3×3, 1×1 to 256 channels, with a shortcut."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Bottleneck(nn.Module):
 
 
 class Module(nn.Module):
-    """Branches of basic blocks side by side, then each branch receives the sum of all."""
+    """Parallel branches of basic blocks; at the end each branch receives the sum of all."""
 
     def __init__(self, widths: Sequence[int], blocks: int) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Module(nn.Module):
 
 
 def _exchange(widths: Sequence[int], source: int, target: int) -> nn.Module:
-    """From one branch to another: 1×1 upwards (resized after it), a chain of stride-2 3×3 downwards."""
+    """Layers from one branch to another: 1×1 upwards (a resize follows), a chain of stride-2 3×3 downwards."""
     if source == target:
         return nn.Identity()
     if source > target:
@@ -75,13 +75,13 @@ def _exchange(widths: Sequence[int], source: int, target: int) -> nn.Module:
 
 
 def _transition(new: int) -> nn.ModuleList:
-    """Branches as they are, and branch ``new`` from the one above it at half its size."""
+    """The existing branches unchanged, and branch ``new`` from the one above it at half its size."""
     down = nn.Sequential(nn.Sequential(*conv_bn(WIDTHS[new - 1], WIDTHS[new], 3, 2)))
     return nn.ModuleList([*(nn.Identity() for _ in range(new)), down])
 
 
 class ObjectContext(nn.Module):
-    """What each pixel takes from the object's feature."""
+    """The contribution of the object's feature to each pixel."""
 
     def __init__(self, inputs: int, keys: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class ObjectContext(nn.Module):
         """N×C×1×1 → N×C×1×1, the same for every pixel.
 
         The release weighs the object's value with softmax(query · key) over the objects. There is one object,
-        so that weight is exactly 1 at every pixel: query and key (``f_pixel``, ``f_object``) are in the files
+        so that weight is exactly 1 at every pixel. Query and key (``f_pixel``, ``f_object``) are in the files
         but cannot change the result.
         """
         y: Tensor = self.f_up(self.f_down(context))
@@ -107,7 +107,7 @@ def _conv_bn_pair(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
 
 
 class OcrHead(nn.Module):
-    """Object context beside the pixel features, back to their width."""
+    """Concatenation of object context and pixel features, projected back to their width."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class HRNet(nn.Module):
         self.aux_head = nn.Sequential(*conv_bn(CHANNELS, CHANNELS, bias=True), nn.Conv2d(CHANNELS, 1, 1))
 
     def features(self, image: Tensor, coords: Tensor) -> Tensor:
-        """270 channels at 1/4 of the size, for the image and 64 coordinate maps at 1/2."""
+        """Features with 270 channels at 1/4 of the size, for the image and 64 coordinate maps at 1/2."""
         x = F.relu(self.bn1(self.conv1(image))) + coords
         x = self.layer1(F.relu(self.bn2(self.conv2(x))))
         xs = [layer(x) for layer in self.transition1]
@@ -166,10 +166,10 @@ class HRNet(nn.Module):
         return torch.cat([xs[0], *(resize(y, xs[0]) for y in xs[1:])], dim=1)
 
     def logits(self, fused: Tensor) -> Tensor:
-        """One channel, for the 270 channels after the late fusion."""
+        """Logits with one channel, for the 270 channels after the late fusion."""
         weights = torch.softmax(self.aux_head(fused).flatten(2), dim=2)  # N×1×pixels
         pixels = self.conv3x3_ocr(fused)
-        context = pixels.flatten(2) @ weights.transpose(1, 2)  # N×C×1: the object, a weighted mean of pixels
+        context = pixels.flatten(2) @ weights.transpose(1, 2)  # N×C×1: the object's feature, a weighted mean of pixels
         y: Tensor = self.cls_head(self.ocr_distri_head(pixels, context.unsqueeze(3)))
         return y
 

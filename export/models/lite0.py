@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 with a feature pyramid: the small network that this project trains itself.
 
-MFP's method is that of spec section 2 (coordinates added at the stem, late fusion, logits at 1/4); trunk and
-decoder are chosen for a laptop's CPU: 2.6 G multiply-adds a pass at 384×384.
+The method follows spec section 2 (coordinates added at the stem, late fusion, logits at 1/4). Trunk and
+decoder are chosen for a laptop's CPU: 2.6 G multiply-adds per pass at 384×384.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from .params import Params, require
 # Mean and deviation are those of the ImageNet weights of EfficientNet-Lite (127 and 128 of 255).
 DEFAULT_PARAMS = {"backbone": "efficientnet_lite0", "norm_mean_std": ((0.498, 0.498, 0.498), (0.502, 0.502, 0.502))}
 
-WIDTH = 96  # K, of decoder output and late fusion
+WIDTH = 96  # K, the width of decoder output and late fusion
 PYRAMID = 128  # channels of the decoder below 1/4
 STEM = 32
 # (expansion, kernel, stride, outputs, blocks). The seventh stage (320 channels) and the 1280-channel layer of the
 # classifier are left out: 1.1 M of 3.4 M weights, for classes rather than for outlines.
 STAGES = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3), (6, 5, 2, 192, 4))
 TAPS = {2: 24, 4: 40, 10: 112, 14: 192}  # block → channels, at 1/4, 1/8, 1/16, 1/32
-NORM_EPS = 1e-3  # of the ImageNet weights
+NORM_EPS = 1e-3  # value of the ImageNet weights
 
 
 class InvertedResidual(nn.Module):
@@ -71,14 +71,14 @@ class EfficientNetLite0(nn.Module):
 
 
 class Context(nn.Module):
-    """What surrounds a pixel at 1/32: itself, two dilated neighbourhoods and the mean of the map."""
+    """Context of a pixel at 1/32: the pixel, two dilated neighbourhoods and the mean of the map."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.reduce = nn.Sequential(*conv_bn(inputs, outputs))
         self.near = _dilated(outputs, 2)
         self.far = _dilated(outputs, 4)
-        # no BatchNorm: it would normalise one value a picture, over as few values as the batch has pictures
+        # No BatchNorm: it would normalise one value per image, over only as many values as the batch has images.
         self.mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(outputs, outputs, 1), nn.ReLU())
         self.project = nn.Sequential(*conv_bn(4 * outputs, outputs))
 
@@ -90,7 +90,7 @@ class Context(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Context at 1/32, then upwards: each level is added to the one below and smoothed. 96 channels at 1/4."""
+    """Feature pyramid from context at 1/32: each level is upsampled, added and smoothed; 96 channels at 1/4."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,8 +125,8 @@ class Lite0Network(MfpModule, LateFusion):
         self.decoder = Pyramid()
         self.head = nn.Sequential(SeparableConv(WIDTH, WIDTH), nn.Conv2d(WIDTH, 1, 1))
         self.add_late_fusion(WIDTH)
-        # Everywhere: with 1e-5, channels that training left almost constant are scaled by 320, and their rounding in
-        # FP16 with them (0.11 of the logits' standard deviation, too far for `mfp convert`).
+        # For all layers: 1e-5 would scale channels that training left almost constant by 320, and with them their
+        # rounding errors in FP16 (0.11 of the logits' standard deviation, too much for `mfp convert`).
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eps = NORM_EPS

@@ -1,4 +1,4 @@
-"""Reading the configuration of a checkpoint: untrusted values in, checked values or a CheckpointError out."""
+"""Reader for a checkpoint's configuration: turns untrusted values into checked values or a CheckpointError."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def flatten(config: object) -> tuple[str, dict[str, Any]]:
     """The class name (without its package) and ``{name: value}`` of a configuration (spec section 7).
 
     Raises:
-        CheckpointError: not of the form ``{"class": …, "params": {…}}``.
+        CheckpointError: the configuration does not have the form ``{"class": …, "params": {…}}``.
     """
     if not isinstance(config, Mapping) or not isinstance(config.get("class"), str):
         raise CheckpointError(f"configuration: expected {{'class': name, 'params': {{…}}}}; got {reprlib.repr(config)}")
@@ -34,12 +34,12 @@ def _unwrapped(value: Any) -> Any:
 
 
 def refusal(name: str, expected: str, value: object) -> CheckpointError:
-    """The error for a parameter that the engine cannot follow."""
+    """The error for a parameter that the engine does not support."""
     return CheckpointError(f"configuration, parameter {name!r}: expected {expected}; got {reprlib.repr(value)}")
 
 
 def require(params: Params, name: str, expected: object) -> None:
-    """Refuse a configuration whose ``name`` is there and is not ``expected``."""
+    """Refuse a configuration that has ``name`` with a value other than ``expected``."""
     if name in params and params[name] != expected:
         raise refusal(name, repr(expected), params[name])
 
@@ -90,9 +90,9 @@ def section(params: Params, name: str) -> Params:
 
 
 def check_common(params: Params) -> None:
-    """What the engine feeds every network: disks of radius 5 and the previous mask (spec sections 2 and 3).
+    """Check that the network takes the engine's inputs: disks of radius 5, previous mask (spec sections 2 and 3).
 
-    ``use_rgb_conv`` is not looked at: published files say True and False for the same layers, and a file that
+    ``use_rgb_conv`` is ignored: published files have True and False for the same layers, and a file that
     really has such a layer differs in its state dict, which is compared name by name.
     """
     require(params, "use_disks", True)
@@ -111,7 +111,7 @@ def normalisation(params: Params) -> tuple[tuple[float, ...], tuple[float, ...]]
     if not isinstance(pair, Sequence) or len(pair) != 2 or not all(_three_numbers(part) for part in pair):
         raise refusal("norm_mean_std", "three means and three standard deviations", value)
     mean, std = tuple(map(float, pair[0])), tuple(map(float, pair[1]))
-    if min(std) < 1e-6:  # smaller ones become 0 in float32
+    if min(std) < 1e-6:  # smaller values become 0 in float32
         raise refusal("norm_mean_std", "standard deviations from 1e-6", value)
     return mean, std
 

@@ -11,7 +11,7 @@ from .params import Params, boolean, require
 
 DEFAULT_PARAMS = {"backbone": "resnet34", "deeplab_ch": 128, "use_leaky_relu": True}
 
-WIDTH = 128  # of the DeepLab head; the release's late fusion has no other
+WIDTH = 128  # width of the DeepLab head; the release's late fusion supports no other
 SKIP_WIDTH = 32
 ASPP_DILATIONS = (12, 24, 36)
 # (inputs, outputs, stride, blocks, dilations of the first block, dilation of the others): output stride 8
@@ -47,7 +47,7 @@ class ResNet34(nn.Module):
 
 
 class GlobalPool(nn.Module):
-    """The mean over the map through 1×1, BatchNorm and ReLU, spread over the map again."""
+    """Global mean of the map, through 1×1, BatchNorm and ReLU, broadcast over the map again."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class DeepLab(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.backbone = ResNet34()
-        # The dictionaries are there for the names in the state dict.
+        # The dictionaries only give the state dict its names.
         self.head = nn.ModuleDict({"block": separable_head(WIDTH + SKIP_WIDTH, WIDTH, WIDTH)})
         self.skip_project = nn.ModuleDict({"skip_project": nn.Sequential(*conv_bn(64, SKIP_WIDTH))})
         self.aspp = Aspp(512, WIDTH)

@@ -22,9 +22,9 @@ DEFAULT_PARAMS = {
     "head_params": {"channels": 256},
 }
 
-PATCH = 16  # pixels a side
-WINDOW = 14  # tokens a side, at least
-CLASSES = 1000  # of the unused classification head in the files
+PATCH = 16  # pixels per side
+WINDOW = 14  # tokens per side, at least
+CLASSES = 1000  # classes of the unused classification head in the files
 NORM_EPS = 1e-6
 
 
@@ -52,7 +52,7 @@ class Attention(nn.Module):
         """N×tokens×d → the same. ``tokens`` is a Python number, hence a constant in an exported graph."""
         qkv = self.qkv(x).reshape(-1, tokens, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4)
         query, key, value = qkv.unbind(0)
-        # Scaled before the product: in float16 the unscaled one could overflow.
+        # Scaled before the product: in float16 the unscaled product could overflow.
         weights = torch.softmax((query * self.head_dim**-0.5) @ key.transpose(-2, -1), dim=-1)
         y = (weights @ value).transpose(1, 2).reshape(-1, tokens, self.heads * self.head_dim)
         out: Tensor = self.proj(y)
@@ -89,8 +89,8 @@ class Block(nn.Module):
 class VisionTransformer(nn.Module):
     """The trunk, for one grid of tokens.
 
-    ``pos_embed`` is what the file holds. ``positions`` is what is added: ``pos_embed`` without its class
-    token, resized to the grid, renewed by every ``load_state_dict``; so an exported graph holds a constant.
+    ``pos_embed`` is the tensor in the file. ``positions`` is the tensor that is added: ``pos_embed`` without its
+    class token, resized to the grid. Every ``load_state_dict`` renews it, so an exported graph holds a constant.
     """
 
     positions: Tensor
@@ -102,7 +102,7 @@ class VisionTransformer(nn.Module):
         self.grid = grid
         self.native = native
         self.windows = grid[0] // WINDOW, grid[1] // WINDOW
-        self.period = 6 if depth == 12 else depth // 4  # of the blocks that see all tokens
+        self.period = 6 if depth == 12 else depth // 4  # every period-th block sees all tokens
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, native[0] * native[1] + 1, dim))
         self.patch_embed = PatchEmbed(3, dim)
@@ -120,8 +120,8 @@ class VisionTransformer(nn.Module):
         x = self.patch_embed(image) + coords + self.positions
         x = x.reshape(-1, rows, high, columns, wide, dim).transpose(2, 3).reshape(-1, high * wide, dim)
         for place, block in enumerate(self.blocks, start=1):
-            # Attention does not mind the order of its tokens, so a block that sees them all takes the windows
-            # of an image one after another, and the grid is put together once, at the end.
+            # Attention does not depend on the order of its tokens. So a block that sees all of them takes the
+            # windows of an image one after another, and the grid is assembled once, at the end.
             tokens = height * width if place % self.period == 0 else high * wide
             x = block(x.reshape(-1, tokens, dim), tokens)
         y: Tensor = x.reshape(-1, rows, columns, high, wide, dim).transpose(2, 3)
@@ -154,7 +154,7 @@ def _project(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
 
 
 class Neck(nn.Module):
-    """Four scales, 1/4 to 1/32, from the 1/16 feature."""
+    """Feature maps at four scales, 1/4 to 1/32, from the 1/16 feature."""
 
     def __init__(self, dim: int, outputs: tuple[int, ...]) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ class Neck(nn.Module):
 
 
 class Head(LateFusion):
-    """The four scales at 1/4 of the size, fused; late fusion; one channel."""
+    """Segmentation head: fuses the four scales at 1/4 of the size, applies late fusion, outputs one channel."""
 
     def __init__(self, inputs: tuple[int, ...], channels: int) -> None:
         super().__init__()
@@ -186,7 +186,7 @@ class Head(LateFusion):
         self.conv_seg = nn.Conv2d(channels, 1, 1)
         self.convs = nn.ModuleList(ConvRelu(width, channels) for width in inputs)
         self.fusion_conv = ConvRelu(len(inputs) * channels, channels)
-        # In the files, unused: the release upsamples here in variants that it never published.
+        # Present in the files but unused: the release upsamples here in variants that it never published.
         self.up_conv1 = nn.Sequential(_double(channels, half), _norm(half), *_project(half, half))
         self.up_conv2 = nn.Sequential(_double(half, quarter), _norm(quarter), *_project(quarter, quarter))
         self.add_late_fusion(channels)
@@ -227,7 +227,7 @@ class VitNetwork(MfpModule):
         self.head = Head(outputs, self.channels)
 
     def score(self, image: Tensor, coords: Tensor, side: Tensor) -> Tensor:
-        # Reshaping would quietly read two images of half the size as one; a trace has no use for the check.
+        # Reshaping would silently read two images of half the size as one. A trace does not need the check.
         tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         if not tracing and tuple(image.shape[-2:]) != self.size:
             raise OptionError(
@@ -240,10 +240,10 @@ class VitNetwork(MfpModule):
 
 
 def _grid(size: tuple[int, int]) -> tuple[int, int]:
-    """Tokens (rows, columns) of a size in pixels.
+    """Grid of tokens (rows, columns) for a size (H, W) in pixels.
 
     Raises:
-        OptionError: the size cannot be cut into patches and windows (spec section 2).
+        OptionError: the size cannot be divided into patches and windows (spec section 2).
     """
     for side in size:
         tokens = side // PATCH
@@ -256,11 +256,11 @@ def _grid(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def build(params: Params, size: tuple[int, int] | None) -> VitNetwork:
-    """The network of this configuration for one size, by default ``img_size``.
+    """The network of this configuration for one size (H, W) in pixels, by default ``img_size``.
 
     Raises:
-        OptionError: a size that is not a multiple of 16, or whose grid cannot be cut into windows.
-        CheckpointError: a parameter that the network cannot follow.
+        OptionError: the size is not a multiple of 16, or its grid cannot be divided into windows.
+        CheckpointError: the network does not support a parameter.
     """
     trunk, head = section(params, "backbone_params"), section(params, "head_params")
     if "patch_size" in trunk and integers(trunk, "patch_size", 2, 1, 1 << 14) != (PATCH, PATCH):
