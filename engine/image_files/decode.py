@@ -39,10 +39,10 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def checked_header(data: bytes, name: str) -> Header:
-    """Read the header of an image file, and check that the file is complete and holds one picture.
+    """Read the header of an image file, and check that the file is complete.
 
     Raises:
-        ImageError: the file is incomplete, no image, or holds several pictures.
+        ImageError: the file is incomplete or no readable image.
     """
     try:
         header = read_header(data)

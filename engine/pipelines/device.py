@@ -113,8 +113,8 @@ class DevicePipeline(Pipeline):
             with self._lanes.lend(self._network, self._batch, height, width) as lane:
                 timing.passes += self._run(lane, self._is_blank, packed)
                 if self._status & NEEDS_BOOTSTRAP:
-                    # Only the GPU knows which pixels of the crop are zero, and there the click stopped before the paste. This
-                    # is so rare that a check before every click would cost more.
+                    # Only the GPU knows which pixels of the crop are zero, and the click has stopped there before the
+                    # paste. This is so rare that a check before every click would cost more.
                     timing.passes += self._run(lane, True, packed)
         if self._status & NOT_FINITE:
             raise NetworkError(self._network.not_finite())

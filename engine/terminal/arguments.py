@@ -68,7 +68,11 @@ def made_folder(folder: Path) -> Path:
 
 
 def writable(folder: Path) -> Path:
-    """Check that the folder of a requested file is writable, like :func:`made_folder`."""
+    """Create a folder if it is missing, and check that files can be written to it.
+
+    Raises:
+        ImageError: the path is no folder, or cannot be created or written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):  # os.access lets root pass in folders that accept no files
