@@ -155,7 +155,7 @@ class History:
         return any(step.map is None for step in steps[self._shown(steps) :])
 
     def _keep(self, steps: Sequence[Step]) -> None:
-        """After the map of these steps is painted, make a checkpoint if one is due, and keep within the budget."""
+        """Make a checkpoint if one is due after the map of these steps is painted, and keep within the budget."""
         shown = self._shown(steps)
         since = steps[shown:]
         if len(since) >= SPACING or any(step.map is None for step in since):

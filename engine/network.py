@@ -240,7 +240,7 @@ def load_network(
             f"{'a PyTorch module' if kind == MODULE else source} runs on {', '.join(able)}, not on {runtime}. "
             + ("Export it first: mfp export" if "torch" in able else "PyTorch takes the .pth checkpoint.")
         )
-    by_us = runtime == "auto" and kind != PLAN  # a plan chooses by itself
+    by_us = runtime == "auto" and kind != PLAN  # a plan records its own runtime
     chosen, why = _choose_runtime(able, device) if by_us else (runtime, "")
     module = import_module(f".runtimes.{RUNTIMES[able[0] if chosen == 'auto' else chosen].module}", __package__)
     open_network: Callable[[Any, Options], Network] = module.open

@@ -97,7 +97,7 @@ def _expand(low: int, high: int, length: int) -> tuple[int, int]:
 
 
 def _is_outside(click: Click, roi: Roi) -> bool:
-    # the upper end counts as outside, as in the release
+    # The upper end counts as outside, as in the release.
     return not (roi.row_min <= click.y < roi.row_max and roi.col_min <= click.x < roi.col_max)
 
 

@@ -40,7 +40,7 @@ def resize_bilinear(plane: NDArray[np.generic], height: int, width: int, out: F3
 
 
 def _neighbours(length: int, target: int) -> tuple[NDArray[np.intp], NDArray[np.intp], F32]:
-    """For each target position: the source index below, the one above, and the weight of the latter."""
+    """Source index below, source index above and weight of the latter, for each target position."""
     # Positions are float32, as in PyTorch: at 2,000 pixels that is 1e-4 of a pixel from the exact place.
     scale = np.float32((length - 1) / (target - 1) if target > 1 else 0.0)
     position = np.arange(target, dtype=np.float32) * scale

@@ -27,7 +27,7 @@ NOWHERE = Roi(0, -1, 0, -1)
 
 
 class DevicePipeline(Pipeline):
-    """GPU version of :class:`~mfp.engine.pipelines.pipeline.Pipeline`.
+    """GPU implementation of :class:`~mfp.engine.pipelines.pipeline.Pipeline`.
 
     Every method returns when its work on the stream is done.
 

@@ -19,7 +19,7 @@ from .pipeline import Checkpoint, ClickOptions, ClickTiming, Pipeline, Step
 
 
 class HostPipeline(Pipeline):
-    """Host version of :class:`~mfp.engine.pipelines.pipeline.Pipeline`.
+    """Host implementation of :class:`~mfp.engine.pipelines.pipeline.Pipeline`.
 
     Args:
         network: network that takes NumPy arrays.
