@@ -21,8 +21,8 @@ from ..roi import Roi
 class ClickTiming:
     """Wall-clock milliseconds of one click, by stage.
 
-    ``passes`` counts network passes: 2 at a first click, else 1; it is 3 if the GPU detects late that a click needs two.
-    On a GPU the stages run without the host: ``device`` is the total time until the mask was returned.
+    ``passes`` counts network passes: 2 at a first click, else 1. It is 3 if the GPU detects late that a click needs
+    two. On a GPU the stages run without the host: ``device`` is the total time until the mask was returned.
     """
 
     crop: float = 0.0
