@@ -111,7 +111,7 @@ class History:
         return mask
 
     def _run(self, before: Sequence[Step], step: Step, timing: ClickTiming) -> None:
-        """Run a step's click again. If memory is short, give up all other maps to keep this one."""
+        """Run a step's click again. If memory is short, free the maps of all other steps and try once more."""
         clicks = [*(earlier.click for earlier in before), step.click]
         try:
             step.map = self._pipeline.click(step.roi, clicks, timing)

@@ -18,7 +18,7 @@ from .device import Device, device_for
 from .reference import DISK_RADIUS, check_distance
 
 PIXELS_A_THREAD = 8  # of the window: each block of its kernels costs a histogram of its own
-KEPT = 8  # most streams of a thread whose memory is kept
+KEPT = 8  # maximum number of streams per thread whose memory is kept
 
 _thread = threading.local()
 

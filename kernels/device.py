@@ -17,7 +17,7 @@ from .cubin import cubin, source
 from .driver import Context, context_for, why_out_of_reach
 
 THREADS = 256  # threads per block
-BLOCKS = 8  # most blocks per multiprocessor: the kernels stride over the rest
+BLOCKS = 8  # maximum blocks per multiprocessor: the kernels stride over the rest
 
 # Lock that lets a process record one graph at a time: PyTorch requires that, and starts by waiting for the whole GPU,
 # which CUDA refuses during another recording.

@@ -30,7 +30,7 @@ _CODES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # TIFF's integer types
 _NUMBERS = {1: "unsigned", 2: "signed", 3: "float", 4: "unsigned"}
 _BASE = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # number of colour channels by TIFF's photometric interpretation
 _TAGS = {254, 256, 257, 258, 259, 262, 273, 274, 277, 279, 284, 320, 324, 325, 338, 339}
-_MOST = 1 << 16  # most parts of a file that are read: a hostile file could have millions
+_MOST = 1 << 16  # maximum parts of a file that are read: a hostile file could have millions
 
 
 @dataclass(frozen=True)
