@@ -1,6 +1,6 @@
 """MFP click-based interactive segmentation on fast inference engines.
 
-The public face; everything is loaded on first use, so ``import mfp`` stays instant::
+Public interface. Names are loaded on first use, so ``import mfp`` stays fast::
 
     from mfp import Session, load_network
 

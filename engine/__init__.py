@@ -1,4 +1,4 @@
-"""What an application embeds: networks, sessions, clicks and masks.
+"""The engine package that an application embeds: networks, sessions, clicks and masks.
 
 The public names are loaded on first use, so that importing this package costs nothing.
 """

@@ -1,4 +1,4 @@
-"""``python engine/build.py`` is ``mfp build``."""
+"""Entry point ``python engine/build.py``, the same as ``mfp build``."""
 
 import os
 import sys

@@ -13,10 +13,10 @@ from .errors import ClickError
 
 
 def checked_click(x: Any, y: Any, positive: Any, index: int, height: int, width: int) -> Click:
-    """A click from the user, on an image of this size.
+    """Check a click from the user and return it as a :class:`Click`.
 
     Raises:
-        ClickError: no finite coordinates in the image, or a sign that is neither a boolean nor 0 or 1.
+        ClickError: the coordinates are not finite or not in the image, or the sign is neither a boolean nor 0 or 1.
     """
     try:
         if any(map(_no_number, (x, y))):
@@ -34,7 +34,7 @@ def checked_click(x: Any, y: Any, positive: Any, index: int, height: int, width:
 
 
 def _no_number(value: Any) -> bool:
-    """Whether it is none, though float() would take it: texts, booleans, complex and masked values, in arrays too."""
+    """Whether a value is no number although float() accepts it: text, boolean, complex or masked, also in an array."""
     if isinstance(value, (str, bytes, bytearray)) or value is np.ma.masked:
         return True
     return isinstance(value, bool) or str(getattr(value, "dtype", "")).removeprefix("torch.").startswith(
@@ -43,7 +43,7 @@ def _no_number(value: Any) -> bool:
 
 
 def _sign(positive: Any) -> bool:
-    """A click's sign. What is merely true or false to Python ("negative", -1, 0.5) is none."""
+    """A click's sign. Values that are only truthy or falsy in Python ("negative", -1, 0.5) are refused."""
     try:
         found = int(positive) if isinstance(positive, np.bool_) else operator.index(positive)
     except TypeError:

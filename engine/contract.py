@@ -1,4 +1,4 @@
-"""What every network file promises: tensor names, shapes, and the facts that travel with it.
+"""The tensor contract of network files: tensor names, shapes and metadata.
 
 Inputs, all float32: ``image`` N×3×H×W (RGB in [0, 1]), ``prev_mask`` N×1×H×W, ``modulated_mask`` N×1×H×W,
 ``clicks`` N×2×H×W (disks of positive clicks, disks of negative clicks). Output, float32: ``logits`` N×1×H×W.
@@ -15,18 +15,18 @@ from .errors import NetworkError
 INPUT_CHANNELS: Mapping[str, int] = {"image": 3, "prev_mask": 1, "modulated_mask": 1, "clicks": 2}
 OUTPUT = "logits"
 
-PREFIX = "mfp."  # of our keys in ONNX ``metadata_props``
-PRECISIONS = ("fp32", "fp16", "bf16")  # of the arithmetic inside; the tensors above are float32 in any
-MATRIX_OPERATORS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm"})  # ONNX operators that a precision is about
+PREFIX = "mfp."  # prefix of the engine's keys in ONNX ``metadata_props``
+PRECISIONS = ("fp32", "fp16", "bf16")  # arithmetic inside; the tensors above are always float32
+MATRIX_OPERATORS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm"})  # their type is the precision
 
 ONNX_FLOAT32 = 1  # onnx.TensorProto.FLOAT, without importing onnx
-DEFAULT_LONGER_SIDE = 400  # of networks of any size: the published protocol for convolutional backbones
+DEFAULT_LONGER_SIDE = 400  # for networks of any size; published protocol for convolutional backbones
 
-MAX_SIDE = 8192  # pixels of a network size: far above any use, below what ends in a lack of memory without a word
-MAX_TEXT = 200  # characters of a metadata text
+MAX_SIDE = 8192  # pixels of a network size: far above any use, low enough not to run out of memory silently
+MAX_TEXT = 200  # longest metadata text, in characters
 
 Size: TypeAlias = tuple[int, int]  # (H, W) in pixels
-Shape: TypeAlias = Sequence[int | str | None]  # a tensor's shape; what is no int is open
+Shape: TypeAlias = Sequence[int | str | None]  # a tensor's shape; a dimension that is no int is open
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class BackboneSpec:
     """A backbone and the values its published weights were trained with.
 
     Attributes:
-        name: as in ``--backbone``.
+        name: name of the backbone, as in ``--backbone``.
         size: network size (H, W) in pixels.
         channels: width K of the late fusion (spec section 2).
-        n_early: N, clicks with an index below it modulate as early clicks (spec section 4).
+        n_early: N; clicks with an index below it modulate as early clicks (spec section 4).
         r_max: R_max, largest radius of the modulation window in network pixels (spec section 4).
-        any_size: whether height and width may stay open in an exported file.
+        any_size: True if height and width may stay open in an exported file.
     """
 
     name: str
@@ -52,12 +52,12 @@ class BackboneSpec:
 
 @dataclass(frozen=True)
 class NetworkInfo:
-    """What a network file says of itself.
+    """Metadata of a network file.
 
     Attributes:
         backbone: name of the backbone, ``"unknown"`` for files of other exporters.
-        size: (H, W) the network is fixed to, or None where it takes any size.
-        precision: of the arithmetic inside: ``"fp32"``, ``"fp16"``, …
+        size: fixed network size (H, W) in pixels, or None if the network takes any size.
+        precision: arithmetic inside the network: ``"fp32"``, ``"fp16"``, …
         n_early, r_max: N and R_max that the weights were trained with (spec section 4).
         weights: ``"sha256:…"`` of the checkpoint, ``"untrained, seed S"``, or ``"unknown"``.
         exporter: ``"mfp-engine VERSION"``, or ``"unknown"``.
@@ -76,7 +76,7 @@ class NetworkInfo:
         return not self.weights.startswith("untrained")
 
     def to_properties(self) -> dict[str, str]:
-        """The same as text, for ONNX ``metadata_props``."""
+        """Convert to text, for ONNX ``metadata_props``."""
         return {
             PREFIX + "backbone": self.backbone,
             PREFIX + "size": f"{self.size[0]}x{self.size[1]}" if self.size else "dynamic",
@@ -89,10 +89,10 @@ class NetworkInfo:
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, str], size: Size | None) -> NetworkInfo:
-        """Read them back. ``size`` is the graph's own; keys that are missing keep their defaults.
+        """Read the metadata back from text. ``size`` is the graph's own size; missing keys keep their defaults.
 
         Raises:
-            NetworkError: where N or R_max are no numbers in their range.
+            NetworkError: N or R_max is no number in its range.
         """
         found = {k.removeprefix(PREFIX): v for k, v in properties.items() if k.startswith(PREFIX)}
         try:
@@ -113,30 +113,30 @@ _TEXT_DEFAULTS = {"backbone": "unknown", "precision": "fp32", "weights": "unknow
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output: its shape, and whether it is float32."""
+    """An input or output tensor: its shape, and whether it is float32."""
 
     shape: Shape
     is_float32: bool
 
 
 def _clean(text: str) -> str:
-    """A file's text as it may be printed."""
+    """Make text from a file safe to print."""
     return "".join(c for c in text[:MAX_TEXT] if c.isprintable())
 
 
 def check_signature(file: str, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Size | None:
-    """Hold a network's tensors against the contract.
+    """Check a network's tensors against the contract.
 
     Args:
-        file: its name, for messages.
-        inputs, outputs: each tensor by name.
+        file: name of the network file, for messages.
+        inputs, outputs: tensors by name.
 
     Returns:
-        The fixed (H, W), or None where either is open.
+        The fixed (H, W), or None if both sides are open.
 
     Raises:
-        NetworkError: for other names, channels, ranks or types, a batch that is not open, or one side that is fixed
-            while the other is open.
+        NetworkError: names, channels, ranks or types differ, the batch is not open, or one side is fixed while the
+            other is open.
     """
     if set(inputs) != set(INPUT_CHANNELS) or OUTPUT not in outputs:
         raise NetworkError(
@@ -173,7 +173,7 @@ def check_signature(file: str, inputs: Mapping[str, Tensor], outputs: Mapping[st
 
 
 def graph_tensors(values: Iterable[Any]) -> dict[str, Tensor]:
-    """By name, an ONNX graph's inputs or outputs."""
+    """Collect an ONNX graph's inputs or outputs by name."""
     return {
         value.name: Tensor(
             [

@@ -1,6 +1,6 @@
-"""CUDA GPUs: which ones the driver offers, and arrays and streams that an application hands over.
+"""CUDA GPUs that the driver reports, and arrays and streams passed in by an application.
 
-Everything asks the driver itself: no CUDA package is needed.
+All queries go to the driver directly; no CUDA package is needed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _INVALID_CONTEXT = 201  # CUDA_ERROR_INVALID_CONTEXT: no context is current in t
 
 
 class DeviceArray(NamedTuple):
-    """An array in a GPU's memory: address and shape; float32, C-contiguous."""
+    """An array in GPU memory: address and shape; float32, C-contiguous."""
 
     pointer: int
     shape: tuple[int, ...]
@@ -26,7 +26,7 @@ class DeviceArray(NamedTuple):
 
 @cache
 def cuda_driver() -> tuple[int, str]:
-    """Number of GPUs, and why it is 0 (empty where it is not)."""
+    """Number of GPUs, and the reason if there are none (else empty)."""
     try:
         cuda = driver()
     except OSError:
@@ -42,23 +42,23 @@ def cuda_driver() -> tuple[int, str]:
 
 
 def cuda_index(device: str) -> int:
-    """``"cuda:1"`` → 1; 0 where no number is given, as in ``"cuda"`` and ``"auto"``."""
+    """``"cuda:1"`` → 1; 0 if no number is given, as in ``"cuda"`` and ``"auto"``."""
     return int(device.partition(":")[2] or 0)
 
 
 def choose_device(device: str, gpus: int, why_none: str) -> tuple[str, str]:
-    """``"cpu"`` or ``"cuda:N"``, for a runtime that can use ``gpus`` of them.
+    """Choose ``"cpu"`` or ``"cuda:N"`` for a runtime that can use ``gpus`` GPUs.
 
     Args:
-        device: what was asked for: ``"auto"``, ``"cpu"`` or ``"cuda:N"``.
-        gpus: how many GPUs the runtime can use here.
-        why_none: why it is 0.
+        device: requested device: ``"auto"``, ``"cpu"`` or ``"cuda:N"``.
+        gpus: number of GPUs that the runtime can use on this machine.
+        why_none: reason if ``gpus`` is 0.
 
     Returns:
-        The device, and why where it was left to us (else empty).
+        The device, and the reason for it if it was chosen automatically (else empty).
 
     Raises:
-        RuntimeMissingError: a GPU was asked for that the runtime cannot use.
+        RuntimeMissingError: the runtime cannot use the requested GPU.
     """
     if device == "cpu":
         return device, ""
@@ -74,10 +74,10 @@ def choose_device(device: str, gpus: int, why_none: str) -> tuple[str, str]:
 
 
 def device_arrays(image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any) -> dict[str, DeviceArray]:
-    """The arrays of :meth:`mfp.engine.network.Network.enqueue` by tensor name, held against the contract.
+    """The arrays of :meth:`mfp.engine.network.Network.enqueue` by tensor name, checked against the contract.
 
     Raises:
-        OptionError: one is no device array, not float32, not C-contiguous, or of another shape.
+        OptionError: an array is no device array, not float32, not C-contiguous, or has another shape.
     """
     given = dict(zip(INPUT_CHANNELS, (image, prev_mask, modulated_mask, clicks), strict=True)) | {OUTPUT: logits}
     arrays = {name: _device_array(name, array) for name, array in given.items()}
@@ -90,7 +90,7 @@ def device_arrays(image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, 
 
 
 def address_of(array: Any) -> int:
-    """Where an array with ``__cuda_array_interface__`` lies."""
+    """Address of an array with ``__cuda_array_interface__``."""
     address: int = array.__cuda_array_interface__["data"][0]
     return address
 
@@ -122,15 +122,15 @@ def _is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
 
 
 def wait_for_stream(stream: int, gpu: int) -> None:
-    """Block until everything that was put on this CUDA stream so far has run.
+    """Block until all work put on this CUDA stream so far has run.
 
     Args:
-        stream: raw handle; 0 is the default stream of the context that is current in this thread, or else of the
-            GPU's primary context.
-        gpu: its number.
+        stream: raw handle; 0 is the default stream of the current context of this thread, or else of the GPU's
+            primary context.
+        gpu: number of the GPU.
 
     Raises:
-        NetworkError: the driver reports an error, for example that of a kernel that ran before.
+        NetworkError: the driver reports an error, for example of a kernel that ran earlier.
     """
     cuda = driver()
     status = cuda.cuStreamSynchronize(ctypes.c_void_p(stream))
@@ -142,7 +142,7 @@ def wait_for_stream(stream: int, gpu: int) -> None:
 
 
 def use_gpu(gpu: int) -> None:
-    """Make a GPU current in this thread, unless it is: an application's own context of it stays current.
+    """Make a GPU current in this thread. If it already is, an application's own context on it stays current.
 
     Raises:
         RuntimeMissingError: the driver refuses.
@@ -154,10 +154,10 @@ def use_gpu(gpu: int) -> None:
 
 
 def demand_primary_context(gpu: int, library: str) -> None:
-    """For libraries that work in a GPU's primary context alone.
+    """Check that a library that works only in a GPU's primary context can run in this thread.
 
     Args:
-        library: its name, for the message.
+        library: name of the library, for the message.
 
     Raises:
         OptionError: an application's own context is current in this thread.

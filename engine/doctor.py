@@ -1,4 +1,4 @@
-"""Finds out which runtimes and devices this machine offers to the engine."""
+"""Diagnosis of the machine: runtimes and devices that the engine can use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from .telemetry import import_silenced
 
 
 class Finding(NamedTuple):
-    """One runtime on one kind of device: usable or not, and why; ``remedy`` is the command that would change it."""
+    """One runtime on one kind of device: whether it is usable, the reason if not, and the command that fixes it
+    (``remedy``).
+    """
 
     runtime: str
     device: str
@@ -27,15 +29,15 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-# The package's name differs from system to system, so the way to it is named in place of one command.
+# The driver's package name differs between systems, so the remedy describes the step rather than one command.
 DRIVER_REMEDY = "install NVIDIA's driver (Debian, Ubuntu: apt install nvidia-driver; nvidia-smi must list a GPU)"
 CUDA_LIBRARIES_REMEDY = "pip install 'onnxruntime-gpu[cuda,cudnn]'"
 COMPILER_REMEDY = "install a C++ compiler (Debian, Ubuntu: apt install g++)"
-OLDEST_TENSORRT = (10, 12)  # the first whose networks may be strongly typed in every layer that we need
+OLDEST_TENSORRT = (10, 12)  # first version with strong typing in every layer that the engine needs
 
 
 def examine() -> list[Finding]:
-    """All runtimes that this version of the engine can use, tried out here, in the order of ``network.RUNTIMES``."""
+    """Try out all runtimes that this version of the engine supports, in the order of ``network.RUNTIMES``."""
     return [*_onnxruntime(), *_openvino(), *_tensorrt("tensorrt"), *_tensorrt("tensorrt-rtx"), *_torch()]
 
 
@@ -45,7 +47,7 @@ def has_compiler() -> bool:
 
 
 def array_work() -> Finding:
-    """Whether the array work of clicks can be done on a GPU: the kernels are compiled and one is run."""
+    """Check whether the array work of clicks can run on a GPU: compile the kernels and run one."""
     what = "array work of clicks"
     library, problem = _import("cupy")
     if library is None:
@@ -69,7 +71,7 @@ def _onnxruntime() -> list[Finding]:
     from .runtimes.ort_providers import GPU_PROVIDERS, install_command
 
     library, problem = _import("onnxruntime")
-    if library is not None and not hasattr(library, "InferenceSession"):  # what is left where one package was removed
+    if library is not None and not hasattr(library, "InferenceSession"):  # remains of a package that was removed
         problem = "damaged"
     if problem:
         remedies = {"cpu": INSTALL["onnxruntime"], **{runtime: install_command(runtime) for runtime in GPU_PROVIDERS}}
@@ -166,14 +168,14 @@ def _torch() -> list[Finding]:
 
 
 def _without_cuda(runtime: str, lack: str, install: str) -> Finding:
-    """A library that has no CUDA part; where the driver is missing too, that comes first."""
+    """Finding for a library without CUDA support; a missing driver is reported first."""
     gpus, no_gpu = cuda_driver()
     remedy = install if gpus else f"{DRIVER_REMEDY}, then: {install}"
     return Finding(runtime, "cuda", False, f"{lack}; {no_gpu}" if no_gpu else lack, remedy)
 
 
 def _probe() -> bytes:
-    """An ONNX network of one node, for providers that are listed and yet not usable: CUDA's libraries load late."""
+    """An ONNX network of one node. It finds providers that are listed but unusable, as CUDA's libraries load late."""
     from onnx import TensorProto, helper
 
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
@@ -184,18 +186,18 @@ def _probe() -> bytes:
 
 
 def _problem(attempt: Callable[[], Any]) -> str:
-    """Why it fails, empty where it does not."""
+    """Run ``attempt``; return the reason if it fails, else an empty text."""
     try:
         attempt()
     except MfpError as error:
         return one_line(error)
-    except Exception as error:  # each library has unrelated classes of its own
+    except Exception as error:  # every library raises its own unrelated classes
         return f"does not run: {one_line(error)}"
     return ""
 
 
 def _import(name: str) -> tuple[Any, str]:
-    """The module, or None and why not: a library can be there and still fail to load."""
+    """Import a module. Return it, or None and the reason: an installed library can still fail to load."""
     if find_spec(name) is None:
         return None, "not installed"
     try:

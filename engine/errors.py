@@ -1,23 +1,23 @@
-"""Every error that this engine raises on purpose; the server's own are in :mod:`mfp.serve.errors`.
+"""Errors that the engine raises on purpose. The server's own errors are in :mod:`mfp.serve.errors`.
 
 ::
 
     MfpError
     ├── ImageError            an image that cannot be read or has a shape or type that is not accepted
-    ├── ClickError            a click outside the image, or with coordinates that are no numbers
-    ├── SessionError          a call that the session cannot answer in its present state
+    ├── ClickError            a click outside the image, or with coordinates that are not finite numbers
+    ├── SessionError          a call that is not possible in the session's current state
     │   └── NothingToUndoError   undo() or redo() with nothing left
     ├── OptionError           an option (size, threshold, …) out of its range
-    ├── NetworkError          a file that is no MFP network, or does not keep its contract
-    │   ├── CheckpointError   a .pth file that is refused
-    │   └── PlanError         a .plan file that is refused, or cannot be written
-    ├── CacheError            a folder that cannot serve as the engine cache
-    ├── BuildError            a network that TensorRT could not build, or not in the precision asked for
+    ├── NetworkError          a file that is no MFP network, or breaks the tensor contract
+    │   ├── CheckpointError   a .pth file that is rejected
+    │   └── PlanError         a .plan file that is rejected, or cannot be written
+    ├── CacheError            a folder that cannot be used as the engine cache
+    ├── BuildError            a network that TensorRT could not build, or not in the requested precision
     ├── ExportError           a network that could not be exported, or whose export disagrees
-    ├── RuntimeMissingError   a runtime or device that was asked for and is not usable here
+    ├── RuntimeMissingError   a requested runtime or device that is not usable on this machine
     └── DatasetError          a data set that cannot be read or scored
 
-Each message says what was expected, what came, and what to do.
+Each message states what was expected, what was given, and what to do.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ClickError(MfpError, ValueError):
 
 
 class SessionError(MfpError, RuntimeError):
-    """A call that the session cannot answer in its present state."""
+    """A call that is not possible in the session's current state."""
 
 
 class NothingToUndoError(SessionError):
@@ -48,37 +48,37 @@ class OptionError(MfpError, ValueError):
 
 
 class NetworkError(MfpError, ValueError):
-    """A file that is no MFP network, or that does not keep the tensor contract."""
+    """A file that is no MFP network, or that breaks the tensor contract."""
 
 
 class CheckpointError(NetworkError):
-    """A ``.pth`` file that is refused. Nothing in it was executed."""
+    """A ``.pth`` file that is rejected. No code in it was executed."""
 
 
 class PlanError(NetworkError):
-    """A ``.plan`` file that is refused, or that cannot be written.
+    """A ``.plan`` file that is rejected, or that cannot be written.
 
     Attributes:
-        reason: what is wrong with it, without its path and without the remedy; one line.
+        reason: fault of the file, without its path and without the remedy; one line.
     """
 
     reason: str = ""
 
 
 class CacheError(MfpError, RuntimeError):
-    """A folder that cannot serve as the engine cache."""
+    """A folder that cannot be used as the engine cache."""
 
 
 class BuildError(MfpError, RuntimeError):
-    """A network that TensorRT could not build, or not in the precision asked for; no plan is left."""
+    """A network that TensorRT could not build, or not in the requested precision. No plan file remains."""
 
 
 class ExportError(MfpError, RuntimeError):
-    """An export that failed or that disagrees with its PyTorch network; no file is left."""
+    """An export that failed or that disagrees with its PyTorch network. No file remains."""
 
 
 class RuntimeMissingError(MfpError, RuntimeError):
-    """A runtime or device that was asked for and is not usable on this machine."""
+    """A requested runtime or device that is not usable on this machine."""
 
 
 class DatasetError(MfpError, ValueError):

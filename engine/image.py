@@ -1,4 +1,4 @@
-"""Images on their way in: what is accepted, what is converted, what is refused (docs/images.md)."""
+"""Input images: types accepted, converted and refused (docs/images.md)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .image_files.decode import check_photograph, checked_header, decoded, read_
 
 U8 = NDArray[np.uint8]
 
-DIM = 1 << 14  # a 16-bit file that stays below holds 14 bits or fewer: what is white in it is not known
+DIM = 1 << 14  # a 16-bit file below this value holds 14 bits or fewer; its white level is unknown
 _HINTS = {
     "b": "for a mask as a picture with image.astype('uint8') * 255",
     "u": "16 bits with (image >> 8).astype('uint8'), 12 bits in them with (image >> 4).astype('uint8')",
@@ -28,15 +28,15 @@ _PIL_CONVERTED = ("1", "P", "PA", "LA", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", 
 
 
 def as_rgb(image: Any) -> U8:
-    """An image as H×W×3 uint8 RGB.
+    """Convert an image to H×W×3 uint8 RGB.
 
     Args:
-        image: anything on the host that NumPy can read (arrays, torch CPU tensors), uint8: H×W×3 RGB; H×W or H×W×1
-            grey, which is repeated; H×W×4 RGBA, whose alpha is dropped (not composited). Or a PIL image of 8 bits,
+        image: array on the host that NumPy can read (also a torch CPU tensor), uint8: H×W×3 RGB; H×W or H×W×1 grey,
+            which is repeated; H×W×4 RGBA, whose alpha is dropped (not composited). Or a PIL image of 8 bits,
             converted as ``image.convert("RGB")`` does; its EXIF orientation is not applied, with a warning.
 
     Raises:
-        ImageError: for other types and shapes, empty images and arrays in GPU memory.
+        ImageError: the type or shape is another, the image is empty, or the array is in GPU memory.
     """
     array = _from_pil(image) if is_pil(image) else _as_array(image, "an image")
     check_image(array.dtype.name, array.shape)
@@ -48,10 +48,10 @@ def as_rgb(image: Any) -> U8:
 
 
 def check_image(dtype: str, shape: tuple[int, ...]) -> None:
-    """Check an image's type, by its name, and its shape against what sessions take.
+    """Check an image's shape and type (by name) against what sessions accept.
 
     Raises:
-        ImageError: saying what is expected.
+        ImageError: the type or shape is not accepted; the message states what is expected.
     """
     if dtype != "uint8":
         kind = "f" if dtype.startswith("bfloat") else dtype[0]
@@ -72,13 +72,13 @@ def check_image(dtype: str, shape: tuple[int, ...]) -> None:
 
 
 def is_pil(value: Any) -> bool:
-    """Whether it is a PIL image. Pillow is not imported: without it there is none."""
+    """Whether a value is a PIL image. Pillow is not imported: no PIL image exists before it is imported."""
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(value, module.Image)
 
 
 def _from_pil(image: Any) -> U8:
-    """A PIL image's pixels. NumPy alone would take a palette's indices for grey, and CMYK for RGB and alpha."""
+    """A PIL image's pixels. NumPy would read a palette's indices as grey, and CMYK as RGB and alpha."""
     mode = image.mode
     if mode not in ("L", "RGB", *_PIL_CONVERTED):
         hint = {
@@ -90,10 +90,10 @@ def _from_pil(image: Any) -> U8:
     if 0 in image.size:
         raise ImageError(f"expected an image with pixels, got an empty one of {image.height}×{image.width}")
     try:
-        if mode == "P":  # to RGB directly Pillow warns of transparency
+        if mode == "P":  # converting directly to RGB, Pillow warns about transparency
             image = image.convert("RGBA")
         pixels: U8 = np.asarray(image.convert("RGB") if image.mode in _PIL_CONVERTED else image)
-    except Exception as error:  # a file that is read only now raises whatever its reader stumbles over
+    except Exception as error:  # the file is read only now, and its reader can raise anything
         raise ImageError(f"cannot read this PIL image of mode {mode!r}: {error}") from None
     orientation = 1
     with suppress(Exception):  # damaged EXIF
@@ -131,7 +131,7 @@ def _as_array(value: Any, what: str) -> NDArray[Any]:
         array = np.asarray(value)
     except MemoryError:
         raise
-    except Exception as error:  # other libraries' arrays raise what they like: tensors on GPUs, with gradients, sparse
+    except Exception as error:  # other libraries raise any class: tensors on GPUs, with gradients, sparse
         raise ImageError(
             f"expected {what} that NumPy can read as an array, got {type(value).__name__} ({error})"
         ) from None
@@ -141,14 +141,14 @@ def _as_array(value: Any, what: str) -> NDArray[Any]:
 
 
 def as_initial_mask(mask: Any, height: int, width: int) -> NDArray[np.float32]:
-    """A mask from the user as a map of 0 and 1 (spec section 1, "initial mask").
+    """Convert a mask from the user to a float32 H×W map of 0 and 1 (spec section 1, "initial mask").
 
     Args:
-        mask: H×W of bool, of 0 and 1, or of 0 and 255; or a :class:`~mfp.engine.mask.Mask`, or a PIL image of one
+        mask: H×W array of bool, of 0 and 1, or of 0 and 255; or a :class:`~mfp.engine.mask.Mask`, or a PIL image of one
             channel. A palette's indices are the values.
 
     Raises:
-        ImageError: for another size or other values.
+        ImageError: the size or the values are others.
     """
     if is_pil(mask):
         _check_pil_mask(mask)
@@ -194,26 +194,26 @@ def _check_pil_mask(mask: Any) -> None:
 def read_image(path: str | os.PathLike[str]) -> U8:
     """Read a photograph as H×W×3 uint8 RGB, turned upright by its EXIF orientation.
 
-    Grey files are repeated to three channels, alpha is dropped, 16-bit files are reduced to 8 bits; docs/images.md has
-    all that is converted and refused.
+    Grey files are repeated to three channels, alpha is dropped, 16-bit files are reduced to 8 bits. docs/images.md
+    lists everything that is converted and refused.
 
     Raises:
-        ImageError: there is no such file, or it is no photograph that can be read rightly.
+        ImageError: the file does not exist, or is no photograph that can be read correctly.
     """
     return decode_image(read_bytes(path), str(path))
 
 
 def decode_image(data: bytes, name: str = "the image", known: bool = False) -> U8:
-    """A photograph's file as H×W×3 uint8 RGB, as :func:`read_image` gives it.
+    """Decode a photograph's file to H×W×3 uint8 RGB, as :func:`read_image` does.
 
     Args:
-        data: the bytes of a JPEG, PNG, WebP, TIFF or BMP file.
-        name: of the image, for messages.
-        known: the file was accepted before, perhaps by an older version: what is refused by rule now is read as then,
-            so that work on it is not lost.
+        data: content of a JPEG, PNG, WebP, TIFF or BMP file.
+        name: name of the image, for messages.
+        known: True if the file was accepted before, perhaps by an older version. A file that today's rules refuse is
+            then read as before, so that work on it is not lost.
 
     Raises:
-        ImageError: it is no image that can be read, would not be read rightly, or is too large for OpenCV.
+        ImageError: the file is no readable image, would not be read correctly, or is too large for OpenCV.
     """
     import cv2
 
@@ -233,7 +233,7 @@ def decode_image(data: bytes, name: str = "the image", known: bool = False) -> U
                 "what is white is not known. Scale it first: (image / white * 255).round().astype('uint8')"
             )
         pixels = (pixels >> 8).astype(np.uint8)
-    elif pixels.dtype != np.uint8:  # known: signed values
+    elif pixels.dtype != np.uint8:  # signed values, accepted before
         pixels = decoded(data, cv2.IMREAD_COLOR, name)
     return np.ascontiguousarray(pixels[:, :, ::-1])
 
@@ -241,7 +241,7 @@ def decode_image(data: bytes, name: str = "the image", known: bool = False) -> U
 def write_png(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> Path:
     """Write H×W×3 RGB or H×W grey, uint8, as PNG.
 
-    The file appears complete or not at all. An older file of that name is replaced.
+    The file appears complete or not at all. An existing file of that name is replaced.
 
     Raises:
         ImageError: the file cannot be written there.
@@ -249,7 +249,7 @@ def write_png(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> Path:
     import cv2
 
     _, encoded = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    # Not cv2.imwrite: it cannot open every Unicode path on Windows and only returns False where it fails.
+    # cv2.imwrite is not used: it cannot open every Unicode path on Windows and returns only False on failure.
     return write_file(path, encoded.tobytes())
 
 
@@ -257,7 +257,7 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> Path:
     """Write a file so that it appears complete or not at all.
 
     Raises:
-        ImageError: it cannot be written there.
+        ImageError: the file cannot be written there.
     """
     path = Path(path)
     partial = path.parent / f".{os.urandom(8).hex()}.tmp"

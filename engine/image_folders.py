@@ -1,4 +1,4 @@
-"""Finding and reading the images that a command is given."""
+"""Finder and reader of the images given to a command."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from .errors import DatasetError, ImageError
 
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}  # what a folder is searched for
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}  # image files in a folder
 
 
 def image_files(paths: Iterable[Path]) -> list[Path]:
-    """The image files of these paths: files as they are, a folder's image files in order of name.
+    """The image files of these paths: files unchanged, and each folder's image files sorted by name.
 
     Raises:
         ImageError: a path does not exist, or a folder holds no image files.
@@ -36,7 +36,7 @@ def image_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def by_name(folder: Path) -> dict[str, Path]:
-    """The image files of a folder under their names without ending, in order of name.
+    """The image files of a folder by name without suffix, sorted by name.
 
     Raises:
         DatasetError: two files share a name.
@@ -51,12 +51,12 @@ def by_name(folder: Path) -> dict[str, Path]:
 
 
 def is_image(file: Path) -> bool:
-    """Whether a file of a folder is taken for an image, by its name."""
+    """Whether a file of a folder counts as an image, by its name."""
     return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
 
 
 def size_problem(mask: Path, size: tuple[int, ...], photograph: Path, upright: tuple[int, ...]) -> str:
-    """Why a mask does not belong to a photograph, by their sizes (H, W); "" where it does."""
+    """The reason why a mask does not fit a photograph, by their sizes (H, W) in pixels; empty if it fits."""
     if size == upright:
         return ""
     sizes = " and ".join(f"{height}×{width}" for height, width in (size, upright))
@@ -69,10 +69,10 @@ def size_problem(mask: Path, size: tuple[int, ...], photograph: Path, upright: t
 def readable_images(
     files: list[Path], limit: int | None, skip: Callable[[Path, ImageError], None]
 ) -> Iterator[tuple[str, Any]]:
-    """The first ``limit`` images that can be read, one at a time: pairs of path and H×W×3 uint8 RGB.
+    """Yield the first ``limit`` readable images, one at a time, as pairs of path and H×W×3 uint8 RGB.
 
     Raises:
-        ImageError: none can be read.
+        ImageError: no image can be read.
     """
     from .image import read_image
 

@@ -1,4 +1,4 @@
-"""The answer to a click: an immutable boolean map, and the forms that other programs want it in."""
+"""The `Mask` class: an immutable boolean map that answers a click, and its conversions for other programs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .roi import Roi, bounding_box
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
-_CPU = (1, 0)  # DLPack's (kDLCPU, device 0)
+_CPU = (1, 0)  # DLPack's device pair (kDLCPU, device 0)
 
 
 class RLE(TypedDict):
-    """A run-length encoding as COCO's JSON files hold it: ``size`` [H, W] and compressed ``counts``."""
+    """A run-length encoding as in COCO's JSON files: ``size`` [H, W] and compressed ``counts``."""
 
     size: list[int]
     counts: str
@@ -29,15 +29,15 @@ class RLE(TypedDict):
 class Mask:
     """An immutable boolean H×W map, True where the object is.
 
-    A writeable array is copied, so that later writes to it cannot reach the mask. A C-contiguous array that
-    owns its memory and is already read-only is taken over as it is: who has just made one and marks it
-    read-only saves the copy. Two masks are equal where shape and content are.
+    A writeable array is copied, so that later writes to it cannot reach the mask. A C-contiguous array that owns its
+    memory and is read-only is used without a copy: mark a new array read-only to save the copy. Two masks are equal
+    if their shapes and contents are.
 
     Args:
-        array: bool, H×W, at least one pixel.
+        array: bool array H×W of at least one pixel.
 
     Raises:
-        ImageError: ``array`` is no NumPy array of that kind.
+        ImageError: ``array`` is no such NumPy array.
     """
 
     def __init__(self, array: NDArray[np.bool_]) -> None:
@@ -57,12 +57,12 @@ class Mask:
 
     @classmethod
     def from_bits(cls, bits: NDArray[np.uint8], height: int, width: int) -> Mask:
-        """The mask of one bit a pixel, as a GPU packs it; unpacked when its map is first asked for.
+        """The mask of a GPU's packed bits, one bit per pixel; unpacked when its map is first used.
 
         Args:
-            bits: uint8 of height × ceil(width / 32) · 4 bytes; lowest bit leftmost, each row filled up to 32 bits.
-                Kept, not copied: leave it unchanged.
-            height, width: in pixels, at least 1.
+            bits: uint8 array of height × ceil(width / 32) · 4 bytes; the lowest bit is leftmost, each row is padded to
+                32 bits. Kept without a copy: do not change it.
+            height, width: size in pixels, at least 1.
         """
         mask = cls.__new__(cls)
         mask._map, mask._bits, mask._shape = None, bits, (height, width)
@@ -70,7 +70,7 @@ class Mask:
 
     @property
     def _array(self) -> NDArray[np.bool_]:
-        bits = self._bits  # two threads may come here at once; both then unpack
+        bits = self._bits  # two threads may run this at the same time; both then unpack
         if self._map is None and bits is not None:
             height, width = self._shape
             rows = np.unpackbits(bits.reshape(height, -1), axis=1, count=width, bitorder="little").view(np.bool_)
@@ -82,7 +82,7 @@ class Mask:
 
     @property
     def array(self) -> NDArray[np.bool_]:
-        """The map itself: bool, H×W, C-contiguous, read-only, not a copy."""
+        """The map itself, no copy: bool, H×W, C-contiguous, read-only."""
         return self._array
 
     @property
@@ -92,14 +92,14 @@ class Mask:
 
     @cached_property
     def area(self) -> int:
-        """Number of pixels that are True."""
+        """Number of True pixels."""
         return int(np.count_nonzero(self._array))
 
     @cached_property
     def box(self) -> Roi | None:
         """(row_min, row_max, col_min, col_max) of the object in pixels, inclusive as in a session's ``roi``.
 
-        None where the mask is empty.
+        None if the mask is empty.
         """
         return bounding_box(self._array)
 
@@ -113,13 +113,13 @@ class Mask:
         return f"Mask({height}×{width}, area={self.area}, box={self.box and tuple(self.box)})"
 
     def __reduce__(self) -> tuple[type[Mask], tuple[NDArray[np.bool_]]]:
-        # NumPy forgets the read-only flag when it copies or pickles: pass through the constructor again.
+        # NumPy drops the read-only flag when it copies or pickles, so the constructor runs again.
         return Mask, (self._array,)
 
     # Arrays of other libraries
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        """For ``np.asarray(mask)``: the read-only map where ``dtype`` allows it, else a writeable copy."""
+        """Array for ``np.asarray(mask)``: the read-only map if ``dtype`` allows it, else a writeable copy."""
         if dtype is None or np.dtype(dtype) == np.bool_:
             return self._array.copy() if copy else self._array
         if copy is False:
@@ -127,7 +127,7 @@ class Mask:
         return self._array.astype(dtype)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        """(device type, device number) of DLPack: always the CPU, (1, 0)."""
+        """The (device type, device number) of DLPack: always the CPU, (1, 0)."""
         return _CPU
 
     def __dlpack__(
@@ -140,9 +140,9 @@ class Mask:
     ) -> Any:
         """A DLPack capsule (bool, H×W) of a **copy**.
 
-        DLPack before 1.0 cannot say "read-only": NumPy refuses to export a read-only array to it, and a
-        consumer could write into the mask. A copy needs no such word, so the capsule is the unversioned one,
-        which every consumer takes, whatever ``max_version`` it names.
+        DLPack before 1.0 has no read-only flag: NumPy refuses to export a read-only array to it, and a consumer could
+        write into the mask. A copy needs no flag, so the capsule is the unversioned one, which every consumer accepts,
+        whatever its ``max_version``.
 
         Raises:
             BufferError: the consumer asks for another device or forbids the copy.
@@ -156,7 +156,7 @@ class Mask:
     # Files and annotations
 
     def to_rle(self) -> RLE:
-        """COCO's compressed run-length encoding, as its JSON files hold it; exact, holes included."""
+        """COCO's compressed run-length encoding, as in its JSON files; exact, holes included."""
         from pycocotools import mask as coco
 
         encoded = coco.encode(np.asfortranarray(self._array.view(np.uint8)))
@@ -167,10 +167,10 @@ class Mask:
         """The mask of a compressed COCO run-length encoding.
 
         Args:
-            rle: ``size`` [H, W] and ``counts`` as str, or as the bytes that pycocotools makes.
+            rle: mapping with ``size`` [H, W] and ``counts`` as str, or as bytes from pycocotools.
 
         Raises:
-            ImageError: something is missing, or the runs do not add up to H·W pixels.
+            ImageError: a key is missing, or the runs do not add up to H·W pixels.
         """
         try:
             height, width = (int(side) for side in rle["size"])
@@ -192,19 +192,19 @@ class Mask:
     def to_polygons(self) -> list[NDArray[np.float32]]:
         """Outlines of the object with its holes filled, in COCO's pixel coordinates.
 
-        One convention: pixel (x, y) is the square [x, x + 1] × [y, y + 1] and a polygon runs along **edges**
-        of pixels, so that its vertices are whole numbers from 0 to W or H, its area is a number of pixels, a
-        single pixel is a square, and no polygon touches itself or overlaps another. Every rasteriser that
-        asks for a pixel's centre (x + ½, y + ½), pycocotools among them, gives the mask back, holes filled.
-        (In OpenCV and in a click the centre of pixel (x, y) is (x, y) itself: subtract ½ there.)
+        Convention: pixel (x, y) is the square [x, x + 1] × [y, y + 1], and a polygon runs along the **edges** of
+        pixels. Its vertices are therefore whole numbers from 0 to W or H, its area is a number of pixels, a single
+        pixel is a square, and no polygon touches itself or overlaps another. Every rasteriser that samples pixel
+        centres (x + ½, y + ½), pycocotools among them, reproduces the mask with holes filled. (OpenCV and clicks have
+        the centre of pixel (x, y) at (x, y) itself: subtract ½ for them.)
 
-        A hole is background that cannot leave the image in horizontal and vertical steps; what lies inside it
-        is filled too. Use :meth:`to_rle` where holes matter.
+        A hole is background with no path of horizontal and vertical steps to the border of the image. Everything inside
+        a hole is filled too. Use :meth:`to_rle` where holes matter.
 
         Returns:
-            float32 arrays n×2 of (x, y), n ≥ 4, not closed (the last vertex is not the first again),
-            clockwise on the screen from the topmost, then leftmost vertex, ordered by that vertex. No arrays
-            for an empty mask. ``polygon.ravel().tolist()`` is an entry of COCO's ``segmentation``.
+            float32 arrays n×2 of (x, y), n ≥ 4, not closed (the first vertex is not repeated), clockwise on the screen
+            from the topmost, then leftmost vertex, ordered by that vertex. The list is empty for an empty mask.
+            ``polygon.ravel().tolist()`` is an entry of COCO's ``segmentation``.
         """
         if self.box is None:
             return []
@@ -215,7 +215,7 @@ class Mask:
     def save_png(self, path: str | os.PathLike[str]) -> None:
         """Write an 8-bit single-channel PNG: 255 on the object, 0 elsewhere.
 
-        The file appears complete or not at all. An older file of that name is replaced.
+        The file appears complete or not at all. An existing file of that name is replaced.
 
         Raises:
             ImageError: the file cannot be written there.
@@ -226,9 +226,9 @@ class Mask:
 def _run_lengths(counts: str) -> list[int]:
     """The runs of a compressed COCO string.
 
-    A number is written 5 bits a character, lowest first, offset 48; 0x20 says that more follows, 0x10 of the
-    last is the sign. From the fourth on it is the difference to the run two before. Done here because
-    pycocotools returns uninitialised memory for a string that is cut short.
+    A number is written in characters of 5 bits, lowest first, with offset 48. Bit 0x20 marks that more characters
+    follow; bit 0x10 of the last one is the sign. From the fourth run on, the number is the difference to the run two
+    before. Decoded here because pycocotools returns uninitialised memory for a truncated string.
     """
     runs: list[int] = []
     value = shift = 0
@@ -260,14 +260,14 @@ def _fill_holes(array: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _outlines(framed: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """Outlines n×2 (x, y) of a framed map without holes; (0, 0) is the upper left corner of pixel [1, 1]."""
-    # An outline turns where an odd number of the four pixels around a pixel corner is True. Where two
-    # diagonal neighbours meet, two outlines turn, each around its own pixel: such a corner counts twice.
+    # An outline turns where an odd number of the four pixels around a pixel corner is True. Where two diagonal
+    # neighbours meet, two outlines turn, each around its own pixel: such a corner counts twice.
     a, b, c, d = framed[:-1, :-1], framed[:-1, 1:], framed[1:, :-1], framed[1:, 1:]
     meeting = (a == d) & (b == c) & (a != b)
     ys, xs = np.nonzero((a ^ b ^ c ^ d) | meeting)
     twice = meeting[ys, xs]
     copies = 1 + twice
-    second = (np.cumsum(copies) - 1)[twice]  # where the second copy of a meeting corner will lie
+    second = (np.cumsum(copies) - 1)[twice]  # index of the second copy of a meeting corner
     ys, xs = np.repeat(ys, copies), np.repeat(xs, copies)
 
     # In row-major order, corners 0–1, 2–3, … are the ends of the horizontal edges; the first copy of a

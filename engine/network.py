@@ -1,4 +1,4 @@
-"""Networks: one compiled MFP network on one runtime, and how to load one."""
+"""Networks: the `Network` interface of one compiled MFP network on one runtime, and `load_network`."""
 
 from __future__ import annotations
 
@@ -23,61 +23,61 @@ from .worker import Worker, Workers
 
 F32 = NDArray[np.float32]
 
-_LOCK = threading.Lock()  # making what a network keeps for its GPU
+_LOCK = threading.Lock()  # guards creation of what a network keeps for its GPU
 
 
 class Network(ABC):
-    """A network ready to run. It holds no state of a session: share one between as many sessions as you like.
+    """A network ready to run. It holds no session state: any number of sessions can share one.
 
     Attributes:
-        info: what the file says of itself; ``info.precision`` is the precision that runs.
-        runtime: one of :data:`RUNTIMES`.
-        device: ``"cpu"`` or ``"cuda:N"``.
-        choice: what ``"auto"`` chose and why, empty where nothing was left to it.
+        info: metadata of the file; ``info.precision`` is the precision that runs.
+        runtime: name of the runtime, one of :data:`RUNTIMES`.
+        device: name of the device, ``"cpu"`` or ``"cuda:N"``.
+        choice: choice of ``"auto"`` and the reason, empty if nothing was left to it.
     """
 
     info: NetworkInfo
     runtime: str
     device: str
     choice: str = ""
-    _lanes: dict[Device, Any] | None = None  # what sessions on a device share
+    _lanes: dict[Device, Any] | None = None  # shared by the sessions on a device
     _workers: Workers | None = None
 
     @abstractmethod
     def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
-        """One pass.
+        """Run one pass.
 
         Args:
-            image: N×3×H×W, RGB in [0, 1].
-            prev_mask: N×1×H×W, probability of the pass before, in [0, 1].
-            modulated_mask: N×1×H×W, the same modulated by the newest click.
-            clicks: N×2×H×W, disks of positive and of negative clicks.
+            image: float32 N×3×H×W, RGB in [0, 1].
+            prev_mask: float32 N×1×H×W, probability of the previous pass, in [0, 1].
+            modulated_mask: float32 N×1×H×W, the same map modulated by the newest click.
+            clicks: float32 N×2×H×W, disks of positive and of negative clicks.
 
         Returns:
-            logits, float32 N×1×H×W.
+            The logits, float32 N×1×H×W.
 
         Raises:
-            NetworkError: the runtime could not run it on arrays of these sizes, or the logits break the contract.
+            NetworkError: the runtime cannot run the network on arrays of these sizes, or the logits break the contract.
         """
 
     def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
-        """One pass on arrays in the device's memory, put on a CUDA stream; returns before it has run.
+        """Put one pass on arrays in the device's memory on a CUDA stream. Returns before the pass has run.
 
         Args:
-            image, prev_mask, modulated_mask, clicks: as above, on this network's GPU: anything with
+            image, prev_mask, modulated_mask, clicks: arrays as for a call, on this network's GPU: any object with
                 ``__cuda_array_interface__`` (CuPy, PyTorch, PyCUDA), float32, C-contiguous. The caller owns them and
                 keeps them alive and unchanged until the stream has passed this point.
-            logits: N×1×H×W, the same kind; the pass writes into it. Its values are not checked.
+            logits: array N×1×H×W of the same kind; the pass writes into it. Its values are not checked.
             stream: raw handle (``cudaStream_t``) of the stream.
 
         Raises:
-            OptionError: the network runs on the CPU, or an array is of another kind, type, shape or layout.
+            OptionError: the network runs on the CPU, or an array has another kind, type, shape or layout.
             NetworkError: the runtime refused the pass.
         """
         if self.device == "cpu":
             raise self._not_on_gpu()
         device_arrays(image, prev_mask, modulated_mask, clicks, logits)
-        # Threads run side by side, and so do streams: each has a worker of its own.
+        # Threads run in parallel, and so do streams: each has its own worker.
         with _LOCK:
             if self._workers is None:
                 self._workers = Workers()
@@ -87,25 +87,25 @@ class Network(ABC):
         mine[stream].enqueue(image, prev_mask, modulated_mask, clicks, logits, stream)
 
     def worker(self) -> Worker:
-        """A new :class:`Worker`, in the CUDA context that is current in this thread.
+        """Create a :class:`Worker` in the CUDA context that is current in this thread.
 
         Raises:
             OptionError: the network runs on the CPU, or in another CUDA context.
-            NetworkError: the runtime gives none, for lack of memory for example.
+            NetworkError: the runtime cannot create one, for example for lack of memory.
         """
         raise self._not_on_gpu()
 
     def close(self) -> None:
-        """Give back what clicks and passes on a GPU have left ready for the next ones; those then make it anew.
+        """Release the resources that clicks and passes on a GPU keep for the next ones, which then create them again.
 
-        The weights go with the network itself. No session may be at work.
+        The weights are freed with the network itself. No session may be running.
         """
         with _LOCK:
             self._lanes = self._workers = None
 
     def shared_on(self, device: Device, make: Callable[[Device], Any]) -> Any:
-        """What sessions on a device share, made once for each device: see :mod:`mfp.engine.pipelines.lane`."""
-        # Kept here, so that it goes when the network goes: a table of all networks would keep them alive.
+        """An object shared by the sessions on a device, made once per device: see :mod:`mfp.engine.pipelines.lane`."""
+        # Kept here, so that it is freed with the network: a global table of networks would keep them alive.
         with _LOCK:
             if self._lanes is None:
                 self._lanes = {}
@@ -114,7 +114,7 @@ class Network(ABC):
             return self._lanes[device]
 
     def not_finite(self) -> str:
-        """What to say of logits that are infinite or no numbers."""
+        """Message for logits that are infinite or NaN."""
         return f"{self!r} gave logits that are not finite: its weights are damaged, or overflow"
 
     def _not_on_gpu(self) -> OptionError:
@@ -124,7 +124,7 @@ class Network(ABC):
         )
 
     def _checked(self, logits: F32, image: F32) -> F32:
-        """What a runtime gave back, held against the contract: a wrong network must not end in a quiet mask."""
+        """Validate logits against the contract, so that a broken network raises instead of producing a wrong mask."""
         expected = (len(image), 1, *image.shape[2:])
         if logits.dtype != np.float32 or logits.shape != expected:
             raise NetworkError(
@@ -141,13 +141,13 @@ class Network(ABC):
 
 @dataclass(frozen=True)
 class Options:
-    """What a runtime is asked for; see :func:`load_network`.
+    """Options of a runtime; see :func:`load_network`.
 
     Attributes:
-        runtime: a name of :data:`RUNTIMES`; ``"auto"`` only for a plan, which says itself what it was built for.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda:N"``.
-        threads: CPU threads of one pass, None for the runtime's own choice.
-        precision: ``"fp32"``, ``"fp16"``, ``"bf16"``, or None for what the file says.
+        runtime: name from :data:`RUNTIMES`; ``"auto"`` only for a plan, which records the runtime it was built for.
+        device: name of the device: ``"auto"``, ``"cpu"`` or ``"cuda:N"``.
+        threads: number of CPU threads of one pass, None for the runtime's own choice.
+        precision: name of the precision: ``"fp32"``, ``"fp16"``, ``"bf16"``, or None for the file's own.
     """
 
     runtime: str
@@ -158,13 +158,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Runtime:
-    """A way to run networks.
+    """A runtime that can run networks.
 
     Attributes:
-        module: of ``runtimes/``, with ``open(source, options: Options) -> Network``. It leaves in ``network.choice``
-            why it took its device where that was left to it; :func:`load_network` puts what was chosen in front.
-        opens: endings of the files it opens, or :data:`MODULE`.
-        library: the Python module it cannot do without.
+        module: name of the module in ``runtimes/``, with ``open(source, options: Options) -> Network``. It stores in
+            ``network.choice`` the reason for an automatic device; :func:`load_network` puts its own choice in front.
+        opens: suffixes of the files it opens, or :data:`MODULE`.
+        library: name of the Python module that it requires.
     """
 
     module: str
@@ -172,7 +172,7 @@ class Runtime:
     library: str
 
 
-MODULE = "module"  # in place of a file's ending: a PyTorch module
+MODULE = "module"  # in place of a file suffix: a PyTorch module
 PLAN = ".plan"
 
 RUNTIMES = {
@@ -185,7 +185,7 @@ RUNTIMES = {
     "torch": Runtime("pytorch", (".pth", ".pt", MODULE), "torch"),
     "torch-compile": Runtime("pytorch", (".pth", ".pt", MODULE), "torch"),
 }
-AUTO = ("onnxruntime", "openvino", "torch")  # "auto" is the first of these that opens the file and is installed
+AUTO = ("onnxruntime", "openvino", "torch")  # "auto" takes the first of these that opens the file and is installed
 
 MAX_THREADS = 1024
 
@@ -200,27 +200,28 @@ def load_network(
     """Open a network.
 
     Args:
-        source: ``"lite0"``, the network that ships with the package; the path of an ``.onnx`` file, of a ``.plan`` that
-            ``mfp build`` wrote, or of an authors' ``.pth`` checkpoint; or a PyTorch module that
-            :func:`mfp.export.models.build` made.
-        runtime: ``"auto"`` or a name of :data:`RUNTIMES`. ``"auto"`` runs an ``.onnx`` file on ONNX Runtime where it is
-            installed, else on OpenVINO, a plan on the TensorRT it was built for, and the rest on PyTorch.
-            ``"tensorrt"`` and ``"tensorrt-rtx"`` build an ``.onnx`` file's plan through the engine cache.
-        device: ``"auto"`` (a CUDA GPU where the runtime can use one, else the CPU), ``"cpu"`` or ``"cuda:N"``.
-        threads: CPU threads of one pass; None leaves it to the runtime (all cores).
-        precision: of the arithmetic inside, ``"fp32"``, ``"fp16"`` or ``"bf16"``; None is what the file says. PyTorch
-            runs all three, OpenVINO an fp32 file in bf16; on the others the file decides, and ``"fp16"`` takes the
-            packaged network's FP16 file.
+        source: ``"lite0"``, the network that ships with the package; the path of an ``.onnx`` file, of a ``.plan``
+            written by ``mfp build``, or of an authors' ``.pth`` checkpoint; or a PyTorch module from
+            :func:`mfp.export.models.build`.
+        runtime: ``"auto"`` or a name from :data:`RUNTIMES`. ``"auto"`` runs an ``.onnx`` file on ONNX Runtime if it is
+            installed, else on OpenVINO, a plan on the TensorRT it was built for, and everything else on PyTorch.
+            ``"tensorrt"`` and ``"tensorrt-rtx"`` build the plan of an ``.onnx`` file through the engine cache.
+        device: ``"auto"`` (a CUDA GPU if the runtime can use one, else the CPU), ``"cpu"`` or ``"cuda:N"``.
+        threads: number of CPU threads of one pass; None leaves it to the runtime (all cores).
+        precision: arithmetic inside the network, ``"fp32"``, ``"fp16"`` or ``"bf16"``; None keeps the file's own.
+            PyTorch runs all three, OpenVINO an fp32 file in bf16. On the others the file decides, and ``"fp16"``
+            selects the FP16 file of the packaged network.
 
     Returns:
-        The network; its ``choice`` says what ``"auto"`` chose, and why.
+        The network; its ``choice`` reports what ``"auto"`` chose, and why.
 
     Raises:
-        NetworkError: the file is missing, of another kind, or does not keep the contract; or no network of this name is
-            packaged.
-        RuntimeMissingError: the runtime, the device or the precision is not usable here; ``mfp doctor`` says what is.
-        OptionError: an unknown runtime, device or precision, a number of threads below 1, or a precision that this
-            runtime cannot change to.
+        NetworkError: the file is missing, of another kind, or breaks the contract; or no packaged network has this
+            name.
+        RuntimeMissingError: the runtime, the device or the precision is not usable here; ``mfp doctor`` lists usable
+            ones.
+        OptionError: the runtime, device or precision is unknown, the number of threads is below 1, or this runtime
+            cannot change to the precision.
     """
     if runtime not in ("auto", *RUNTIMES):
         raise OptionError(f'unknown runtime {runtime!r}; expected "auto" or one of {", ".join(RUNTIMES)}')
@@ -239,7 +240,7 @@ def load_network(
             f"{'a PyTorch module' if kind == MODULE else source} runs on {', '.join(able)}, not on {runtime}. "
             + ("Export it first: mfp export" if "torch" in able else "PyTorch takes the .pth checkpoint.")
         )
-    by_us = runtime == "auto" and kind != PLAN  # a plan chooses by itself
+    by_us = runtime == "auto" and kind != PLAN  # a plan records its own runtime
     chosen, why = _choose_runtime(able, device) if by_us else (runtime, "")
     module = import_module(f".runtimes.{RUNTIMES[able[0] if chosen == 'auto' else chosen].module}", __package__)
     open_network: Callable[[Any, Options], Network] = module.open
@@ -252,10 +253,10 @@ def load_network(
 
 
 def check_precision(file: str, info: NetworkInfo, options: Options) -> None:
-    """For runtimes on which the file decides: refuse another precision than the file's own.
+    """Refuse a precision other than the file's own, on runtimes where the file decides.
 
     Raises:
-        OptionError: saying how to make such a file.
+        OptionError: the precision differs; the message states how to make such a file.
     """
     if options.precision in (None, info.precision):
         return
@@ -269,7 +270,7 @@ def check_precision(file: str, info: NetworkInfo, options: Options) -> None:
 
 
 def _source_and_kind(source: Any) -> tuple[Any, str]:
-    """The source (text becomes a path) and its file's ending, or MODULE."""
+    """The source (text becomes a path) and its file's suffix, or MODULE."""
     if not isinstance(source, (str, Path)):
         if hasattr(source, "forward") and hasattr(source, "spec"):
             return source, MODULE
@@ -294,13 +295,13 @@ def _source_and_kind(source: Any) -> tuple[Any, str]:
 
 
 def _choose_runtime(able: list[str], device: str) -> tuple[str, str]:
-    """The first runtime of AUTO that is installed, and why, where it is not the first of all."""
-    # OpenVINO knows no CUDA device; where one is asked for, the message shall be about the runtime that does.
+    """The first installed runtime of AUTO, and the reason if it is not the first in AUTO."""
+    # OpenVINO supports no CUDA device; if one is requested, the message must be about the runtime that does.
     candidates = [name for name in AUTO if name in able and not (name == "openvino" and device.startswith("cuda"))]
     for name in candidates:
         if find_spec(RUNTIMES[name].library) is not None:
             return name, "" if name == candidates[0] else f"{candidates[0]} is not installed"
-    return candidates[0], ""  # which says how to install it
+    return candidates[0], ""  # opening it raises the error that states how to install it
 
 
 def _check_device(device: str) -> None:

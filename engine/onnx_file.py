@@ -1,4 +1,4 @@
-"""Reading ONNX files without a runtime."""
+"""Reader of ONNX files that needs no runtime."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def read_onnx(path: Path) -> tuple[onnx.ModelProto, NetworkInfo]:
-    """An ONNX file and what it says of itself, held against the contract.
+    """Read an ONNX file and its metadata, checked against the contract.
 
     Raises:
-        NetworkError: no such file, no ONNX file, weights in other files, or it does not keep the contract.
+        NetworkError: the file is missing, is no ONNX file, has weights in other files, or breaks the contract.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -39,6 +39,6 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, NetworkInfo]:
     properties = {entry.key: entry.value for entry in model.metadata_props}
     half = {onnx.TensorProto.FLOAT16: "fp16", onnx.TensorProto.BFLOAT16: "bf16"}
     kinds = {half.get(tensor.data_type) for tensor in model.graph.initializer} - {None}
-    if len(kinds) == 1:  # files of other exporters do not say
+    if len(kinds) == 1:  # files of other exporters have no such entry
         properties.setdefault(PREFIX + "precision", str(kinds.pop()))
     return model, NetworkInfo.from_properties(properties, size)

@@ -1,4 +1,4 @@
-"""The predictor shape that tools for SAM (Segment Anything) already speak, over a session."""
+"""The `Predictor` class: the predictor interface of SAM (Segment Anything) over a session, for tools that use it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .image import as_rgb, is_pil
 from .network import F32, Network
 from .session import Session
 
-LOGITS_SIZE = 256  # pixels a side, as SAM's low-resolution masks
+LOGITS_SIZE = 256  # pixels per side, as in SAM's low-resolution masks
 _CLIP = 1e-6  # keeps logits of saturated probabilities finite: at most ±13.8
 
 
 class Predictor:
-    """``set_image`` once, then ``predict`` with all points so far, as often as wanted.
+    """SAM-style predictor: call ``set_image`` once, then ``predict`` with all points so far, as often as needed.
 
-    What differs from SAM, because MFP does: one mask comes back, not three; boxes and text are refused; the order
-    of the points matters, as clicks do. Points that the call before began with too cost nothing, each other one a
+    It differs from SAM as MFP does: it returns one mask, not three; it refuses boxes and text; the order of the points
+    matters, as for clicks. Leading points shared with the previous call cost nothing; each other point costs a
     network pass.
 
     Args:
-        network: from :func:`~mfp.engine.network.load_network`.
-        options: those of :class:`~mfp.engine.session.Session` (``size``, ``flip``, ``threshold``, …).
+        network: network from :func:`~mfp.engine.network.load_network`.
+        options: options of :class:`~mfp.engine.session.Session` (``size``, ``flip``, ``threshold``, …).
     """
 
     def __init__(self, network: Network, **options: Any) -> None:
@@ -41,15 +41,15 @@ class Predictor:
         self._last_logits: F32 | None = None
 
     def set_image(self, image: Any, image_format: str = "RGB") -> None:
-        """Choose the photograph.
+        """Set the photograph.
 
         Args:
-            image: as :func:`~mfp.engine.image.as_rgb` takes it: H×W×3 uint8, a PIL image, …
-            image_format: ``"RGB"`` or ``"BGR"`` (OpenCV's order).
+            image: image that :func:`~mfp.engine.image.as_rgb` accepts: H×W×3 uint8, a PIL image, …
+            image_format: order of the channels, ``"RGB"`` or ``"BGR"`` (OpenCV's order).
 
         Raises:
             ImageError: the image is not accepted.
-            OptionError: another format, or BGR of a PIL image.
+            OptionError: the format is another, or is BGR for a PIL image.
         """
         if image_format not in ("RGB", "BGR"):
             raise OptionError(f'expected image_format "RGB" or "BGR", got {image_format!r}')
@@ -78,22 +78,22 @@ class Predictor:
         """Segment the object under the points.
 
         Args:
-            point_coords: (n, 2) of x, y in image pixels, n >= 1, in the order they were clicked.
-            point_labels: (n,) of 1 (object) and 0 (background); None: all 1.
-            box: refused: MFP takes clicks.
-            mask_input: (1, 256, 256) logits to start from. Those that this predictor returned last are known
-                again: together with points that extend the last ones they continue, as SAM's users expect.
-            multimask_output: accepted for compatibility; there is one mask.
-            return_logits: return the logits at image size in place of the mask.
+            point_coords: array (n, 2) of x, y in image pixels, n >= 1, in click order.
+            point_labels: array (n,) of 1 (object) and 0 (background); None: all 1.
+            box: box of SAM; must be None, as MFP takes clicks.
+            mask_input: logits (1, 256, 256) to start from. The predictor recognises the logits that it returned last:
+                points that extend the last ones then continue from them, as SAM's users expect.
+            multimask_output: flag of SAM, accepted for compatibility; the result is one mask.
+            return_logits: True returns logits at image size instead of the mask.
 
         Returns:
-            masks bool (1, H, W) (float32 logits with ``return_logits``); scores float32 (1,), the IoU to be expected
-            if the probabilities are right, Σ(P·M) / (Σ M + Σ(P·(1-M))); logits float32 (1, 256, 256) of the map.
+            Masks, bool (1, H, W) (float32 logits with ``return_logits``); scores, float32 (1,), the expected IoU if the
+            probabilities are right, Σ(P·M) / (Σ M + Σ(P·(1-M))); logits of the map, float32 (1, 256, 256).
 
         Raises:
             SessionError: no image was set.
-            OptionError: a box, no points, or points, labels and mask of other shapes or values.
-            ClickError: a point outside the image.
+            OptionError: a box is given, no point is given, or points, labels or mask have other shapes or values.
+            ClickError: a point is outside the image.
         """
         if self._session is None:
             raise SessionError("no image yet: call set_image(image) first")
@@ -116,7 +116,7 @@ class Predictor:
     def _continued(
         self, points: NDArray[np.float64], labels: NDArray[np.int64], mask_input: ArrayLike | None
     ) -> Session:
-        """The session with the clicks that these points begin with; a new one where they start from another mask."""
+        """The session with the leading clicks shared with these points; a new one if they start from another mask."""
         assert self._session is not None
         given = None if mask_input is None else _numbers(mask_input, "mask_input").astype(np.float32)
         pairs = zip(self._session.clicks, zip(points, labels, strict=True), strict=False)

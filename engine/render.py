@@ -1,4 +1,4 @@
-"""Pictures for people: the mask over the photograph, the clicks on top."""
+"""Overlay pictures: the mask over the photograph, with the clicks on top."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ OPACITY = 0.45
 
 
 def overlay(image: NDArray[np.uint8], mask: Mask, clicks: Sequence[Click] = ()) -> NDArray[np.uint8]:
-    """The photograph with the mask tinted and outlined and the clicks as numbered dots.
+    """Draw the photograph with the mask tinted and outlined and the clicks as numbered dots.
 
     Args:
-        image: H×W×3 uint8 RGB.
-        mask: of the same size.
-        clicks: in image pixels; positive ones green, negative ones red.
+        image: photograph, H×W×3 uint8 RGB.
+        mask: mask of the same size.
+        clicks: clicks in image pixels; positive ones are green, negative ones red.
 
     Returns:
         H×W×3 uint8 RGB, a new array.
@@ -60,14 +60,14 @@ def overlay(image: NDArray[np.uint8], mask: Mask, clicks: Sequence[Click] = ()) 
 def overlay_at(
     size: tuple[int, int], image: NDArray[np.uint8], mask: Mask, clicks: Sequence[Click] = ()
 ) -> NDArray[np.uint8]:
-    """:func:`overlay` drawn at another size, so that outlines stay crisp and clicks visible.
+    """Draw :func:`overlay` at another size, so that outlines stay crisp and clicks visible.
 
     Args:
-        size: (h, w) of the picture, in pixels.
-        image, mask, clicks: as there, H×W.
+        size: size (h, w) of the picture in pixels.
+        image, mask, clicks: inputs of :func:`overlay`, at size H×W.
 
     Returns:
-        h×w×3 uint8 RGB.
+        The picture, h×w×3 uint8 RGB.
     """
     import cv2
 
@@ -77,7 +77,7 @@ def overlay_at(
     share = cv2.resize(
         mask.array.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST_EXACT
     )
-    # The centre of a pixel is a whole number, so the corner of the image is at -1/2.
+    # Pixel centres are whole numbers, so the corner of the image is at -1/2.
     moved = [
         replace(click, x=(click.x + 0.5) * size[1] / width - 0.5, y=(click.y + 0.5) * size[0] / height - 0.5)
         for click in clicks

@@ -1,4 +1,4 @@
-"""What brings a runtime onto a machine that lacks it: commands that install packages, for errors and `mfp doctor`."""
+"""Install commands for missing runtimes, for errors and `mfp doctor`."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ REPAIR = "pip uninstall -y onnxruntime onnxruntime-gpu; pip install onnxruntime"
 
 
 def one_line(error: BaseException) -> str:
-    """A library's message as part of a sentence of ours: without its line breaks and its full stop."""
+    """A library's message as part of a sentence: without line breaks and without its full stop."""
     return " ".join(str(error).split()).rstrip(".")

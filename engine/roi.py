@@ -1,4 +1,4 @@
-"""Region of interest: the part of the image that a click's network pass looks at (spec section 5)."""
+"""Region of interest: the part of the image that a click's network pass runs on (spec section 5)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..kernels.clicks import Click
 from .contract import Size
 
 EXPANSION = 1.4
-SMALLEST = 200.0  # pixels a side
+SMALLEST = 200.0  # pixels per side
 REPLACE_BELOW = 0.5  # IoU of the new box with the stored one
-OBJECT_THRESHOLD = 0.5  # probability above which a pixel counts as object here, whatever the mask's threshold
+OBJECT_THRESHOLD = 0.5  # probability above which a pixel counts as object here, for any mask threshold
 
 
 class Roi(NamedTuple):
@@ -44,23 +44,23 @@ def whole(height: int, width: int) -> Roi:
 
 
 def hull(a: Roi, b: Roi) -> Roi:
-    """The smallest box around two."""
+    """The smallest box around two boxes."""
     return Roi(
         min(a.row_min, b.row_min), max(a.row_max, b.row_max), min(a.col_min, b.col_min), max(a.col_max, b.col_max)
     )
 
 
 def network_size(size: Size | int, roi: Roi) -> Size:
-    """(H, W) that a region is resized to: ``size``, or where that is one number the region's longer side becomes it."""
+    """The (H, W) that a region is resized to: ``size``, or if it is one number, the length of the longer side."""
     if not isinstance(size, int):
         return size
-    # The quotient first, as the release: a product first rounds 319 of 352 at 400 to 362 instead of 363.
+    # The quotient comes first, as in the release: a product first rounds 319 of 352 at 400 to 362 instead of 363.
     scale = size / max(roi.height, roi.width)
     return max(round(roi.height * scale), 1), max(round(roi.width * scale), 1)
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> Roi | None:
-    """Box of the True pixels of an H×W map, or None where there is none."""
+    """Bounding box of the True pixels of an H×W map, or None if there is none."""
     rows = np.flatnonzero(mask.any(axis=1))
     if rows.size == 0:
         return None
@@ -69,13 +69,13 @@ def bounding_box(mask: NDArray[np.bool_]) -> Roi | None:
 
 
 def choose_roi(stored: Roi | None, object_box: Roi | None, clicks: Sequence[Click], height: int, width: int) -> Roi:
-    """The region for the next pass.
+    """Choose the region for the next pass.
 
     Args:
-        stored: region of the pass before, None before the first.
-        object_box: bounding box of the probability map above :data:`OBJECT_THRESHOLD`, None where nothing is.
+        stored: region of the previous pass, None before the first.
+        object_box: bounding box of the probability map above :data:`OBJECT_THRESHOLD`, None if no pixel is.
         clicks: all clicks in image pixels, the newest included.
-        height, width: of the image.
+        height, width: size of the image in pixels.
     """
     positives = [click for click in clicks if click.positive]
     fresh = whole(height, width) if object_box is None else _around(object_box, positives, height, width)
@@ -97,7 +97,7 @@ def _expand(low: int, high: int, length: int) -> tuple[int, int]:
 
 
 def _is_outside(click: Click, roi: Roi) -> bool:
-    # the upper end counts as outside, as in the release
+    # The upper end counts as outside, as in the release.
     return not (roi.row_min <= click.y < roi.row_max and roi.col_min <= click.x < roi.col_max)
 
 
@@ -109,5 +109,5 @@ def _iou(a: Roi, b: Roi) -> float:
 
 def _interval_iou(a_min: int, a_max: int, b_min: int, b_max: int) -> float:
     intersection = max(0, min(a_max, b_max) - max(a_min, b_min) + 1)
-    union = max(a_max, b_max) - min(a_min, b_min) + 1  # of intervals that meet; else the ratio is 0 all the same
+    union = max(a_max, b_max) - min(a_min, b_min) + 1  # for intervals that overlap; for others the ratio is 0 anyway
     return intersection / union

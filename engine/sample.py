@@ -1,4 +1,4 @@
-"""The photograph that ships with the package, for checks and first tries (NASA, public domain)."""
+"""The sample photograph that ships with the package, for checks and first tries (NASA, public domain)."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ PATH = Path(__file__).with_name("sample.jpg")
 
 
 def sample_photograph() -> NDArray[np.uint8]:
-    """512×512×3 uint8 RGB: the astronaut Eileen Collins before a space shuttle model."""
+    """The sample photograph, 512×512×3 uint8 RGB: astronaut Eileen Collins before a space shuttle model."""
     return read_image(PATH)

@@ -1,4 +1,4 @@
-"""A session: one image and its clicks on one network."""
+"""The `Session` class: one image and its clicks on one network."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ DISTANCES = ("probability", "rgb")
 
 
 class Session:
-    """Clicks on one image; the mask follows each.
+    """Interactive segmentation of one image: each click returns a new mask.
 
-    The result depends on the image, the options and the list of clicks alone: the same list gives the same bits.
-    A session is used from one thread at a time; a network can serve many sessions. Its memory goes when it is closed
-    (:meth:`close`, or a ``with`` statement), or when nothing refers to it any more.
+    The result depends only on the image, the options and the list of clicks: the same list gives the same bits.
+    A session is used from one thread at a time; one network can serve many sessions. Its memory is freed when it is
+    closed (:meth:`close`, or a ``with`` statement), or when nothing refers to it any more.
 
     Args:
-        network: from :func:`~mfp.engine.network.load_network`.
-        image: H×W×3 uint8 RGB (grey and RGBA are converted), any size from 1×1 on; copied. With a network on a GPU also
-            an array there (CuPy, PyTorch, PyCUDA, anything with ``__cuda_array_interface__`` or DLPack), which is used
-            in place: leave it unchanged while the session lives.
-        size: network size, (H, W) or one number for the longer side of the crop; None: the network's own, or
-            400 for the longer side where it takes any size. A fixed network takes its own size only.
-        flip: also run on the mirrored crop and average, as the published results do; off is about twice as fast.
-        threshold: in (0, 1); the mask is where the probability is above it.
-        n_early: N, from 0; clicks with an index below it modulate by similarity. None: the network's own (7).
-        r_max: R_max, radius in network pixels of the modulation window without opposite clicks. None: the
-            network's own (100).
-        distance: what early clicks compare: ``"probability"``, or ``"rgb"`` (supplement, Table S-5).
-        initial_mask: H×W mask to start from (bool, 0/1 or 0/255); the clicks then count from index 1.
-        pipeline: where the array work is done: ``"host"``, ``"device"`` (on the network's GPU, through CuPy), or
-            ``"auto"``: there where the network is.
-        stream: with the array work on a GPU, the CUDA stream that all of it goes to: a raw handle, or a stream of CuPy,
-            PyTorch or PyCUDA. None: one of the session's own. Calls return when their work on the stream is done.
+        network: network from :func:`~mfp.engine.network.load_network`.
+        image: array H×W×3 uint8 RGB (grey and RGBA are converted), any size from 1×1; copied. With a network on a GPU
+            also an array on that GPU (CuPy, PyTorch, PyCUDA, any object with ``__cuda_array_interface__`` or DLPack).
+            Such an array is used in place: do not change it while the session is open.
+        size: network size in pixels, (H, W) or one number for the longer side of the crop. None: the network's own
+            size, or 400 for the longer side if it takes any size. A network of fixed size takes only its own.
+        flip: True also runs the mirrored crop and averages, as in the published results; False is about twice as fast.
+        threshold: probability above which a pixel belongs to the mask, in (0, 1).
+        n_early: N ≥ 0; clicks with an index below it modulate by similarity. None: the network's own (7).
+        r_max: R_max, radius of the modulation window without opposite clicks, in network pixels. None: the network's
+            own (100).
+        distance: quantity that early clicks compare: ``"probability"``, or ``"rgb"`` (supplement, Table S-5).
+        initial_mask: mask H×W to start from (bool, 0/1 or 0/255); the clicks then count from index 1.
+        pipeline: place of the array work: ``"host"``, ``"device"`` (on the network's GPU, through CuPy), or ``"auto"``
+            (where the network runs).
+        stream: CUDA stream for all array work on a GPU: a raw handle, or a stream of CuPy, PyTorch or PyCUDA. None: a
+            stream of the session's own. Calls return when their work on the stream is done.
 
     Raises:
         ImageError: the image or the initial mask is not accepted.
-        OptionError: an option is out of its range, or the size is not one that the network takes.
-        RuntimeMissingError: ``"device"`` without CuPy.
+        OptionError: an option is out of its range, or the network does not take the size.
+        RuntimeMissingError: ``"device"`` is requested and CuPy is not installed.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Session:
             raise OptionError(f"expected a positive r_max in network pixels, got {r_max!r}")
         if distance not in DISTANCES:
             raise OptionError(f'expected the distance "probability" or "rgb", got {distance!r}')
-        if not isinstance(flip, (int, np.bool_)) or flip not in (0, 1):  # "no" would be true
+        if not isinstance(flip, (int, np.bool_)) or flip not in (0, 1):  # "no" would count as True
             raise OptionError(f"expected True or False for flip, got {flip!r}")
         self.network = network
         self.threshold = float(threshold)
@@ -95,18 +95,18 @@ class Session:
         self._history = History(self._pipeline, self.height, self.width)
         self._finished: list[Mask] = []
         self._closed = False
-        self.timing: ClickTiming | None = None  #: of the last call of :meth:`click`, in milliseconds
+        self.timing: ClickTiming | None = None  #: timing of the last call of :meth:`click`, in milliseconds
 
     def click(self, x: float, y: float, positive: bool = True) -> Mask:
-        """Add a click and return the new mask. What was undone is forgotten.
+        """Add a click and return the new mask. Undone clicks are forgotten.
 
         Args:
             x, y: column and row in image pixels, 0 <= x < width and 0 <= y < height; fractions are allowed.
-            positive: True adds to the object, False removes from it.
+            positive: sign of the click: True adds to the object, False removes from it.
 
         Raises:
-            ClickError: outside the image, not finite, or a sign that is neither a boolean nor 0 or 1. The session stays
-                as it was, as it does where the network fails.
+            ClickError: the click is outside the image or not finite, or its sign is neither a boolean nor 0 or 1. The
+                session is unchanged then, as it is if the network fails.
         """
         self._ready()
         click = self._checked(x, y, positive)
@@ -119,13 +119,13 @@ class Session:
         return mask
 
     def undo(self) -> Mask:
-        """Take the newest click back; without a network pass, unless memory did not allow to keep what it needs.
+        """Undo the newest click, without a network pass unless memory was too short to keep its data.
 
-        The time does not grow with the number of clicks. What undo and redo need is kept up to 256 MiB: for some
-        hundred clicks, on very large images for some dozen. Further back the network runs again.
+        The time does not grow with the number of clicks. Data for undo and redo are kept up to 256 MiB: enough for some
+        hundred clicks, or some dozen on very large images. Further back the network runs again.
 
         Raises:
-            NothingToUndoError: there is no click.
+            NothingToUndoError: the object has no click.
         """
         self._ready()
         if not self._steps:
@@ -133,7 +133,7 @@ class Session:
         return self._history.undo()
 
     def redo(self) -> Mask:
-        """Bring the click back that was undone last; without a network pass, as :meth:`undo`.
+        """Redo the click that was undone last, without a network pass, as in :meth:`undo`.
 
         Raises:
             NothingToUndoError: nothing was undone since the last click.
@@ -144,12 +144,12 @@ class Session:
         return self._history.redo()
 
     def reset(self) -> None:
-        """Drop all clicks of the present object, back to the initial mask. Finished objects stay."""
+        """Drop all clicks of the present object, back to the initial mask. Finished objects are kept."""
         self._check_open()
         self._history.reset()
 
     def finish(self) -> Mask:
-        """Keep the present mask in :attr:`finished` and start the next object on the same image, from nothing.
+        """Store the present mask in :attr:`finished` and start the next object on the same image, from an empty mask.
 
         Raises:
             SessionError: the present object has neither clicks nor an initial mask.
@@ -159,14 +159,14 @@ class Session:
             raise SessionError("nothing to finish: click on the object first")
         mask = self.mask
         self._finished.append(mask)
-        self._has_initial = False  # it belonged to the object that is done
+        self._has_initial = False  # it belonged to the finished object
         self._pipeline.forget_initial()
         self._history.clear()
         self._history.repaint()
         return mask
 
     def close(self) -> None:
-        """Give the session's memory back. Masks that it returned stay; every later call but this one is an error."""
+        """Free the session's memory. Returned masks stay valid; every later call except this one raises an error."""
         if not self._closed:
             self._closed = True
             self._history.clear()
@@ -192,10 +192,10 @@ class Session:
 
     @property
     def device_probability(self) -> Any:
-        """The present probability map where it lies on the GPU, a CuPy array, float32 H×W in [0, 1].
+        """The present probability map on the GPU: a CuPy array, float32 H×W in [0, 1], not a copy.
 
-        It takes no copy and shares its memory through DLPack and ``__cuda_array_interface__``. Read it only, and copy
-        what shall outlive the next call: that changes it.
+        It shares its memory through DLPack and ``__cuda_array_interface__``. Treat it as read-only. Copy data that must
+        outlive the next call, which overwrites the array.
 
         Raises:
             SessionError: the array work of this session is done on the host.
@@ -215,7 +215,7 @@ class Session:
 
     @property
     def roi(self) -> Roi | None:
-        """(row_min, row_max, col_min, col_max) of the newest pass, inclusive; None before the first click."""
+        """The newest pass's (row_min, row_max, col_min, col_max) in pixels, inclusive; None before the first click."""
         return self._steps[-1].roi if self._steps else None
 
     @property
@@ -230,7 +230,7 @@ class Session:
 
     @property
     def nbytes(self) -> int:
-        """About what the session takes in memory; masks and the network apart. It grows with clicks up to a bound."""
+        """Approximate bytes of the session, without masks and the network. It grows with clicks up to a bound."""
         self._check_open()
         return self._pipeline.nbytes + self._history.nbytes
 
@@ -263,7 +263,7 @@ def _is_number(value: object) -> bool:
 
 
 def _network_size(size: Size | int | None, info: NetworkInfo) -> Size | int:
-    """The session's size, held against what the network takes."""
+    """The session's network size, checked against what the network accepts."""
     if size is None:
         return info.size or DEFAULT_LONGER_SIDE
     sides = tuple(np.atleast_1d(np.asarray(size)).tolist())

@@ -1,4 +1,4 @@
-"""A worker: passes of one network on its GPU, for one thread and one stream."""
+"""The `Worker` interface: runs passes of one network on its GPU, for one thread and one stream."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from ..kernels.device import Device
 
 
 class Worker(ABC):
-    """Runs passes of one network on its GPU, one after another, in memory of its own.
+    """Runs passes of one network on its GPU, one after another, in its own memory.
 
-    It is used from one thread at a time and on one stream at a time: where the thread or the stream changes, the work
-    on the old one must be done. It keeps its network alive.
+    A worker is used from one thread at a time and on one stream at a time: before the thread or the stream changes,
+    all work on the old one must be done. It keeps its network alive.
 
     Attributes:
-        why_eager: where :meth:`graph` returned None, why.
+        why_eager: reason why :meth:`graph` returned None, if it did.
     """
 
     why_eager: str = ""
 
     @abstractmethod
     def enqueue(self, image: Any, prev_mask: Any, modulated_mask: Any, clicks: Any, logits: Any, stream: int) -> None:
-        """As :meth:`mfp.engine.network.Network.enqueue`, on arrays that keep the contract: they are not checked again.
+        """Like :meth:`mfp.engine.network.Network.enqueue`, on arrays that satisfy the contract: no check is made again.
 
-        The first pass of a shape prepares what its successors need, and may take seconds.
+        The first pass of a shape prepares resources for later ones, and may take seconds.
 
         Raises:
             OptionError: the network does not take arrays of this shape.
-            MemoryError: the GPU has none left for it.
+            MemoryError: the GPU has too little free memory.
             NetworkError: the runtime refused the pass.
         """
 
     @abstractmethod
     def graph(self, device: Device, steps: Callable[[], None], stream: int) -> Callable[[int], None] | None:
-        """Record the work that ``steps`` puts on a stream, passes of this worker among it; nothing of it runs yet.
+        """Record the work that ``steps`` puts on a stream, passes of this worker included, without running it.
 
         Args:
-            device: whose context is current in this thread, and which the other work of ``steps`` is done with.
-            steps: has run at least once before, on this stream and on the same arrays, and is done; so everything in it
-                is loaded, compiled and allocated.
-            stream: raw handle; not the default stream, which cannot be recorded.
+            device: device whose context is current in this thread, used by the other work of ``steps``.
+            steps: function that has run at least once on this stream and on the same arrays, and has finished; so
+                everything in it is loaded, compiled and allocated.
+            stream: raw handle of a stream; the default stream cannot be recorded.
 
         Returns:
-            ``launch(stream)``, which runs it all on a stream, on the same arrays. It keeps this worker alive, not the
-            arrays. After it this worker must see no other shape. None where passes of this runtime cannot be recorded:
-            run ``steps`` each time instead; :attr:`why_eager` then says why.
+            ``launch(stream)``, which runs all of it on a stream, on the same arrays. It keeps this worker alive, but
+            not the arrays; from then on the worker must run no other shape. None if this runtime's passes cannot be
+            recorded: run ``steps`` each time instead; :attr:`why_eager` then holds the reason.
         """
 
 
 class Workers(threading.local):
-    """The workers of the present thread, by stream."""
+    """The workers of the current thread, by stream."""
 
     def __init__(self) -> None:
         self.by_stream: dict[int, Worker] = {}

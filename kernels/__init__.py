@@ -1,1 +1,1 @@
-"""The arithmetic of a click: disks, modulation, resampling. Knows nothing of the rest of the project."""
+"""The arithmetic of a click: disks, modulation, resampling. Independent of the rest of the project."""

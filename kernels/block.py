@@ -1,10 +1,10 @@
-"""The structures that the kernels work on, as NumPy types: the same bytes as in ``click_block.h``."""
+"""The kernels' data structures as NumPy types, byte for byte as in ``click_block.h``."""
 
 from __future__ import annotations
 
 import numpy as np
 
-NOT_FINITE = 1  # bits of a result's status
+NOT_FINITE = 1  # status bits of a result
 NEEDS_BOOTSTRAP = 2
 
 _BINS, _DIGITS = 2048, 3
@@ -12,12 +12,12 @@ _BINS, _DIGITS = 2048, 3
 #: One click, in image pixels or in map pixels (``mapped``).
 CLICK = np.dtype([("y", "f8"), ("x", "f8"), ("positive", "i4"), ("index", "i4")])
 
-#: Head of what comes back after a click; the mask's bits follow it.
+#: Header of a click's result; the mask's bits follow it.
 RESULT = np.dtype(
     [("row_min", "i4"), ("row_max", "i4"), ("col_min", "i4"), ("col_max", "i4"), ("status", "i4"), ("reserved", "3i4")]
 )
 
-#: What changes from click to click; ``n_clicks`` of CLICK follow it. Addresses are of the GPU's memory.
+#: Parameters of one click; ``n_clicks`` CLICKs follow it. Addresses are in GPU memory.
 BLOCK = np.dtype(
     [
         ("image", "u8"),
@@ -45,7 +45,7 @@ BLOCK = np.dtype(
     ]
 )
 
-#: Memory that clicks of one network size work in. Kernels take it by value.
+#: Working memory for clicks of one network size. Kernels take it by value.
 LANE = np.dtype(
     [
         ("image", "u8"),
@@ -63,7 +63,7 @@ LANE = np.dtype(
     ]
 )
 
-#: One batch item's window.
+#: Modulation window of one batch item.
 WINDOW = np.dtype(
     [
         ("radius", "f8"),
@@ -92,5 +92,5 @@ PLACED = np.dtype([("y", "f4"), ("x", "f4"), ("positive", "i4"), ("cut", "f4")])
 
 
 def mask_words(height: int, width: int) -> int:
-    """32-bit words of a mask's bits: one bit a pixel, lowest bit leftmost, rows filled up to 32 bits."""
+    """Number of 32-bit words of a mask's bits: one bit per pixel, lowest bit leftmost, rows padded to 32 bits."""
     return height * ((width + 31) // 32)

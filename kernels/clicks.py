@@ -1,4 +1,4 @@
-"""The noun that the kernels share with everything above them."""
+"""The `Click` dataclass, used by kernels and engine."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """One click.
+    """One click of the user.
 
     Attributes:
         x: column in pixels of the map it belongs to (image or network), 0 at the centre of the leftmost pixel.
         y: row in pixels, 0 at the centre of the top pixel.
-        positive: True adds to the object, False removes from it.
-        index: place in the click order of its object, from 0; the newest click has the largest.
+        positive: sign: True adds to the object, False removes from it.
+        index: position in the click order of its object, from 0; the newest click has the largest.
     """
 
     x: float

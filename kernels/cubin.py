@@ -1,4 +1,4 @@
-"""The kernels, compiled for the GPU at hand and kept on disk beside what CuPy compiles."""
+"""Compiler of the kernels for the current GPU, with a disk cache beside CuPy's own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 FILES = ("click_block.h", "mfp_ops.h", "click_steps.h", "click.cu", "crop.cu", "modulate.cu", "paste.cu")
 
-# CuPy's own path from source to kernel would add -ftz=true: numbers below 1e-38 would count as zero there, and nowhere
-# else. Whether a pixel's probability is exactly zero decides about its window.
+# CuPy's own compilation would add -ftz=true: numbers below 1e-38 would count as zero there, and nowhere else. Whether
+# a pixel's probability is exactly zero decides about its window.
 OPTIONS = ("-std=c++17", "-ftz=false", "-prec-div=true", "-prec-sqrt=true")
 
 _REPLACED = ('#include "', "#pragma once")
@@ -20,13 +20,13 @@ _REPLACED = ('#include "', "#pragma once")
 
 @cache
 def source() -> str:
-    """All kernels as one text, for NVRTC: what the files include of each other has been put in place."""
+    """Source of all kernels as one text for NVRTC, with the includes between the files inlined."""
     texts = [(FOLDER / name).read_text("utf-8") for name in FILES]
     return "\n".join(line for text in texts for line in text.splitlines() if not line.startswith(_REPLACED)) + "\n"
 
 
 def cubin() -> bytes:
-    """The kernels for the GPU that is current in this thread, from the cache or else compiled."""
+    """Binary of the kernels for the GPU that is current in this thread, from the cache or else compiled."""
     import cupy
 
     capability = cupy.cuda.Device().compute_capability
@@ -37,11 +37,11 @@ def cubin() -> bytes:
 
 
 def compiled(capability: str) -> bytes:
-    """Compile with NVRTC; needs no GPU.
+    """Compile the kernels with NVRTC; needs no GPU.
 
     Args:
-        capability: compute capability without its point, ``"90"``. For a GPU that is newer than this NVRTC, the
-            code is one that the driver translates.
+        capability: compute capability without its point, ``"90"``. If the GPU is newer than this NVRTC, the result is
+            code that the driver translates.
 
     Raises:
         RuntimeError: NVRTC refuses the source.
@@ -63,7 +63,7 @@ def compiled(capability: str) -> bytes:
 
 
 def _read(file: Path) -> bytes | None:
-    """What :func:`_write` wrote, where it is there and whole."""
+    """Read the content that :func:`_write` stored, or None if it is missing or incomplete."""
     try:
         stored = file.read_bytes()
     except OSError:
@@ -73,7 +73,7 @@ def _read(file: Path) -> bytes | None:
 
 
 def _write(file: Path, code: bytes) -> bytes:
-    """Keep it for the next start. A folder that cannot be written is fine: then it is compiled again."""
+    """Store the code for the next start. A folder that is not writable is no error: the code is then compiled again."""
     partial = file.with_name(f".{os.urandom(8).hex()}.tmp")
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Click encoding and probability modulation on a CUDA GPU: :mod:`.reference` in float32, on CuPy arrays.
+"""Click encoding and probability modulation on a CUDA GPU: :mod:`.reference` in float32 on CuPy arrays.
 
-Everything is put on CuPy's current stream; nothing waits. Memory to work in is kept for the next call, so that of
-further calls only the results are allocated, and with ``out`` not even those.
+All work is put on CuPy's current stream, and no call waits for it. Working memory is kept for the next call, so later
+calls allocate only their results, and with ``out`` not even those.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from .clicks import Click
 from .device import Device, device_for
 from .reference import DISK_RADIUS, check_distance
 
-PIXELS_A_THREAD = 8  # of the window: its kernels pay for every block with a histogram of their own
-KEPT = 8  # streams of a thread whose memory is kept
+PIXELS_A_THREAD = 8  # of the window: each block of its kernels costs a histogram of its own
+KEPT = 8  # maximum number of streams per thread whose memory is kept
 
 _thread = threading.local()
 
@@ -29,17 +29,17 @@ def encode_clicks(
     """Disk maps of the clicks (spec section 3), the same bits as :func:`.reference.encode_clicks`.
 
     Args:
-        clicks: positions in map pixels. A click with both coordinates negative is padding.
-        height, width: size of the map.
-        radius: pixels.
-        out: CuPy array to write into.
+        clicks: clicks in map pixels. A click with both coordinates negative is padding.
+        height, width: size of the map in pixels.
+        radius: radius of the disks in pixels.
+        out: CuPy array for the result, float32 (2, height, width), C-contiguous; None allocates one.
 
     Returns:
         ``out``, or a new CuPy array: float32 (2, height, width) of 0 and 1, C-contiguous; channel 0 positive clicks,
         channel 1 negative clicks.
 
     Raises:
-        ValueError: ``out`` is of another type, shape or layout.
+        ValueError: ``out`` has another type, shape or layout.
     """
     workspace, stream = _workspace()
     out = workspace.result(out, (2, height, width))
@@ -56,21 +56,21 @@ def modulate(
     image: Any = None,
     out: Any = None,
 ) -> Any:
-    """Probability modulation around the newest click (spec section 4), as :func:`.reference.modulate` to 1e-5.
+    """Probability modulation around the newest click (spec section 4), within 1e-5 of :func:`.reference.modulate`.
 
     Args:
-        probability: (H, W) in [0, 1]; anything that CuPy takes as an array. It is copied only where it is not float32,
-            C-contiguous and on the GPU.
-        clicks, n_early, r_max, distance: see there.
-        image: (H, W, 3), any scale; needed for ``"rgb"`` only.
-        out: CuPy array to write into, another one than ``probability``.
+        probability: array (H, W) in [0, 1] that CuPy accepts. It is copied only if it is not float32, C-contiguous and
+            on the GPU.
+        clicks, n_early, r_max, distance: arguments of :func:`.reference.modulate`.
+        image: array (H, W, 3) of any scale; needed for ``"rgb"`` only.
+        out: CuPy array for the result, other than ``probability``, float32 (H, W), C-contiguous; None allocates one.
 
     Returns:
         ``out``, or a new CuPy array: float32 (H, W) in [0, 1], C-contiguous.
 
     Raises:
-        ValueError: for an unknown ``distance``, an ``image`` that is missing or of another size, or an ``out`` of
-            another type, shape or layout.
+        ValueError: ``distance`` is unknown, ``image`` is missing or has another size, or ``out`` has another type,
+            shape or layout.
     """
     import cupy
 
@@ -84,12 +84,12 @@ def modulate(
 
 
 def launch_modulation(device: Device, arguments: tuple[Any, ...], area: int, items: int, stream: int) -> None:
-    """Put the kernels from the previous maps to the modulated ones on a stream.
+    """Put the kernels that turn previous maps into modulated ones on a stream.
 
     Args:
-        arguments: of every kernel: LANE and the address of the parameters, which ``mfp_begin`` has read before.
-        area: pixels of a map.
-        items: of the batch.
+        arguments: arguments of every kernel: LANE and the address of the parameters, which ``mfp_begin`` has read.
+        area: number of pixels of a map.
+        items: number of items of the batch.
     """
     for kernel in ("mfp_window", "mfp_select_second", "mfp_select_third"):
         device.launch(kernel, arguments, area // PIXELS_A_THREAD, stream, items=items)
@@ -97,7 +97,7 @@ def launch_modulation(device: Device, arguments: tuple[Any, ...], area: int, ite
 
 
 class Workspace:
-    """Memory on a device for calls of one thread on one stream; it grows with them."""
+    """Working memory on a device for calls of one thread on one stream; it grows as needed."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
@@ -109,7 +109,7 @@ class Workspace:
         self._make_room(16)
 
     def result(self, out: Any, shape: tuple[int, ...]) -> Any:
-        """``out``, held against what is written into it, or a new array."""
+        """``out``, checked against the result that it must hold, or a new array."""
         if out is None:
             return self._device.empty(shape, np.float32)
         if out.dtype != np.float32 or out.shape != shape or not out.flags.c_contiguous:
@@ -117,7 +117,7 @@ class Workspace:
         return out
 
     def encode(self, clicks: Sequence[Click], radius: float, out: Any, stream: int) -> None:
-        """See :func:`encode_clicks`; on arrays of the device."""
+        """Run :func:`encode_clicks` on arrays of the device."""
         _, height, width = out.shape
         block = np.zeros(1, BLOCK)
         block["disk_radius"], block["newest"] = radius, -1
@@ -129,7 +129,7 @@ class Workspace:
     def modulate(
         self, source: Any, clicks: Sequence[Click], n_early: int, r_max: float, colours: Any, out: Any, stream: int
     ) -> None:
-        """See :func:`modulate`; on arrays of the device. ``colours`` only where they are compared."""
+        """Run :func:`modulate` on arrays of the device. ``colours`` is needed only if colours are compared."""
         device, (height, width) = self._device, source.shape
         area = height * width
         if area == 0:
@@ -151,7 +151,7 @@ class Workspace:
         launch_modulation(device, (self._lane, device.address(self._parameters)), area, 1, stream)
 
     def _send(self, block: Any, clicks: Sequence[Click], height: int, width: int, stream: int) -> None:
-        """The call's parameters to the device."""
+        """Copy the call's parameters to the device."""
         if len(clicks) > self._lane["capacity"][0]:
             self._make_room(2 * len(clicks))
         self._lane["height"], self._lane["width"] = height, width
@@ -170,7 +170,7 @@ class Workspace:
 
 
 def _workspace() -> tuple[Workspace, int]:
-    """Of this thread, for CuPy's current stream on its current device; and that stream."""
+    """This thread's workspace for CuPy's current stream on its current device, and that stream."""
     import cupy
 
     device, stream = device_for(cupy.cuda.runtime.getDevice()), cupy.cuda.get_current_stream().ptr

@@ -1,4 +1,4 @@
-"""What the kernels need of CUDA: a context's memory, copies, launches and graphs, through CuPy."""
+"""CUDA access for the kernels, through CuPy: a context's memory, copies, launches and graphs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from numpy.typing import DTypeLike, NDArray
 from .cubin import cubin, source
 from .driver import Context, context_for, why_out_of_reach
 
-THREADS = 256  # of a block
-BLOCKS = 8  # per multiprocessor, at most: the kernels stride over what is left
+THREADS = 256  # threads per block
+BLOCKS = 8  # maximum blocks per multiprocessor: the kernels stride over the rest
 
-# Graphs of a process are recorded one at a time: PyTorch asks for that, and begins by waiting for the whole GPU, which
-# CUDA refuses while another recording is under way.
+# Lock that lets a process record one graph at a time: PyTorch requires that, and starts by waiting for the whole GPU,
+# which CUDA refuses during another recording.
 RECORDING = threading.Lock()
 
 _devices: dict[int, Device] = {}
@@ -28,30 +28,30 @@ _lock = threading.Lock()
 
 
 def device_for(gpu: int) -> Device:
-    """The :class:`Device` of the context that is current in this thread, where it is one on that GPU (an application's
-    own, say), else of the GPU's primary context. One for each context, made when it is first asked for.
+    """The :class:`Device` of the context that is current in this thread if that context is on the GPU (an application's
+    own, for example), else of the GPU's primary context. There is one per context, created on first use.
 
     Raises:
-        RuntimeError: the driver gives no such GPU.
+        RuntimeError: the driver reports no such GPU.
         ImportError: CuPy is not installed.
     """
     context = context_for(gpu)
     with _lock:
         if context.id not in _devices:
             device = _devices[context.id] = Device(context)
-            # Never freed, not even when Python ends: an application may have destroyed its context by then.
+            # Never freed, not even when Python exits: an application may have destroyed its context by then.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(device))
         return _devices[context.id]
 
 
 class Device:
-    """A CUDA context, with the kernels loaded in it.
+    """A CUDA context with the kernels loaded in it.
 
-    Every method makes the context current for itself. Streams are raw handles (``cudaStream_t``). Nothing but
-    :meth:`empty`, :meth:`pinned`, :meth:`new_stream`, :meth:`graph` and the first :meth:`launch` allocates anything.
+    Every method makes the context current while it runs. Streams are raw handles (``cudaStream_t``). Only
+    :meth:`empty`, :meth:`pinned`, :meth:`new_stream`, :meth:`graph` and the first :meth:`launch` allocate memory.
 
     Attributes:
-        context: the context.
+        context: CUDA context of the device.
     """
 
     def __init__(self, context: Context) -> None:
@@ -60,23 +60,23 @@ class Device:
         self.context = context
         self._cupy, self._runtime = cupy, cupy.cuda.runtime
         self._loading = threading.Lock()
-        self._functions: dict[str, Any] = {}  # kernels, loaded when the first is launched
+        self._functions: dict[str, Any] = {}  # kernels, loaded at the first launch
         with context.current():
-            # CuPy's own pool hands memory of one context out in another: it goes by the GPU's number
+            # CuPy's own pool goes by the GPU's number and gives memory of one context out in another.
             self._pool = cupy.cuda.MemoryPool()
             self._pinned = cupy.cuda.PinnedMemoryPool()
             attribute = self._runtime.cudaDevAttrMultiProcessorCount
             self._most_blocks = BLOCKS * self._runtime.deviceGetAttribute(attribute, context.gpu)
 
     def current(self) -> AbstractContextManager[None]:
-        """Makes the context current in this thread; restores at the end what was."""
+        """Make the context current in this thread, and restore the previous one at the end."""
         return self.context.current()
 
     def load(self) -> None:
-        """Load the kernels, compiled where this kind of GPU has not had them yet; else the first launch does it.
+        """Load the kernels, and compile them if this kind of GPU has none yet. Otherwise the first launch does it.
 
         Raises:
-            RuntimeError: NVRTC is not there, or the kernels are refused.
+            RuntimeError: NVRTC is not installed, or the kernels are refused.
         """
         with self.current(), self._loading:
             if not self._functions:
@@ -86,13 +86,14 @@ class Device:
                 self._functions = {name: module.get_function(name) for name in names}
 
     def empty(self, shape: int | Sequence[int], dtype: DTypeLike) -> Any:
-        """A CuPy array, not initialised, C-contiguous and on a boundary of 512 bytes.
+        """Allocate a CuPy array: not initialised, C-contiguous and aligned to 512 bytes.
 
-        When the array is gone its memory may be given out again at once: let it go only when the streams that used it
-        have passed that point.
+        When the array is deleted its memory may be reused at once: delete it only when the streams that used it have
+            passed
+        that point.
 
         Raises:
-            MemoryError: the GPU has not as much free.
+            MemoryError: the GPU has too little free memory.
         """
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
@@ -100,11 +101,12 @@ class Device:
             return self._cupy.ndarray(shape, dtype, memptr=self._pool.malloc(nbytes))
 
     def pinned(self, nbytes: int) -> NDArray[np.uint8]:
-        """Page-locked memory of the host, from which and to which copies run asynchronously. As for :meth:`empty`, let
-        the array go only when copies to or from it are done.
+        """Allocate pinned host memory for asynchronous copies: a uint8 array of ``nbytes`` bytes.
+
+        As for :meth:`empty`, delete the array only when copies to or from it are done.
 
         Raises:
-            MemoryError: the host has not as much free.
+            MemoryError: the host has too little free memory.
         """
         with self.current():
             try:
@@ -114,31 +116,31 @@ class Device:
         return np.frombuffer(memory, np.uint8, nbytes)
 
     def address(self, array: Any) -> int:
-        """Where an array of :meth:`empty` lies."""
+        """Address of an array of :meth:`empty`."""
         return int(array.data.ptr)
 
     def why_out_of_reach(self, address: int) -> str:
-        """Why kernels cannot read somebody else's memory at an address; empty where they can."""
+        """The reason why kernels cannot read memory of another owner at an address; empty if they can."""
         with self.current():
             return why_out_of_reach(address, self.context)
 
     def copy_in(self, target: Any, source: NDArray[Any], stream: int) -> None:
-        """Host to device.
+        """Copy from host to device.
 
-        Asynchronous from :meth:`pinned` memory, which must then keep its contents until the stream has passed; other
-        memory has been read when the call returns.
+        The copy is asynchronous from :meth:`pinned` memory, which must keep its contents until the stream has passed
+        this point. Other memory has been read when the call returns.
 
         Args:
-            target, source: C-contiguous and of the same number of bytes, in all the copies.
+            target, source: C-contiguous arrays of the same number of bytes, as in all copies.
         """
         self._copy(target, self.address(target), source, _host_address(source), "memcpyHostToDevice", stream)
 
     def copy_out(self, target: NDArray[Any], source: Any, stream: int) -> None:
-        """Device to host; asynchronous to :meth:`pinned` memory."""
+        """Copy from device to host; asynchronous to :meth:`pinned` memory."""
         self._copy(target, _host_address(target), source, self.address(source), "memcpyDeviceToHost", stream)
 
     def copy(self, target: Any, source: Any, stream: int) -> None:
-        """Device to device, asynchronous."""
+        """Copy from device to device, asynchronously."""
         self._copy(target, self.address(target), source, self.address(source), "memcpyDeviceToDevice", stream)
 
     def clear(self, array: Any, stream: int) -> None:
@@ -151,11 +153,11 @@ class Device:
         """Put a kernel on a stream.
 
         Args:
-            kernel: its name in the .cu files.
-            args: arrays of one element by value (a LANE), ints as addresses, NumPy scalars by value.
-            work: of one item, pixels say: a thread each, where that does not make too many. 1 is one block.
-            stream: raw handle.
-            items: of the batch, side by side.
+            kernel: name of the kernel in the .cu files.
+            args: arguments: arrays of one element by value (a LANE), ints as addresses, NumPy scalars by value.
+            work: amount of work of one item, for example pixels: one thread each, up to a limit. 1 is one block.
+            stream: raw handle of the stream.
+            items: number of items of the batch, run in parallel.
         """
         grid = max(min(-(-work // THREADS), self._most_blocks), 1), items
         values = tuple(np.uint64(value) if type(value) is int else value for value in args)
@@ -170,32 +172,32 @@ class Device:
             return self._cupy.cuda.Stream(non_blocking=True)
 
     def synchronize(self, stream: int) -> None:
-        """Wait until everything that was put on the stream has run."""
+        """Wait until all work put on the stream has run."""
         with self.current():
             self._runtime.streamSynchronize(stream)
 
     def graph(self, steps: Callable[[], None], stream: int) -> Callable[[int], None]:
-        """Record what ``steps`` puts on a stream, without running it.
+        """Record the work that ``steps`` puts on a stream, without running it.
 
         Args:
-            steps: launches and copies (on the host's side pinned memory alone). They have run once before, so that
-                everything is loaded and allocated.
-            stream: not the default stream, which cannot be recorded.
+            steps: function that makes launches and copies (on the host side only pinned memory). It has run once
+                before, so that everything is loaded and allocated.
+            stream: raw handle of a stream; the default stream cannot be recorded.
 
         Returns:
             ``launch(stream)``, which runs all of it on that stream, on the same addresses and with the same arguments.
-            The caller keeps the memory behind them. A launch begins when the one before it is done, on any stream.
+            The caller keeps their memory alive. A launch begins when the previous one is done, on any stream.
         """
-        if stream in (0, 1):  # two names of one
+        if stream in (0, 1):  # two names of the default stream
             raise ValueError("the default stream cannot be recorded: expected a stream of its own")
         runtime = self._runtime
         with self.current(), RECORDING:
-            # what other threads do meanwhile is their own affair
+            # thread-local: work of other threads meanwhile is not affected
             runtime.streamBeginCapture(stream, runtime.streamCaptureModeThreadLocal)
             try:
                 steps()
             except BaseException:
-                with suppress(runtime.CUDARuntimeError):  # already void, for the reason that is raised
+                with suppress(runtime.CUDARuntimeError):  # already invalid, for the reason that is raised
                     runtime.graphDestroy(runtime.streamEndCapture(stream))
                 raise
             captured = runtime.streamEndCapture(stream)
@@ -205,12 +207,12 @@ class Device:
                 runtime.graphDestroy(captured)
 
     def used_bytes(self) -> int:
-        """Of the GPU's memory, in arrays of :meth:`empty` that are alive."""
+        """Bytes of GPU memory in live arrays of :meth:`empty`."""
         with self.current():
             return int(self._pool.used_bytes())
 
     def release(self) -> None:
-        """Give memory that no array is in back to the driver."""
+        """Return memory without a live array to the driver."""
         with self.current():
             self._pool.free_all_blocks()
             self._pinned.free_all_blocks()
@@ -225,13 +227,13 @@ class Device:
 
 
 class _Stream(NamedTuple):
-    """A stream as CuPy's launches take it."""
+    """A stream in the form that CuPy's launches accept."""
 
     ptr: int
 
 
 class _Graph:
-    """A recorded graph, destroyed when nobody refers to it any more."""
+    """A recorded graph, destroyed when nothing refers to it any more."""
 
     def __init__(self, device: Device, executable: int) -> None:
         self._device, self._executable = device, executable
@@ -243,7 +245,7 @@ class _Graph:
 
 
 def _destroy(device: Device, executable: int) -> None:
-    # Where an application has destroyed the context, the graph went with it.
+    # If an application has destroyed the context, the graph was destroyed with it.
     with suppress(RuntimeError), device.current():
         device._runtime.graphExecDestroy(executable)  # CUDA waits by itself for a launch that still runs
 

@@ -1,4 +1,4 @@
-"""CUDA contexts, asked of the driver itself: no CUDA package is needed."""
+"""CUDA contexts, through the driver directly: no CUDA package is needed."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from typing import Any
 LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 _UNCHANGED = nullcontext()
-_here = threading.local()  # .handle: of the context whose ``with`` statement this thread is in, else 0
+_here = threading.local()  # .handle: handle of the context whose ``with`` block this thread is in, else 0
 _CONTEXT, _IS_MANAGED, _DEVICE_ORDINAL = 1, 8, 9  # CU_POINTER_ATTRIBUTE_…
 
 
 @cache
 def driver() -> ctypes.CDLL:
-    """The driver's library.
+    """Load the driver's library.
 
     Raises:
-        OSError: there is none.
+        OSError: the driver is not installed.
     """
     return ctypes.CDLL(LIBRARY)
 
 
 class Context:
-    """A CUDA context: an address space on one GPU. Modules, memory and streams belong to one, and work in no other.
+    """A CUDA context: an address space on one GPU. Modules, memory and streams belong to one and work in no other.
 
     Args:
-        gpu: number of its GPU.
-        handle: ``CUcontext``.
+        gpu: number of the context's GPU.
+        handle: raw handle, ``CUcontext``.
 
     Attributes:
-        id: unique in this process; unlike a handle, it never comes back when the context is destroyed.
+        id: number that is unique in this process; unlike a handle, it is never reused after the context is destroyed.
     """
 
     def __init__(self, gpu: int, handle: int) -> None:
@@ -45,25 +45,25 @@ class Context:
         self.id = number.value
 
     def current(self) -> AbstractContextManager[None]:
-        """Makes it current in this thread; at the end of the ``with`` statement what was current is so again."""
-        # A click asks five times, each inside the first one's statement, and the driver's answer takes a microsecond.
+        """Make it current in this thread; the end of the ``with`` block restores the previous one."""
+        # A click calls this five times, each inside the first one's block, and a driver query takes a microsecond.
         return _UNCHANGED if getattr(_here, "handle", 0) == self.handle else _Current(self.handle)
 
     def use(self) -> None:
-        """Makes it current in this thread, to stay."""
+        """Make it current in this thread permanently."""
         _check(driver().cuCtxSetCurrent(ctypes.c_void_p(self.handle)), f"GPU {self.gpu}")
 
     @property
     def is_primary(self) -> bool:
-        """Whether it is the GPU's primary context: the one that CUDA's runtime, and so PyTorch, works in."""
+        """Whether it is the GPU's primary context, which CUDA's runtime, and so PyTorch, works in."""
         return self.handle == _primary(self.gpu)
 
 
 def context_for(gpu: int) -> Context:
-    """The context that is current in this thread, where it is one on that GPU, else the GPU's primary context.
+    """The context that is current in this thread if it is on that GPU, else the GPU's primary context.
 
     Raises:
-        RuntimeError: there is no driver, or it refuses.
+        RuntimeError: the driver is missing, or refuses.
     """
     try:
         cuda = driver()
@@ -78,7 +78,7 @@ def context_for(gpu: int) -> Context:
 
 
 def why_out_of_reach(address: int, context: Context) -> str:
-    """Why kernels of a context cannot read an address; empty where they can."""
+    """The reason why kernels of a context cannot read an address; empty if they can."""
     gpu, theirs, managed = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_uint()
     pointer = ctypes.c_uint64(address)
 
@@ -92,14 +92,14 @@ def why_out_of_reach(address: int, context: Context) -> str:
         return ""
     if gpu.value != context.gpu:
         return f"lies on GPU {gpu.value}, the network on GPU {context.gpu}"
-    # memory of CUDA's own pools, and memory that was mapped piece by piece, belongs to no context
+    # Memory of CUDA's own pools, and memory that was mapped in pieces, belongs to no context.
     if not ask(_CONTEXT, theirs) and theirs.value not in (None, context.handle):
         return "belongs to another CUDA context than the one that is current in this thread"
     return ""
 
 
 def current_handle() -> int:
-    """``CUcontext`` that is current in this thread; 0 where none is."""
+    """The ``CUcontext`` that is current in this thread; 0 if none is."""
     handle = ctypes.c_void_p()
     driver().cuCtxGetCurrent(ctypes.byref(handle))
     return handle.value or 0
@@ -107,7 +107,7 @@ def current_handle() -> int:
 
 @cache
 def _primary(gpu: int) -> int:
-    """Handle of a GPU's primary context, held from now on."""
+    """Handle of a GPU's primary context, retained from now on."""
     cuda, device, handle = driver(), ctypes.c_int(), ctypes.c_void_p()
     status = cuda.cuDeviceGet(ctypes.byref(device), gpu)
     _check(status or cuda.cuDevicePrimaryCtxRetain(ctypes.byref(handle), device), f"GPU {gpu}")
@@ -115,7 +115,7 @@ def _primary(gpu: int) -> int:
 
 
 class _Current:
-    """While the ``with`` statement lasts, this context is current."""
+    """Context manager that makes this context current within its ``with`` block."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle

@@ -1,18 +1,18 @@
 """The executable specification: click encoding and probability modulation in plain NumPy, float64.
 
-Every faster implementation is tested against this file. Section numbers are those of the MFP paper's
-supplement and of ``docs/method.md``. Clicks are given in map coordinates, unrounded, as sequences of
+Every faster implementation is tested against this file. Section numbers are those of the MFP paper's supplement and of
+``docs/method.md``. Clicks are given in map coordinates, unrounded, as sequences of
 :class:`~mfp.kernels.clicks.Click`.
 
 Distances decide which pixels a click moves, so they are defined to the last bit (spec section 4, "Distances"); every
 implementation follows these three rules:
 
 1. The *squared distance* of two places with float32 coordinates is ``dy² + dx²``: the differences are rounded to
-   float32, the squares are float64 and exact (24 bits squared are 48), the sum is rounded to float64 once. Whether a
-   processor fuses a product with a sum therefore changes nothing.
-2. The *gap* of two clicks is the root of their squared distance, rounded to float64 and then to float32, by a square
-   root that is correctly rounded: hardware's is, those of some vector libraries are not.
-3. A pixel lies *within* a radius ``r`` where its squared distance is at most ``r²``, a float64; no root decides.
+   float32, the squares are float64 and exact (24 bits squared are 48), the sum is rounded to float64 once. The result
+   is therefore the same whether or not a processor fuses a product with a sum.
+2. The *gap* of two clicks is the root of their squared distance, rounded to float64 and then to float32, by a
+   correctly rounded square root: hardware's is, those of some vector libraries are not.
+3. A pixel lies *within* a radius ``r`` if its squared distance is at most ``r²`` in float64; no root decides.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def encode_clicks(clicks: Sequence[Click], height: int, width: int, radius: floa
     """Disk maps of the clicks (spec section 3).
 
     Args:
-        clicks: positions in map pixels, centres not rounded. A click with both coordinates negative is padding.
-        height, width: size of the map.
-        radius: pixels; a pixel belongs to a disk where ``dy² + dx² <= radius²``, in float32 as in the release.
+        clicks: clicks in map pixels, centres not rounded. A click with both coordinates negative is padding.
+        height, width: size of the map in pixels.
+        radius: radius in pixels; a pixel belongs to a disk if ``dy² + dx² <= radius²``, in float32 as in the release.
 
     Returns:
         float32 (2, height, width) of 0 and 1: channel 0 positive clicks, channel 1 negative clicks.
@@ -71,20 +71,21 @@ def modulate(
     """Probability modulation around the newest click (paper section 3.2, spec section 4).
 
     Args:
-        probability: (H, W) in [0, 1].
-        clicks: all clicks of the object; the one with the largest index is the newest and the only one that acts,
-            the others of opposite sign bound its window. A negative index marks padding.
+        probability: array (H, W) in [0, 1].
+        clicks: all clicks of the object. The one with the largest index is the newest and the only one that acts; the
+            others of opposite sign bound its window. A negative index marks padding.
         n_early: N; clicks with an index below it modulate by similarity, later ones by distance.
-        r_max: R_max, radius in pixels of the window where there is no click of the opposite sign.
-        distance: what early clicks compare, ``"probability"`` (the release) or ``"rgb"`` (supplement, Table S-5).
-        image: (H, W, 3), any scale; needed for ``"rgb"`` only.
+        r_max: R_max, radius of the window in pixels if there is no click of the opposite sign.
+        distance: quantity that early clicks compare, ``"probability"`` (the release) or ``"rgb"`` (supplement, Table
+            S-5).
+        image: array (H, W, 3) of any scale; needed for ``"rgb"`` only.
 
     Returns:
-        float32 (H, W) in [0, 1]. The input unchanged where there is no click or the newest lies at negative
-        coordinates. Finite also where the release divides by zero.
+        float32 (H, W) in [0, 1]. The input is unchanged if there is no click or the newest has negative coordinates.
+        The result is finite also where the release divides by zero.
 
     Raises:
-        ValueError: for an unknown ``distance`` or an ``image`` that is missing or of another size.
+        ValueError: ``distance`` is unknown, or ``image`` is missing or has another size.
     """
     source = np.asarray(probability, np.float64)
     check_distance(distance, source.shape, None if image is None else np.shape(image))
@@ -134,23 +135,23 @@ def modulate(
 
 
 def squared_distances(dy: NDArray[np.float32], dx: NDArray[np.float32]) -> F64:
-    """``dy² + dx²`` of differences in float32 (rule 1 above), of any shapes that broadcast."""
+    """Squared distances ``dy² + dx²`` of float32 differences of any broadcastable shapes (rule 1 above)."""
     rows, columns = dy.astype(np.float64), dx.astype(np.float64)
     return rows * rows + columns * columns
 
 
 def click_gaps(newest: Click, others: Sequence[Click]) -> NDArray[np.float32]:
-    """Distances of clicks to the newest one (rules 1 and 2 above): float32, one a click."""
+    """Distances of clicks to the newest one, float32, one per click (rules 1 and 2 above)."""
     places = np.array([(click.y, click.x) for click in others], np.float32).reshape(-1, 2)
     offsets = places - np.array((newest.y, newest.x), np.float32)
     return np.sqrt(squared_distances(offsets[:, 0], offsets[:, 1])).astype(np.float32)
 
 
 def check_distance(distance: str, shape: tuple[int, ...], image: tuple[int, ...] | None) -> None:
-    """Hold :func:`modulate`'s ``distance`` and the shapes of its map and image against each other.
+    """Check :func:`modulate`'s ``distance``, and the shapes of its map and image against each other.
 
     Raises:
-        ValueError: see there.
+        ValueError: the ``distance`` is unknown, or the image is missing or has another size.
     """
     if distance not in ("probability", "rgb"):
         raise ValueError(f'distance must be "probability" or "rgb", got {distance!r}')
@@ -175,27 +176,27 @@ def _window_radius(
 
 
 def _strength(p: float, positive: bool) -> float:
-    """The gamma that moves probability ``p`` at the clicked pixel to its target; 1 where it is there already."""
+    """The gamma that moves probability ``p`` at the clicked pixel to its target; 1 if it is there already."""
     if positive:
         return 1.0 / (math.log(TARGET_POSITIVE) / math.log(p) + 1e-8) if p < TARGET_POSITIVE else 1.0
     return math.log(TARGET_NEGATIVE) / math.log(p) if p > TARGET_NEGATIVE else 1.0
 
 
 def _exponent_by_similarity(squared: F64, gamma: float) -> F64:
-    """Early clicks: ``gamma`` for pixels like the clicked one, 1 from the median difference on."""
+    """Exponent of early clicks: ``gamma`` for pixels like the clicked one, 1 from the median difference on."""
     largest = squared.max()
     spread = squared / largest * SPREAD if largest > 0 else squared
     median = np.partition(spread, (spread.size - 1) // 2)[(spread.size - 1) // 2]  # lower median
     if median == 0:  # the release divides by zero here; this is the limit of the formula
         return np.where(spread == 0, gamma, 1.0)
     below = median - spread
-    # the cube written out: NumPy's power is 20 times slower for negative bases
+    # The cube is written out: NumPy's power is 20 times slower for negative bases.
     exponent: F64 = np.maximum(1.0, (gamma - 1.0) / median**3 * (below * below * below) + 1.0)
     return exponent
 
 
 def _squared_to_pixels(y: float, x: float, region: tuple[slice, slice]) -> F64:
-    """Squared distances of the pixels of ``region`` to (y, x), numbers of float32."""
+    """Squared distances of the pixels of ``region`` to (y, x), which are float32 numbers."""
     rows = np.arange(region[0].start, region[0].stop, dtype=np.float32)
     columns = np.arange(region[1].start, region[1].stop, dtype=np.float32)
     return squared_distances(rows[:, None] - np.float32(y), columns[None, :] - np.float32(x))

@@ -16,12 +16,12 @@ STRIP = 32  # rows of the output handled at a time
 
 
 def resize_bilinear(plane: NDArray[np.generic], height: int, width: int, out: F32 | None = None) -> F32:
-    """Resize one plane so that the centres of its corner pixels meet the corners of the result.
+    """Resize one plane so that the centres of its corner pixels map to those of the result.
 
     Args:
-        plane: (H, W), any real type.
-        height, width: size of the result, at least 1.
-        out: float32 (height, width) to write into; rows may be strided, columns must be contiguous.
+        plane: array (H, W) of any real type.
+        height, width: size of the result in pixels, at least 1.
+        out: float32 array (height, width) for the result; rows may be strided, columns must be contiguous.
 
     Returns:
         ``out``, or a new array: float32 (height, width) on the scale of the input.
@@ -30,7 +30,7 @@ def resize_bilinear(plane: NDArray[np.generic], height: int, width: int, out: F3
         out = np.empty((height, width), np.float32)
     if plane.shape == (height, width):
         out[...] = plane
-    elif plane.shape[0] < height:  # the smaller side first: fewer pixels for the more expensive axis
+    elif plane.shape[0] < height:  # smaller side first: fewer pixels for the more expensive axis
         _resize_rows(_resize_columns(plane.astype(np.float32, copy=False), width), out)
     else:
         rows = np.empty((height, plane.shape[1]), np.float32)
@@ -40,8 +40,8 @@ def resize_bilinear(plane: NDArray[np.generic], height: int, width: int, out: F3
 
 
 def _neighbours(length: int, target: int) -> tuple[NDArray[np.intp], NDArray[np.intp], F32]:
-    """For each target position: the source index below, the one above, and the weight of the latter."""
-    # Positions in float32, as PyTorch computes them: at 2,000 pixels that is 1e-4 of a pixel from the exact place.
+    """Source index below, source index above and weight of the latter, for each target position."""
+    # Positions are float32, as in PyTorch: at 2,000 pixels that is 1e-4 of a pixel from the exact place.
     scale = np.float32((length - 1) / (target - 1) if target > 1 else 0.0)
     position = np.arange(target, dtype=np.float32) * scale
     below = np.minimum(position.astype(np.intp), length - 1)

@@ -1,1 +1,1 @@
-"""Image files on disk: headers, decoding, label maps, folders of them."""
+"""Image files on disk: headers, decoding and label maps."""

@@ -1,4 +1,4 @@
-"""Decoding of image files by OpenCV, after checks of their headers that OpenCV itself does not make."""
+"""Decoder of image files by OpenCV, after header checks that OpenCV itself does not make."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .header import Header, read_header
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The content of an image's file.
+    """Read the bytes of an image file.
 
     Raises:
-        ImageError: it cannot be read, or is no file.
+        ImageError: the path cannot be read, or is no file.
     """
     given, name = path, str(path)
     if not isinstance(given, (str, os.PathLike)):
@@ -31,18 +31,18 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise ImageError(f"cannot read {name[:200]}: expected the path of a file on this machine, got an address")
     path = Path(path)
     try:
-        if path.exists() and not path.is_file():  # a pipe or device could be read for ever
+        if path.exists() and not path.is_file():  # reading a pipe or device might never end
             raise ImageError(f"cannot read {path}: expected a file")
-        return path.read_bytes()  # not cv2.imread: it cannot open all Unicode paths on Windows, nor say why it failed
+        return path.read_bytes()  # cv2.imread cannot open all Unicode paths on Windows, nor report errors
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 def checked_header(data: bytes, name: str) -> Header:
-    """The header of an image file that is whole and holds one picture.
+    """Read the header of an image file, and check that the file is complete.
 
     Raises:
-        ImageError: it is none.
+        ImageError: the file is incomplete or no readable image.
     """
     try:
         header = read_header(data)
@@ -60,7 +60,7 @@ def check_pages(header: Header, name: str) -> None:
     """Refuse a file of several pages or frames.
 
     Raises:
-        ImageError: it has more than one.
+        ImageError: the file has more than one.
     """
     if header.pages > 1:
         raise ImageError(
@@ -70,10 +70,10 @@ def check_pages(header: Header, name: str) -> None:
 
 
 def check_photograph(header: Header, name: str) -> None:
-    """Refuse a file whose picture would not be decoded rightly as 8-bit RGB.
+    """Refuse a file whose picture would not be decoded correctly as 8-bit RGB.
 
     Raises:
-        ImageError: saying what it holds.
+        ImageError: the picture would be decoded wrongly; the message states what the file holds.
     """
     check_pages(header, name)
     if header.colours:
@@ -92,7 +92,7 @@ def check_photograph(header: Header, name: str) -> None:
 
 
 def straight(data: bytes, header: Header) -> bytes:
-    """The file, a TIFF so changed that libtiff does not multiply its colours by their alpha."""
+    """The file's bytes; a TIFF is patched so that libtiff does not multiply its colours by their alpha."""
     if header.kind != "TIFF" or header.alpha != "straight" or header.extra is None:
         return data
     value = (1).to_bytes(2, "big" if header.big_endian else "little")
@@ -100,10 +100,10 @@ def straight(data: bytes, header: Header) -> bytes:
 
 
 def decoded(data: bytes, flags: int, name: str) -> NDArray[Any]:
-    """The pixels of an image file, as OpenCV gives them.
+    """Decode the pixels of an image file with OpenCV.
 
     Raises:
-        ImageError: it is damaged or too large.
+        ImageError: the file is damaged or too large.
     """
     import cv2
 

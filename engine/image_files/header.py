@@ -1,4 +1,4 @@
-"""Headers of image files: kind, size, depth, pages, alpha and palette, read without decoding and without Pillow."""
+"""Reader of image file headers: kind, size, depth, pages, alpha and palette, without decoding and without Pillow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import ImageError
 
 KINDS = "JPEG, PNG, WebP, TIFF or BMP"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_OTHERS = {  # kinds of which it is worth saying what the file is
+_OTHERS = {  # other kinds, named in the error message
     b"GIF8": "a GIF",
     b"%PDF": "a PDF",
     b"\0\0\0\x0cjP  ": "a JPEG 2000",
@@ -24,34 +24,34 @@ _OTHERS = {  # kinds of which it is worth saying what the file is
     b"v/1\x01": "an OpenEXR",
 }
 _BOXES = {b"avif": "an AVIF", b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIC", b"crx ": "a raw camera"}
-# A marker within a JPEG file's compressed data: neither a stuffed byte nor a restart.
+# Marker within a JPEG file's compressed data: neither a stuffed byte nor a restart.
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
-_CODES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # TIFF's types of whole numbers
+_CODES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # TIFF's integer types
 _NUMBERS = {1: "unsigned", 2: "signed", 3: "float", 4: "unsigned"}
-_BASE = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # colour channels by TIFF's photometric interpretation
+_BASE = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # number of colour channels by TIFF's photometric interpretation
 _TAGS = {254, 256, 257, 258, 259, 262, 273, 274, 277, 279, 284, 320, 324, 325, 338, 339}
-_MOST = 1 << 16  # parts of a file that are looked at: a hostile file could have millions
+_MOST = 1 << 16  # maximum parts of a file that are read: a hostile file could have millions
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an image file says of itself.
+    """Properties of an image file, read from its header.
 
     Attributes:
-        kind: one of :data:`KINDS`.
-        width, height: pixels as they are stored, before the orientation.
-        bits: of a channel, or of a palette's index.
-        numbers: ``"unsigned"``, ``"signed"`` or ``"float"``.
-        pages: pages or frames; a TIFF's thumbnails do not count.
-        orientation: EXIF's, 1 to 8.
-        alpha: ``""``, ``"straight"`` or ``"premultiplied"``.
-        lossy: whether decoded values are not those that were saved.
-        whole: False where the file ends too early.
-        colours: ``""``, or the name of a colour model that is not converted here.
-        inverted: whether 0 is white (TIFF).
-        palette: (first byte, number of entries) of a colour table in the file, None without.
-        extra: first byte of the value of TIFF's ExtraSamples.
-        big_endian: of a TIFF.
+        kind: file format, one of :data:`KINDS`.
+        width, height: size in stored pixels, before the orientation is applied.
+        bits: number of bits of a channel, or of a palette's index.
+        numbers: number type, ``"unsigned"``, ``"signed"`` or ``"float"``.
+        pages: number of pages or frames; a TIFF's thumbnails do not count.
+        orientation: EXIF orientation, 1 to 8.
+        alpha: kind of alpha, ``""``, ``"straight"`` or ``"premultiplied"``.
+        lossy: True if decoded values differ from the saved ones.
+        whole: False if the file ends too early.
+        colours: name of a colour model that is not converted here, else ``""``.
+        inverted: True if 0 is white (TIFF).
+        palette: position of the file's colour table as (first byte, number of entries), None if it has none.
+        extra: position of the first byte of the value of TIFF's ExtraSamples.
+        big_endian: byte order of a TIFF.
     """
 
     kind: str
@@ -75,7 +75,7 @@ def read_header(data: bytes) -> Header:
     """Read the header of an image file.
 
     Raises:
-        ImageError: it is none of :data:`KINDS`, or its header is damaged; the message is the reason alone.
+        ImageError: the file is none of :data:`KINDS`, or its header is damaged; the message holds only the reason.
     """
     if not data:
         raise ImageError("the file is empty (0 bytes)")
@@ -84,7 +84,7 @@ def read_header(data: bytes) -> Header:
             try:
                 header: Header = read(data)
                 return header
-            except (struct.error, IndexError, KeyError, ValueError):  # ImageError is a ValueError, too
+            except (struct.error, IndexError, KeyError, ValueError):  # ImageError is also a ValueError
                 raise ImageError(f"its header is damaged or cut short ({len(data):,} bytes)") from None
     found = next((name for start, name in _OTHERS.items() if data.startswith(start)), None)
     if data[4:8] == b"ftyp":
@@ -95,7 +95,7 @@ def read_header(data: bytes) -> Header:
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, first byte and length of the content of each chunk that lies within the file."""
+    """Yield name, first byte and length of the content of each chunk that lies within the file."""
     place = len(PNG_SIGNATURE)
     while place + 12 <= len(data):
         length = int.from_bytes(data[place : place + 4], "big")
@@ -196,7 +196,7 @@ def _bmp(data: bytes) -> Header:
 
 
 class _Tags:
-    """The directories of a TIFF file or of an EXIF block: tag → numbers, and where these lie."""
+    """Directories of a TIFF file or of an EXIF block: tag → numbers, and their positions."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.end = data, ">" if data[:2] == b"MM" else "<"
@@ -204,7 +204,7 @@ class _Tags:
         self.first = struct.unpack_from(self.end + ("Q" if self.big else "I"), data, 8 if self.big else 4)[0]
 
     def read(self, place: int) -> tuple[dict[int, tuple[int, list[int]]], int]:
-        """The tags of the directory at a byte, and the byte of the next one; 0 for none."""
+        """Read the tags of the directory at a byte, and the byte of the next directory; 0 for none."""
         entry, word = (20, "Q") if self.big else (12, "I")
         (count,) = struct.unpack_from(self.end + ("Q" if self.big else "H"), self.data, place)
         place += 8 if self.big else 2
@@ -228,7 +228,7 @@ class _Tags:
 
 
 def _orientation(block: bytes) -> int:
-    """Of an EXIF block; 1 where it is damaged or does not say."""
+    """Orientation in an EXIF block; 1 if the block is damaged or has none."""
     try:
         tags = _Tags(block)
         value: int = tags.read(tags.first)[0][274][1][0]
@@ -253,7 +253,7 @@ def _tiff(data: bytes) -> Header:
         colours = f"TIFF's colour model {photometric}"
     elif base is not None and not 0 <= channels - base <= (photometric != 5):
         colours = f"{channels} channels"
-    elif value(284, 1) == 2 and channels > 1 and bits > 8:  # which OpenCV takes for pixels side by side
+    elif value(284, 1) == 2 and channels > 1 and bits > 8:  # OpenCV reads these as interleaved pixels
         colours = f"planes of {bits} bits, one for each colour"
     elif photometric == 3 and bits > 8:
         colours = f"a palette of {bits} bits"
@@ -273,7 +273,7 @@ def _tiff(data: bytes) -> Header:
 
 
 def _pages(reader: _Tags, following: int) -> int:
-    """Number of pages, from the byte of the second directory on; thumbnails and transparency masks are none."""
+    """Number of pages, starting at the byte of the second directory; thumbnails and transparency masks do not count."""
     pages, seen = 1, {0}
     while following not in seen and len(seen) < 1000:
         seen.add(following)

@@ -1,4 +1,4 @@
-"""Mask files and label maps: images whose values are numbers of objects, not colours (docs/images.md)."""
+"""Label maps and mask files: images whose values are object numbers, not colours (docs/images.md)."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .header import PNG_SIGNATURE, Header, png_chunks
 
 Labels = NDArray[np.integer[Any]]
 
-_TRIMAP = (0, 128, 255)  # greys of a mask or trimap, whatever their places in a palette
+_TRIMAP = (0, 128, 255)  # greys of a mask or trimap, at any place in a palette
 
 
 def read_label_map(path: Path) -> Labels:
-    """A mask file's values, H×W, whole numbers from 0.
+    """Read a mask file's values: H×W whole numbers from 0.
 
-    Images of one channel, or of equal ones, give their values; a palette's indices are the values, unless the palette
-    has black, 128 and white alone, as a trimap that was saved with one. Colours of RGB files stand for values: those of
-    Pascal VOC's palette for their index in it, else each colour but black for a number of its own, in the order of
-    (R, G, B). Alpha is dropped.
+    Images of one channel, or of equal ones, give their values. A palette's indices are the values, unless the palette
+    has only black, 128 and white, as in a trimap saved with a palette. Colours of RGB files stand for values: colours
+    of Pascal VOC's palette for their index in it, else each colour but black for its own number, in the order of (R, G,
+    B). Alpha is dropped.
 
     Raises:
-        DatasetError: it cannot be read as such.
+        DatasetError: the file cannot be read as a label map.
     """
     try:
         data = read_bytes(path)
@@ -38,10 +38,10 @@ def read_label_map(path: Path) -> Labels:
 
 
 def decode_label_map(data: bytes, name: str) -> Labels:
-    """A mask file's values, as :func:`read_label_map` gives them.
+    """Decode a mask file's values, as :func:`read_label_map` does.
 
     Raises:
-        DatasetError: it cannot be read as such.
+        DatasetError: the file cannot be read as a label map.
     """
     import cv2
 
@@ -106,21 +106,21 @@ def _from_colours(red: Labels, green: Labels, blue: Labels) -> Labels:
     colours, places = np.unique(codes, return_inverse=True)
     palette = [(int(code) >> 32, int(code) >> 16 & 0xFFFF, int(code) & 0xFFFF) for code in colours]
     indices = [_voc_index(*colour) for colour in palette]
-    if None in indices:  # black, where there is any, is first
+    if None in indices:  # black, if present, is first
         indices = list(range(len(palette))) if colours[0] == 0 else list(range(1, len(palette) + 1))
     labels: Labels = np.array(indices, np.int32)[places.reshape(codes.shape)]
     return labels
 
 
 def _voc_index(red: int, green: int, blue: int) -> int | None:
-    """Index of a colour in Pascal VOC's palette, None for other colours.
+    """Index of a colour in Pascal VOC's palette, None for any other colour.
 
-    The palette spreads an index' bits: the lowest three are the highest of R, G and B, the next three the second.
+    The palette spreads an index's bits: the lowest three are the highest of R, G and B, the next three the second.
     """
     if max(red, green, blue) > 255:
         return None
     index = 0
-    for level in range(8):  # of a colour, from its highest bit on
+    for level in range(8):  # bits of a colour, from the highest on
         for channel, value in enumerate((red, green, blue)):
             if value >> (7 - level) & 1:
                 index |= 1 << (3 * level + channel)
@@ -128,7 +128,7 @@ def _voc_index(red: int, green: int, blue: int) -> int | None:
 
 
 def _from_palette(indices: NDArray[Any], palette: NDArray[np.uint8], name: str) -> Labels:
-    """The values that indices into a palette stand for: themselves, or the greys of a trimap."""
+    """Values of indices into a palette: the indices themselves, or the greys of a trimap."""
     used = np.unique(indices).tolist()
     colours = {index: tuple(palette[index].tolist()) for index in used}
     if all(_voc_index(*colour) == index for index, colour in colours.items()):
@@ -146,7 +146,7 @@ def _from_palette(indices: NDArray[Any], palette: NDArray[np.uint8], name: str) 
 
 
 def _palette(data: bytes, header: Header) -> NDArray[np.uint8]:
-    """The colour table, 256×3 RGB; black where the file has none."""
+    """The colour table, 256×3 RGB; black for entries that the file lacks."""
     start, count = header.palette or (0, 0)
     palette = np.zeros((256, 3), np.uint8)
     count = min(count, 256)
@@ -162,7 +162,7 @@ def _palette(data: bytes, header: Header) -> NDArray[np.uint8]:
 
 
 def _with_grey_palette(data: bytes, header: Header) -> bytes:
-    """The file with another palette, whose colour i is the grey i: OpenCV gives colours, and no indices."""
+    """The file with a palette in which colour i is the grey i, as OpenCV returns colours and no indices."""
     start, count = header.palette or (0, 0)
     greys = np.arange(1 << header.bits if header.kind != "BMP" else count, dtype=np.uint8)
     if header.kind == "PNG":
@@ -182,5 +182,5 @@ def _with_grey_palette(data: bytes, header: Header) -> bytes:
 
 
 def _entry(data: bytes) -> int:
-    """Bytes of a colour in a BMP's palette."""
+    """Number of bytes of a colour in a BMP's palette."""
     return 3 if data[14:18] == b"\x0c\0\0\0" else 4

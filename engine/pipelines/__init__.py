@@ -1,4 +1,4 @@
-"""The array work of clicks: on the host in NumPy, or on a GPU; :func:`open_pipeline` opens either."""
+"""The array work of clicks, on the host in NumPy or on a GPU; :func:`open_pipeline` opens either."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def open_pipeline(
     where: str = "auto",
     stream: Any = None,
 ) -> Pipeline:
-    """The array work of a session.
+    """Open the array work of a session.
 
     Args:
-        network, image, initial_mask, stream: as :class:`~mfp.engine.session.Session` was given them.
-        options: checked.
-        where: one of :data:`PIPELINES`.
+        network, image, initial_mask, stream: arguments of :class:`~mfp.engine.session.Session`.
+        options: checked options of the session.
+        where: place of the array work, one of :data:`PIPELINES`.
 
     Raises:
         ImageError: the image or the initial mask is not accepted.
-        OptionError: array work on a GPU for a network on the CPU, or a stream for work on the host.
-        RuntimeMissingError: ``"device"`` without CuPy.
+        OptionError: array work on a GPU is requested for a network on the CPU, or a stream for work on the host.
+        RuntimeMissingError: ``"device"`` is requested and CuPy is not installed.
     """
     device = _device(network, where)
     if device is not None:
@@ -46,7 +46,7 @@ def open_pipeline(
 
 
 def _device(network: Network, where: str) -> Device | None:
-    """Where the array work is done, None for the host."""
+    """The device for the array work, None for the host."""
     if where not in PIPELINES:
         raise OptionError(f"expected the pipeline {', '.join(PIPELINES)}, got {where!r}")
     if where == "host" or (where == "auto" and network.device == "cpu"):

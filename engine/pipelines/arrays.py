@@ -1,4 +1,4 @@
-"""What an application brings along: images in a GPU's memory, used where they are, and streams."""
+"""Images in GPU memory and CUDA streams passed in by an application, used in place."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ...kernels.device import Device
 from ..errors import ImageError, OptionError
 from ..image import check_image
 
-_LEGACY = 1  # the default stream's name where 0 would be ambiguous: in both protocols
-_CUDA, _CUDA_MANAGED = 2, 13  # kinds of memory in DLPack
-_TYPES = {0: "int", 1: "uint", 2: "float", 4: "bfloat", 6: "bool"}  # DLPack's codes
+_LEGACY = 1  # the default stream in both protocols, where 0 would be ambiguous
+_CUDA, _CUDA_MANAGED = 2, 13  # DLPack's memory types
+_TYPES = {0: "int", 1: "uint", 2: "float", 4: "bfloat", 6: "bool"}  # DLPack's type codes
 
 
 class DeviceImage(NamedTuple):
     """A uint8 image in a GPU's memory.
 
     Attributes:
-        owner: keeps the memory alive.
-        address: of the first pixel's first channel.
-        strides: bytes from row to row, column to column and channel to channel; the last is 0 for a grey image.
-        height, width: pixels.
+        owner: object that keeps the memory alive.
+        address: address of the first pixel's first channel.
+        strides: distances in bytes from row to row, column to column and channel to channel; the last is 0 for grey.
+        height, width: size in pixels.
     """
 
     owner: Any
@@ -34,27 +34,27 @@ class DeviceImage(NamedTuple):
 
 
 def is_on_device(image: Any) -> bool:
-    """Whether an image says of itself that it lies in a GPU's memory."""
+    """Whether an image declares that it is in GPU memory."""
     return hasattr(image, "__cuda_array_interface__") or _is_dlpack_on_gpu(image)
 
 
 def as_device_image(image: Any, device: Device, stream: int) -> DeviceImage:
-    """An image in a GPU's memory as the kernels read it: in place, whatever its strides.
+    """Describe an image in GPU memory for the kernels: used in place, with any strides.
 
-    Work on ``stream`` from here on runs after the work that writes the image, as far as the image says on which stream
-    that is: CuPy, Numba and all with DLPack do. PyCUDA does not; there write it on ``stream`` too, or wait first.
+    Later work on ``stream`` runs after the work that writes the image, provided that the image declares its stream:
+    CuPy, Numba and every DLPack producer do. PyCUDA does not; write its image on ``stream`` too, or wait first.
 
     Args:
-        image: anything with ``__cuda_array_interface__`` or DLPack, uint8: H×W×3 RGB; H×W or H×W×1 grey; H×W×4 RGBA,
+        image: object with ``__cuda_array_interface__`` or DLPack, uint8: H×W×3 RGB; H×W or H×W×1 grey; H×W×4 RGBA,
             whose alpha is ignored.
-        device: on the GPU that the image must lie on.
-        stream: raw handle.
+        device: device on the GPU that holds the image.
+        stream: raw handle of the stream.
 
     Raises:
-        ImageError: another type or shape, an empty image, a masked one, or memory that the device does not reach.
+        ImageError: the type or shape is another, the image is empty or masked, or the device cannot reach its memory.
     """
     face = getattr(image, "__cuda_array_interface__", None)
-    # Only from version 3 on does that interface speak of streams; PyTorch keeps to version 2.
+    # That interface includes streams only from version 3 on; PyTorch stays at version 2.
     if face is not None and ("stream" in face or not _is_dlpack_on_gpu(image)):
         found = _from_interface(image, face)
         if face.get("stream") is not None:
@@ -67,13 +67,13 @@ def as_device_image(image: Any, device: Device, stream: int) -> DeviceImage:
 
 
 def stream_handle(stream: Any) -> int:
-    """A CUDA stream's raw handle.
+    """The raw handle of a CUDA stream.
 
     Args:
-        stream: a raw handle, or a stream of CuPy, PyTorch, PyCUDA or anything with ``__cuda_stream__``.
+        stream: raw handle, or a stream of CuPy, PyTorch, PyCUDA or any object with ``__cuda_stream__``.
 
     Raises:
-        OptionError: it is none of these.
+        OptionError: the argument is none of these.
     """
     handle = stream
     if hasattr(stream, "__cuda_stream__"):
@@ -104,9 +104,9 @@ def _is_dlpack_on_gpu(image: Any) -> bool:
 
 
 def _from_dlpack(image: Any, stream: int) -> DeviceImage:
-    """By DLPack, whose producer makes the stream wait for its own.
+    """Describe an image by DLPack, whose producer makes ``stream`` wait for its own.
 
-    The capsule is kept, not taken over: when it goes, it frees what it holds by itself.
+    The capsule is kept but not consumed, so it frees its memory itself when it is deleted.
     """
     capsule = image.__dlpack__(stream=stream or _LEGACY)
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
@@ -117,7 +117,7 @@ def _from_dlpack(image: Any, stream: int) -> DeviceImage:
         dtype += f"×{tensor.lanes}"
     shape = tuple(tensor.shape[: tensor.ndim])
     strides = None
-    if tensor.strides:  # in elements, of one byte where the type is accepted
+    if tensor.strides:  # counted in elements, which are one byte for accepted types
         strides = tuple(tensor.strides[: tensor.ndim])
     return _described((image, capsule), (tensor.data or 0) + tensor.byte_offset, dtype, shape, strides)
 
@@ -132,7 +132,7 @@ def _described(
 
 
 class _DLTensor(ctypes.Structure):
-    """The beginning of DLPack's DLManagedTensor."""
+    """The first fields of DLPack's DLManagedTensor."""
 
     _fields_ = (
         ("data", ctypes.c_void_p),

@@ -1,4 +1,4 @@
-"""The array work of a click on a GPU: the image and its probability map stay there, a click is one CUDA graph."""
+"""The array work of a click on a GPU: image and probability map stay there, and a click is one CUDA graph."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ from .arrays import DeviceImage, as_device_image, is_on_device, stream_handle
 from .lane import EVERYWHERE, Parameters, lanes_of
 from .pipeline import Checkpoint, ClickOptions, ClickTiming, Pipeline, Step
 
-MAPS = 8  # of clicks, in one piece of memory: so many clicks allocate once
+MAPS = 8  # click maps per allocation
 NOWHERE = Roi(0, -1, 0, -1)
 
 
 class DevicePipeline(Pipeline):
-    """See :class:`~mfp.engine.pipelines.pipeline.Pipeline`. Every method returns when its work on the stream is done.
+    """GPU implementation of :class:`~mfp.engine.pipelines.pipeline.Pipeline`.
+
+    Every method returns when its work on the stream is done.
 
     Args:
-        device: on the network's GPU.
-        network: on a GPU.
-        image, initial_mask: as the session was given them; the image may lie on the GPU.
-        options: of the session.
-        stream: what :func:`~mfp.engine.pipelines.arrays.stream_handle` takes, or None.
+        device: device on the network's GPU.
+        network: network on a GPU.
+        image, initial_mask: arguments of the session; the image may be on the GPU.
+        options: checked options of the session.
+        stream: stream that :func:`~mfp.engine.pipelines.arrays.stream_handle` accepts, or None.
     """
 
     def __init__(
@@ -56,9 +58,9 @@ class DevicePipeline(Pipeline):
             self._initial = self._uploaded(as_initial_mask(initial_mask, self.height, self.width))
         self._probability = device.empty((self.height, self.width), np.float32)
         self._result = device.empty((RESULT.itemsize + 4 * mask_words(self.height, self.width),), np.uint8)
-        self._parameters = Parameters(device, 0)  # of pastes
+        self._parameters = Parameters(device, 0)  # parameters of pastes
         self._packed = np.zeros(8, CLICK)
-        self._known: list[Click] = []  # the clicks that are packed
+        self._known: list[Click] = []  # clicks already packed
         self._maps: list[Any] = []
         self._head = np.zeros(1, BLOCK)
         self._head_bytes = self._head.view(np.uint8)
@@ -80,7 +82,7 @@ class DevicePipeline(Pipeline):
         for name, value in constants.items():
             self._head[name] = value
         self._lanes = lanes_of(network, device)
-        if not isinstance(options.size, int):  # a size that every click will have
+        if not isinstance(options.size, int):  # the size is the same for every click
             with device.current():
                 self._lanes.prepare(network, self._batch, *options.size)
         self.start()
@@ -92,7 +94,7 @@ class DevicePipeline(Pipeline):
             else:
                 self._device.copy(self._probability, self._initial, self._stream)
             self._is_blank = self._initial is None
-            self._paste(None, NOWHERE)  # of the map as it is, mask and box
+            self._paste(None, NOWHERE)  # mask and box of the map, which stays as it is
             self._fetch()
 
     def forget_initial(self) -> None:
@@ -111,8 +113,8 @@ class DevicePipeline(Pipeline):
             with self._lanes.lend(self._network, self._batch, height, width) as lane:
                 timing.passes += self._run(lane, self._is_blank, packed)
                 if self._status & NEEDS_BOOTSTRAP:
-                    # Which pixels of the crop are zero shows on the GPU alone, and there the click has stopped short
-                    # of pasting. So rare that looking for it before every click would cost more.
+                    # Only the GPU knows which pixels of the crop are zero, and the click has stopped there before the
+                    # paste. This is so rare that a check before every click would cost more.
                     timing.passes += self._run(lane, True, packed)
         if self._status & NOT_FINITE:
             raise NetworkError(self._network.not_finite())
@@ -143,11 +145,11 @@ class DevicePipeline(Pipeline):
             if checkpoint.under is not None:
                 self._paste(checkpoint.under, whole(self.height, self.width))
             self._device.copy(self._rows(checkpoint.region), checkpoint.copy, self._stream)
-            self._paste(None, NOWHERE)  # of the map as it is, mask and box
+            self._paste(None, NOWHERE)  # mask and box of the map, which stays as it is
             self._fetch()
 
     def _rows(self, region: Roi) -> Any:
-        """The map's rows that a region lies in: unlike the region, they are one piece of memory."""
+        """The map's rows that contain a region: unlike the region, they are contiguous in memory."""
         return self._probability[region.slices[0]]
 
     def object_box(self) -> Roi | None:
@@ -189,13 +191,13 @@ class DevicePipeline(Pipeline):
         return 2 if self._options.flip else 1
 
     def _run(self, lane: Any, first: bool, packed: NDArray[np.uint8]) -> int:
-        """Run a click on a lane and fetch what came out; the number of network passes."""
+        """Run a click on a lane and fetch the result; return the number of network passes."""
         self._head["bootstrapped"] = first
         try:
             lane.run(first, self._head_bytes, packed, self._stream)
             self._fetch()
         except BaseException:
-            self._device.synchronize(self._stream)  # what was put there uses memory that others may now be given
+            self._device.synchronize(self._stream)  # queued work uses memory that other clicks may get now
             raise
         return 2 if first else 1
 
@@ -211,11 +213,11 @@ class DevicePipeline(Pipeline):
         self._device.copy_in(parameters.place, parameters.host, self._stream)
         self._device.launch("mfp_begin", (fields, parameters.address), 1, self._stream)
         self._device.launch("mfp_paste", (fields, parameters.address), EVERYWHERE, self._stream)
-        self._device.synchronize(self._stream)  # of the parameters, which the next paste writes over
+        self._device.synchronize(self._stream)  # the next paste overwrites the parameters
 
     def _fetch(self) -> None:
-        """Mask and box, in one copy; waits for it."""
-        host = self._device.pinned(self._result.nbytes)  # the mask keeps it
+        """Fetch mask and box in one copy, and wait for it."""
+        host = self._device.pinned(self._result.nbytes)  # the mask keeps this memory
         self._device.copy_out(host, self._result, self._stream)
         self._device.synchronize(self._stream)
         row_min, row_max, col_min, col_max, self._status = host[:20].view(np.int32).tolist()
@@ -224,7 +226,7 @@ class DevicePipeline(Pipeline):
             self._mask = Mask.from_bits(host[RESULT.itemsize :], self.height, self.width)
 
     def _pack(self, clicks: Sequence[Click]) -> NDArray[np.uint8]:
-        """The clicks as the kernels read them. Most of the time all but the newest are packed already."""
+        """Pack the clicks for the kernels. Usually all but the newest are packed already."""
         count = len(clicks)
         if count > len(self._packed):
             self._packed = np.zeros(2 * count, CLICK)
@@ -238,7 +240,7 @@ class DevicePipeline(Pipeline):
 
     def _new_map(self, height: int, width: int) -> Any:
         area = height * width
-        if isinstance(self._options.size, int):  # every region may have a size of its own
+        if isinstance(self._options.size, int):  # every region may have another size
             return self._device.empty((height, width), np.float32)
         if not self._maps or self._maps[-1].size < area:
             try:
@@ -252,5 +254,5 @@ class DevicePipeline(Pipeline):
         place = self._device.empty(array.shape, array.dtype)
         with self._device.current():
             self._device.copy_in(place, array, self._stream)
-            self._device.synchronize(self._stream)  # of the caller's array, which may change from here on
+            self._device.synchronize(self._stream)  # the caller may change the array from here on
         return place

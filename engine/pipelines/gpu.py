@@ -1,4 +1,4 @@
-"""Opens the GPU that the array work of a session is done on."""
+"""GPU access for sessions: opens the device for the array work."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from ..requirements import INSTALL, one_line
 
 
 def open_device(network: Network) -> Device:
-    """The device that a network's sessions work on: in the CUDA context that is current in this thread, where it is one
-    on the network's GPU, else in the GPU's primary context.
+    """The device for the array work of a network's sessions.
+
+    It uses the CUDA context that is current in this thread if that is on the network's GPU, else the GPU's primary
+    context.
 
     Raises:
-        RuntimeMissingError: CuPy, or what it needs to compile the kernels, is not there.
+        RuntimeMissingError: CuPy, or a library it needs to compile the kernels, is not installed.
     """
     if find_spec("cupy") is None:
         raise RuntimeMissingError(f"array work on a GPU needs CuPy: {INSTALL['cupy']}")
@@ -25,7 +27,7 @@ def open_device(network: Network) -> Device:
     try:
         device = device_for(gpu)
         device.load()
-    except (ImportError, RuntimeError) as error:  # the latter also of the driver, of NVRTC and of CUDA
+    except (ImportError, RuntimeError) as error:  # RuntimeError also from the driver, NVRTC and CUDA
         raise RuntimeMissingError(
             f"array work on {network.device} is not possible: {one_line(error)}. `mfp doctor` says what is missing"
         ) from error

@@ -19,12 +19,12 @@ from .pipeline import Checkpoint, ClickOptions, ClickTiming, Pipeline, Step
 
 
 class HostPipeline(Pipeline):
-    """See :class:`~mfp.engine.pipelines.pipeline.Pipeline`.
+    """Host implementation of :class:`~mfp.engine.pipelines.pipeline.Pipeline`.
 
     Args:
-        network: takes NumPy arrays.
-        image, initial_mask: as the session was given them; copied.
-        options: of the session.
+        network: network that takes NumPy arrays.
+        image, initial_mask: arguments of the session; copied.
+        options: checked options of the session.
     """
 
     def __init__(self, network: Network, image: Any, initial_mask: Any, options: ClickOptions) -> None:
@@ -34,7 +34,7 @@ class HostPipeline(Pipeline):
         self._planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
         self._initial = None if initial_mask is None else as_initial_mask(initial_mask, self.height, self.width)
         self._options = options
-        self._crop: tuple[Roi, F32] | None = None  # of the image, kept while the region stays
+        self._crop: tuple[Roi, F32] | None = None  # crop of the image, kept while the region stays the same
         self._probability: F32 = np.empty((self.height, self.width), np.float32)
         self.start()
 
@@ -48,8 +48,8 @@ class HostPipeline(Pipeline):
         return bounding_box(self._probability > OBJECT_THRESHOLD)
 
     def mask(self) -> Mask:
-        inside = self._probability > np.float32(self._options.threshold)  # as kernels and C++ compare
-        inside.flags.writeable = False  # so that Mask takes it over without a copy
+        inside = self._probability > np.float32(self._options.threshold)  # the comparison of the kernels and of C++
+        inside.flags.writeable = False  # so that Mask uses it without a copy
         return Mask(inside)
 
     def probability(self) -> F32:
@@ -86,7 +86,7 @@ class HostPipeline(Pipeline):
         return sum(array.nbytes for array in held if array is not None)
 
     def _predict(self, roi: Roi, clicks: Sequence[Click], timing: ClickTiming) -> F32:
-        """From the crop to the network's probability map (h, w) of ``roi``; changes nothing here."""
+        """Compute the network's probability map (h, w) of ``roi`` from the crop; changes no state."""
         height, width = network_size(self._options.size, roi)
         with timing.stage("crop"):
             image = self._cropped_image(roi, height, width)
@@ -109,7 +109,7 @@ class HostPipeline(Pipeline):
             return sigmoid(0.5 * (logits[0] + logits[1, :, ::-1]) if self._options.flip else logits[0])
 
     def _paste(self, probability: F32, roi: Roi) -> None:
-        """Write a network's probability map (h, w) into the image's map; where it raises, nothing is written."""
+        """Write a network's probability map (h, w) into the image's map. If it raises, nothing was written."""
         pasted = resize_bilinear(probability, roi.height, roi.width)
         if roi == whole(*self._probability.shape):
             self._probability = pasted
@@ -131,7 +131,7 @@ class HostPipeline(Pipeline):
     def _modulate(self, prev: F32, batch: Sequence[Sequence[Click]], image: F32) -> F32:
         options = self._options
         if any(min(item[-1].x, item[-1].y) < 0 for item in batch):
-            return prev  # a quirk of the release, for the whole batch: spec section 4
+            return prev  # quirk of the release, for the whole batch: spec section 4
         colours = image.transpose(0, 2, 3, 1)
         return np.stack(
             [
@@ -142,8 +142,8 @@ class HostPipeline(Pipeline):
 
 
 def sigmoid(logits: F32) -> F32:
-    """Float32, saturating to exactly 0 and 1, which modulation takes notice of (spec section 4)."""
-    with np.errstate(over="ignore"):  # exp(-x) is inf for x < -88, and 1 / inf the right result
+    """Sigmoid in float32, saturating to exactly 0 and 1, which modulation depends on (spec section 4)."""
+    with np.errstate(over="ignore"):  # exp(-x) is inf for x < -88, and 1 / inf is the right result
         result: F32 = np.float32(1.0) / (np.float32(1.0) + np.exp(-logits))
     return result
 

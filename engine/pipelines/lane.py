@@ -1,7 +1,7 @@
-"""Lanes: the memory and the CUDA graphs that clicks of one network size go through, one click at a time.
+"""Lanes: execution slots, each with the memory and CUDA graphs for clicks of one network size, one click at a time.
 
-All that belongs to a session is reached through addresses in the click's parameters, so that one pair of graphs serves
-every session of a network: opening a session captures nothing, and a click is one graph launch.
+Kernels reach all data of a session through addresses in the click's parameters, so one pair of graphs serves every
+session of a network: opening a session captures nothing, and a click is one graph launch.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from ..contract import INPUT_CHANNELS
 from ..network import Network
 from ..worker import Worker
 
-CLICKS = 32  # room for so many at first; it doubles when more come
-IDLE = 8  # lanes that a network keeps for later, the most recently used ones
-EVERYWHERE = 1 << 30  # work of a kernel over an image of any size: as many blocks as the GPU runs at a time
+CLICKS = 32  # initial capacity; doubled as needed
+IDLE = 8  # idle lanes that a network keeps, the most recently used ones
+EVERYWHERE = 1 << 30  # work for an image of any size: as many blocks as the GPU runs at a time
 
 Bytes = NDArray[np.uint8]
 
 
 class Parameters:
-    """A click's parameters on their way to the GPU: page-locked memory on the host, and their place there."""
+    """Parameter buffers of a click: pinned host memory and its copy on the GPU."""
 
     def __init__(self, device: Device, clicks: int) -> None:
         self.clicks = clicks
@@ -46,18 +46,18 @@ class Parameters:
 
 
 class Lane:
-    """Memory for clicks on maps of batch × height × width, and the graphs over it.
+    """Memory for clicks on maps of batch × height × width, and its graphs.
 
     Args:
-        device: where.
-        worker: of the network; this lane's own.
-        batch: 2 with the mirrored pass, else 1.
-        height, width: the network's size.
+        device: device of the memory.
+        worker: worker of the network, used by this lane only.
+        batch: batch size, 2 with the mirrored pass, else 1.
+        height, width: network size in pixels.
 
     Attributes:
-        shape: batch, height and width.
-        used: whether a click has gone through it.
-        why_eager: why the steps of a click run one by one, where they do.
+        shape: tuple of batch, height and width.
+        used: True if a click has run on this lane.
+        why_eager: reason why the steps of a click run one by one, if they do.
     """
 
     why_eager = ""
@@ -75,19 +75,19 @@ class Lane:
         for name, array in zip(names, (*self._inputs, self._logits, self._keys, self._windows), strict=True):
             self._fields[name] = device.address(array)
         self._fields["batch"], self._fields["height"], self._fields["width"] = batch, height, width
-        self._capturing = device.new_stream()  # an application's stream may be the default one, which captures nothing
+        self._capturing = device.new_stream()  # an application's stream may be the default one: no capture
         self._graphs: dict[bool, Callable[[int], None]] = {}
         self._prepared = False
         self._make_room(CLICKS)
 
     def run(self, first: bool, head: Bytes, clicks: Bytes, stream: int) -> None:
-        """Put a click on the stream; returns before it has run.
+        """Put a click on the stream. Returns before it has run.
 
         Args:
-            first: with the pass that makes a previous map where there is none.
-            head: one BLOCK, as bytes.
-            clicks: the CLICKs, as bytes.
-            stream: raw handle.
+            first: True to include the pass that makes a previous map if there is none.
+            head: bytes of one BLOCK.
+            clicks: bytes of the CLICKs.
+            stream: raw handle of the stream.
         """
         count = clicks.size // CLICK.itemsize
         if count > self._parameters.clicks:
@@ -101,12 +101,12 @@ class Lane:
             self._enqueue(first, stream)
 
     def prepare(self) -> None:
-        """Run both kinds of click on an image of one pixel, so that everything is loaded, and capture them."""
+        """Run both kinds of click on an image of one pixel, to load everything, and capture them."""
         if self._prepared:
             return
         self._prepared = True
         stream = int(self._capturing.ptr)
-        pixel = self._one_pixel(stream)  # kept until the stream is done with it
+        pixel = self._one_pixel(stream)  # kept until the stream has used it
         try:
             for first in (True, False):
                 self._enqueue(first, stream)
@@ -122,13 +122,13 @@ class Lane:
                 self._graphs[first] = graph
         except MemoryError:
             raise
-        except Exception as error:  # of CUDA, of CuPy, of the runtime: unrelated classes, all meaning "not captured"
+        except Exception as error:  # unrelated classes of CUDA, CuPy and the runtime, all meaning "not captured"
             self.why_eager = f"the CUDA graph could not be captured: {error}"
         if self.why_eager:
             self._graphs.clear()
 
     def _one_pixel(self, stream: int) -> list[Any]:
-        """Write the parameters of a click on an image of one pixel; the arrays that it needs."""
+        """Write the parameters of a click on an image of one pixel; return the arrays that it needs."""
         device = self._device
         _, height, width = self.shape
         arrays = {
@@ -157,7 +157,7 @@ class Lane:
         device.launch("mfp_crop", arguments, area, stream)
         device.launch("mfp_disks", arguments, area, stream, items=batch)
         if first:
-            # the crop of an empty map is the empty previous map that this pass needs
+            # The crop of an empty map is the empty previous map that this pass needs.
             device.clear(modulated, stream)
             self._worker.enqueue(image, prev, modulated, disks, self._logits, stream)
             device.launch("mfp_bootstrap", arguments, batch * area, stream)
@@ -170,38 +170,38 @@ class Lane:
         self._parameters = Parameters(self._device, clicks)
         self._placed = self._device.empty((self.shape[0] * clicks * PLACED.itemsize,), np.uint8)
         self._fields["placed"], self._fields["capacity"] = self._device.address(self._placed), clicks
-        self._graphs.clear()  # they hold the old addresses
+        self._graphs.clear()  # the graphs hold the old addresses
         self._prepared = False
 
 
 class Lanes:
-    """The lanes of one network on one device. Each is lent to one click at a time; more are made as they are needed."""
+    """The lanes of one network on one device. Each is lent to one click at a time; more are created as needed."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
         self._lock = threading.Lock()
-        self._idle: list[Lane] = []  # the one used last comes last
+        self._idle: list[Lane] = []  # most recently used last
         self._warned = False
 
     def lend(self, network: Network, batch: int, height: int, width: int) -> Loan:
-        """``with lanes.lend(…) as lane:`` lends a lane for as long as the block lasts.
+        """Lend a lane for the duration of a block: ``with lanes.lend(…) as lane:``.
 
-        All work on the lane must be done when the block ends, also where it ends with an error: then the lane is not
-        used again, and its memory is free for others.
+        All work on the lane must be done when the block ends, also after an error. After an error the lane is not used
+        again, and its memory is free for others.
 
         Raises:
-            MemoryError: the GPU has none left.
+            MemoryError: the GPU has too little free memory.
         """
         return Loan(self, network, (batch, height, width))
 
     def prepare(self, network: Network, batch: int, height: int, width: int) -> None:
-        """See to it that the first click of this shape finds everything loaded and captured."""
+        """Load and capture everything for the first click of this shape."""
         lane = self.take(network, (batch, height, width))
         self._prepare(network, lane)
         self.give_back(lane)
 
     def take(self, network: Network, shape: tuple[int, int, int]) -> Lane:
-        """See :meth:`lend`."""
+        """Take a lane from the idle ones or create one; see :meth:`lend`."""
         with self._lock:
             found = next((lane for lane in reversed(self._idle) if lane.shape == shape), None)
             if found is not None:
@@ -213,7 +213,7 @@ class Lanes:
                 with self._lock:
                     self._idle.clear()
                 found = Lane(self._device, network.worker(), *shape)
-        if found.used:  # a shape that comes once is not worth two graphs
+        if found.used:  # two graphs do not pay off for a shape that is used once
             self._prepare(network, found)
         return found
 
@@ -235,7 +235,7 @@ class Lanes:
 
 
 class Loan:
-    """See :meth:`Lanes.lend`."""
+    """Context manager of a lent lane; see :meth:`Lanes.lend`."""
 
     def __init__(self, lanes: Lanes, network: Network, shape: tuple[int, int, int]) -> None:
         self._lanes, self._network, self._shape = lanes, network, shape

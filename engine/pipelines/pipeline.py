@@ -1,4 +1,4 @@
-"""What a session asks of the array work, and how long it took; done on the host (host.py) or on a GPU (device.py)."""
+"""The `Pipeline` interface of a session's array work (host.py, device.py), its options, steps and timing."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ..roi import Roi
 
 @dataclass
 class ClickTiming:
-    """Milliseconds that one click took, by stage, by the clock.
+    """Wall-clock milliseconds of one click, by stage.
 
-    ``passes`` counts network passes: 2 at a first click, else 1; 3 where a GPU found out late that a click needs two.
-    On a GPU the stages run without the host: ``device`` is the time until the mask was back, for all of them together.
+    ``passes`` counts network passes: 2 at a first click, else 1. It is 3 if the GPU detects late that a click needs
+    two. On a GPU the stages run without the host: ``device`` is the total time until the mask was returned.
     """
 
     crop: float = 0.0
@@ -39,7 +39,7 @@ class ClickTiming:
 
     @property
     def outside_network(self) -> float:
-        """The host's array work."""
+        """Milliseconds of the host's array work."""
         return self.total - self.network - self.device
 
     @contextmanager
@@ -51,7 +51,7 @@ class ClickTiming:
 
 @dataclass(frozen=True, slots=True)
 class ClickOptions:
-    """A session's options, checked; see :class:`~mfp.engine.session.Session`."""
+    """Checked options of a session; see :class:`~mfp.engine.session.Session`."""
 
     size: Size | int
     flip: bool
@@ -63,12 +63,12 @@ class ClickOptions:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The image's map after some step: a copy of one region of it, and what it is outside of that.
+    """The image's map after a step: a copy of one region, and the source of the rest.
 
     Attributes:
-        region: of the image.
-        copy: what :meth:`Pipeline.copy` gave.
-        under: the map of a step that covered the whole image; None: what :meth:`Pipeline.start` sets.
+        region: region of the image.
+        copy: result of :meth:`Pipeline.copy`.
+        under: map of a step that covered the whole image; None: the map that :meth:`Pipeline.start` sets.
     """
 
     region: Roi
@@ -82,10 +82,10 @@ class Checkpoint:
 
 @dataclass(slots=True)
 class Step:
-    """What one click left behind: enough to build the map again without the network.
+    """Result of one click: enough to rebuild the map without the network.
 
-    ``map`` is the probability at network size, an array of the pipeline's own kind; None where memory did not allow to
-    keep it. ``checkpoint`` is the image's map after this step, which few of the steps have.
+    ``map`` is the probability at network size, in the pipeline's own array type; None if memory was too short to keep
+    it. ``checkpoint`` is the image's map after this step; only few steps have one.
     """
 
     click: Click
@@ -99,7 +99,7 @@ class Step:
         return held if self.checkpoint is None else held + self.checkpoint.nbytes
 
     def drop(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self.map = self.checkpoint = None
 
 
@@ -107,7 +107,7 @@ class Pipeline(ABC):
     """Holds one image and its probability map, and does the array work of clicks on them.
 
     Attributes:
-        height, width: of the image.
+        height, width: size of the image in pixels.
     """
 
     height: int
@@ -119,11 +119,11 @@ class Pipeline(ABC):
 
     @abstractmethod
     def forget_initial(self) -> None:
-        """From now on :meth:`start` sets the map to zeros."""
+        """Forget the initial mask: :meth:`start` then sets the map to zeros."""
 
     @abstractmethod
     def click(self, roi: Roi, clicks: Sequence[Click], timing: ClickTiming) -> Any:
-        """Everything from the crop to the paste; the newest click is the last. Where it raises, nothing has changed.
+        """Run everything from the crop to the paste. The newest click is the last. If it raises, nothing has changed.
 
         Returns:
             The probability at network size, for :class:`Step`.
@@ -135,19 +135,19 @@ class Pipeline(ABC):
 
     @abstractmethod
     def copy(self, region: Roi) -> Any:
-        """A copy of the image's map in a region, for :class:`Checkpoint`; it may hold more than the region."""
+        """Copy a region of the image's map, for :class:`Checkpoint`. The copy may hold more than the region."""
 
     @abstractmethod
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Set the map to what it was when the checkpoint was made."""
+        """Set the map back to its state at the checkpoint."""
 
     @abstractmethod
     def object_box(self) -> Roi | None:
-        """Bounding box of the pixels above :data:`~mfp.engine.roi.OBJECT_THRESHOLD`, or None."""
+        """Bounding box of the pixels above :data:`~mfp.engine.roi.OBJECT_THRESHOLD`, or None if there is none."""
 
     @abstractmethod
     def mask(self) -> Mask:
-        """Where the map is above the threshold."""
+        """Mask of the pixels where the map is above the threshold."""
 
     @abstractmethod
     def probability(self) -> F32:
@@ -156,18 +156,18 @@ class Pipeline(ABC):
     @property
     @abstractmethod
     def nbytes(self) -> int:
-        """About what the image and its map take in memory, with all that is kept for the next click."""
+        """Approximate bytes of the image and its map, with everything kept for the next click."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
 
     def device_probability(self) -> Any:
         """The image's map on the GPU."""
         raise SessionError(NOT_ON_GPU)
 
     def device_mask(self) -> Any:
-        """The mask on the GPU, one byte a pixel."""
+        """The mask on the GPU, one byte per pixel."""
         raise SessionError(NOT_ON_GPU)
 
 

@@ -1,1 +1,1 @@
-"""Shared by all command lines, those of ``cli/`` and of the benches: arguments, console output, errors as one line."""
+"""Shared parts of all command lines, in ``cli/`` and the benches: arguments, console output, one-line errors."""

@@ -1,4 +1,4 @@
-"""Command-line values that more than one sub-command takes."""
+"""Command-line options shared by several sub-commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Parser(Protocol):
 
 
 def parse_size(text: str) -> Size | int:
-    """``"320x480"`` → (320, 480), height first; ``"400"`` → 400."""
+    """Parse a size: ``"320x480"`` → (320, 480), height first; ``"400"`` → 400."""
     try:
         sides = [int(part) for part in text.lower().split("x")]
     except ValueError:
@@ -31,7 +31,7 @@ def parse_size(text: str) -> Size | int:
 
 
 def add_network_options(parser: Parser) -> None:
-    """The options of :func:`mfp.engine.network.load_network`, under its names; it judges their values."""
+    """Add the options of :func:`mfp.engine.network.load_network`, under its names; it checks their values."""
     parser.add_argument("--runtime", default="auto", help="auto (default), or one that `mfp doctor` lists")
     parser.add_argument(
         "--precision", help=f"{', '.join(PRECISIONS)}; default: the file's own. torch and openvino can change it"
@@ -40,13 +40,13 @@ def add_network_options(parser: Parser) -> None:
 
 
 def add_device_options(parser: Parser) -> None:
-    """Where networks run."""
+    """Add the options for the device that networks run on."""
     parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda:0")
     parser.add_argument("--threads", type=int, help="CPU threads of one pass; default: all cores")
 
 
 def add_session_options(parser: Parser) -> None:
-    """Size and mirrored pass of a :class:`~mfp.engine.session.Session`."""
+    """Add the options for size and mirrored pass of a :class:`~mfp.engine.session.Session`."""
     parser.add_argument(
         "--size",
         type=parse_size,
@@ -57,10 +57,10 @@ def add_session_options(parser: Parser) -> None:
 
 
 def made_folder(folder: Path) -> Path:
-    """The folder that results go to, made where it is missing: before the work, so that none of it is lost.
+    """Create the folder for results if it is missing. It is called before the work, so that no result is lost.
 
     Raises:
-        ImageError: it is none, cannot be made or written, or is new and called like a file.
+        ImageError: the path is no folder, cannot be created or written, or is new and named like a file.
     """
     if folder.suffix.lower() in FILES and not folder.is_dir():
         raise ImageError(f"cannot write to {folder}: it is called like a file; expected a folder")
@@ -68,10 +68,14 @@ def made_folder(folder: Path) -> Path:
 
 
 def writable(folder: Path) -> Path:
-    """The same of a folder that a file was asked for in."""
+    """Create a folder if it is missing, and check that files can be written to it.
+
+    Raises:
+        ImageError: the path is no folder, or cannot be created or written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):  # not os.access, which root passes in folders that take no files
+        with TemporaryFile(dir=folder):  # os.access lets root pass in folders that accept no files
             pass
     except OSError as error:
         raise ImageError(f"cannot write to {folder}: {error.strerror}; expected a folder or a new name") from None

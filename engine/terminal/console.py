@@ -1,9 +1,9 @@
-"""The output of commands: what a terminal gets, and what a pipe or a file gets.
+"""Console output of commands, for a terminal and for a pipe or file.
 
-:class:`Output` is the only rich console of this package. On a terminal, lines are left to the terminal to wrap, so that
-what is copied from it is whole, and tables fold into its width. A pipe or file gets every line whole, whatever COLUMNS
-says, and neither colours nor progress bars; FORCE_COLOR brings the colours back, NO_COLOR takes them everywhere.
-Text is shown as it is: square brackets are no markup, ``:smile:`` is no picture.
+:class:`Output` is the only rich console of this package. On a terminal, the terminal wraps long lines, so that text
+copied from it is complete, and tables fold to its width. A pipe or file gets every line unwrapped, whatever the value
+of COLUMNS, without colours and progress bars; FORCE_COLOR adds colours, NO_COLOR removes them everywhere. Text is
+printed literally: square brackets are no markup, ``:smile:`` is no emoji.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .streams import UNBOUNDED, is_terminal
 
 
 class Output(Console):
-    """A console on standard output as it is when this is made."""
+    """A console on the standard output of the time it is created."""
 
     def __init__(self) -> None:
         terminal = is_terminal(sys.stdout)
@@ -43,7 +43,7 @@ class Output(Console):
         self.print(Text.assemble(*parts))
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print as rich does; of a table, title and caption are lines of their own, and long words fold."""
+        """Print like rich. A table's title and caption are lines of their own, and long words fold."""
         for table in objects:
             if not isinstance(table, Table):
                 continue
@@ -60,11 +60,11 @@ class Output(Console):
             super().print(*rest, **options)
 
     def status(self, status: Any, **options: Any) -> Status:
-        """A line that says what is going on, on a terminal; its ``update`` takes plain text too."""
+        """Status line on a terminal; its ``update`` also accepts plain text."""
         return _PlainStatus(_plain(status), console=self, **options)
 
     def progress(self, *columns: str | ProgressColumn, **options: Any) -> Progress:
-        """A progress bar that is gone when it is done; on a terminal alone."""
+        """Progress bar, shown only on a terminal and removed when it is done."""
         return _TerminalProgress(*columns, console=self, transient=True, disable=not self.is_terminal, **options)
 
 
@@ -75,12 +75,12 @@ class _PlainStatus(Status):
 
 class _TerminalProgress(Progress):
     def stop(self) -> None:
-        if not self.disable:  # rich before 13.8 ends a line that was not begun
+        if not self.disable:  # rich before 13.8 ends a line that was not started
             super().stop()
 
 
 def description() -> ProgressColumn:
-    """The column of a progress bar that holds a task's description, which is plain text."""
+    """Column of a progress bar for a task's description, which is plain text."""
     return TextColumn("{task.description}", markup=False)
 
 

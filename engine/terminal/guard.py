@@ -1,4 +1,4 @@
-"""Guard of a command: turns expected errors into one line on standard error and exit code 2."""
+"""Error guard of commands: turns expected errors into one line on standard error and exit code 2."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ REMEDIES = {
 
 
 def guarded(name: str, work: Callable[[], int]) -> int:
-    """Run a command's work; errors that are expected become one line on standard error.
+    """Run a command's work and report expected errors as one line on standard error.
 
     Args:
-        name: of the command, in front of the line.
-        work: returns the exit code.
+        name: name of the command, printed before the message.
+        work: function that returns the exit code.
 
     Returns:
-        The exit code: 2 after an error, or where standard output took no more, though the work is done; 130 after
-        Ctrl-C; 141 where a pipe's reader went away. What is no error of the user's or of the system's is raised.
+        The exit code: 2 after an error, or if standard output failed although the work is done; 130 after Ctrl-C; 141
+        if the reader of the pipe closed it. Errors that are neither the user's nor the system's are raised.
     """
     from ..errors import MfpError
 
     with lasting_streams() as output:
         try:
             code: int | None = work()
-        except SystemExit:  # of argparse: after --help, or a mistake that it has told
+        except SystemExit:  # from argparse: after --help, or an error that it has reported
             if _lost(name, output):
                 return 2
             raise
@@ -47,7 +47,7 @@ def guarded(name: str, work: Callable[[], int]) -> int:
             print(f"\n{name}: interrupted", file=sys.stderr)
             return 130
         except OSError as error:
-            if error.errno is None:  # not of the system: a library's own
+            if error.errno is None:  # not from the system: a library's own error
                 raise
             return _failed(name, in_words(error))
         lost = _lost(name, output)
@@ -57,7 +57,7 @@ def guarded(name: str, work: Callable[[], int]) -> int:
 
 
 def in_words(error: OSError) -> str:
-    """An error of the operating system as a sentence: what it is about, what it is, and what to do."""
+    """Describe an error of the operating system in a sentence: its subject, its cause, and what to do."""
     about = " → ".join(os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes))
     remedy = REMEDIES.get(error.errno or 0, "")
     return (f"{about}: " if about else "") + (error.strerror or str(error)) + (f"; {remedy}" if remedy else "")
@@ -69,7 +69,7 @@ def _failed(name: str, why: str) -> int:
 
 
 def _lost(name: str, output: LastingStream | None) -> bool:
-    """Whether standard output took no more; says so, unless it was its reader who went away."""
+    """Whether standard output failed. Reports it, unless the reader of the pipe closed it."""
     if output is None:
         return False
     output.flush()

@@ -1,7 +1,7 @@
-"""Standard output and standard error of commands: what cannot be written there ends no work.
+"""Standard streams of commands that survive write errors, so that the work goes on.
 
-A closed pipe or a full disk behind them is noticed once, kept, and told when the work is done; characters that their
-encoding lacks are written as escapes.
+A closed pipe or a full disk is detected once, stored, and reported when the work is done. Characters that the encoding
+lacks are written as escapes.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
-UNBOUNDED = 1_000_000  # columns of what is no terminal: more than any line has
-CLOSED = (errno.EPIPE, *((errno.EINVAL,) if os.name == "nt" else ()))  # what a pipe without a reader answers
+UNBOUNDED = 1_000_000  # columns of a pipe or file: more than any line has
+CLOSED = (errno.EPIPE, *((errno.EINVAL,) if os.name == "nt" else ()))  # errors of a pipe without a reader
 
 
 class LastingStream:
-    """A text stream that throws away what it is given once its file takes no more.
+    """A text stream that discards its input once its file has failed.
 
     Attributes:
-        error: what the file answered then.
+        error: error of the file, if it failed.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -30,7 +30,7 @@ class LastingStream:
 
     @property
     def closed_by_reader(self) -> bool:
-        """Whether it is a pipe whose reader, ``head`` for example, has seen enough."""
+        """Whether the stream is a pipe whose reader, ``head`` for example, has closed it."""
         return self.error is not None and self.error.errno in CLOSED
 
     def write(self, text: str) -> int:
@@ -53,7 +53,7 @@ class LastingStream:
 
     def _give_up(self, error: OSError) -> None:
         self.error = error
-        with suppress(OSError, ValueError):  # what is still in its buffer would fail once more when Python ends
+        with suppress(OSError, ValueError):  # the rest of its buffer would fail again when Python exits
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
@@ -64,10 +64,10 @@ class LastingStream:
 
 @contextmanager
 def lasting_streams() -> Iterator[LastingStream | None]:
-    """``sys.stdout`` and ``sys.stderr`` as lasting streams for a while.
+    """Replace ``sys.stdout`` and ``sys.stderr`` by lasting streams within a ``with`` block.
 
     Yields:
-        Standard output; None where the process was started without one.
+        Standard output; None if the process was started without one.
     """
     _fill_descriptors()
     before = sys.stdout, sys.stderr
@@ -88,15 +88,17 @@ def lasting_streams() -> Iterator[LastingStream | None]:
 
 
 def _fill_descriptors() -> None:
-    """Open nothing where standard streams are closed: the next file would get their number, and what libraries in C
-    write to standard error would land in it."""
+    """Open the null device in place of closed standard streams.
+
+    The next file would otherwise get their number, and what C libraries write to standard error would end up in it.
+    """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person looks at it."""
+    """Whether a stream is a terminal."""
     return stream is not None and stream.isatty()
