@@ -215,10 +215,7 @@ def check_comparable(reference: Network, other: Network) -> list[str]:
 
 
 def logits_error(reference: F32, other: F32) -> tuple[float, float]:
-    """Root mean square and largest difference, in standard deviations of ``reference`` (plain where it is constant).
-
-    Both arrays have the same shape.
-    """
+    """Root mean square and largest difference, in standard deviations of ``reference`` (plain where it is constant)."""
     difference = other.astype(np.float64) - reference
     unit = float(np.std(reference, dtype=np.float64)) if np.ptp(reference) else 1.0
     return float(np.sqrt(np.mean(difference**2))) / unit, float(np.abs(difference).max()) / unit
