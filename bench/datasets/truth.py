@@ -40,7 +40,7 @@ class MaskRule:
             raise OptionError(f"expected a value from 1 to ignore, auto or none; got {self.ignore!r}")
 
     def changed(self, kind: str, ignore: int | str | None) -> MaskRule:
-        """This rule with the given values; ``"auto"`` keeps what this rule has. A new kind resets ``ignore`` to auto."""
+        """This rule with the given values; ``"auto"`` keeps this rule's value. A new kind resets ``ignore`` to auto."""
         rule = self if kind in (AUTO, self.kind) else MaskRule(kind)
         return rule if ignore == AUTO else replace(rule, ignore=ignore)
 

@@ -118,7 +118,7 @@ def draw_sweep(panels: Sequence[tuple[str, Sequence[tuple[str, Evaluation]], str
         axes = figure.add_subplot(1, len(panels), place + 1, sharey=first)
         first = first or axes
         names = [name for name, _ in runs]
-        line = "-" if all(name.replace(".", "").isdigit() for name in names) else ""  # lines only between numeric values
+        line = "-" if all(name.replace(".", "").isdigit() for name in names) else ""  # lines only between numbers
         for number, threshold in enumerate(runs[0][1].thresholds):
             means = [evaluation.noc(threshold).mean for _, evaluation in runs]
             colour = COLOURS[number]

@@ -32,7 +32,8 @@ class Published(NamedTuple):
 
 
 BACKBONES = {"vit_b": "ViT-B", "hrnet18": "HRNet-18", "resnet34": "ResNet-34"}
-OBJECTS: Mapping[str, int] = {"GrabCut": 50, "Berkeley": 100, "DAVIS": 345, "SBD": 6671}  # number of objects in the data sets of the published results
+# Number of objects in each data set of the published results.
+OBJECTS: Mapping[str, int] = {"GrabCut": 50, "Berkeley": 100, "DAVIS": 345, "SBD": 6671}
 
 TABLE = {
     ("vit_b", "COCO+LVIS"): ((1.34, 1.42, 1.70), (1.35, 1.90, 4.68), (3.37, 4.81, 9.23), (3.26, 5.34, 11.65)),

@@ -255,7 +255,7 @@ class Worker:
 
 def _work(pipe: Connection, source: NetworkSource, threads: int) -> None:
     """Process of a worker: answers each (number, job) with (number, result or error) until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; only the parent handles it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal's processes; the parent handles it
     worker = Worker(replace(source, threads=threads))
     with suppress(EOFError, OSError):
         while True:
