@@ -1,1 +1,1 @@
-"""Measurements: latency of clicks, accuracy on data sets."""
+"""Benchmarks: latency of clicks and accuracy on data sets."""

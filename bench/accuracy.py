@@ -1,13 +1,13 @@
-"""The protocol's public names, and the door ``python bench/accuracy.py``, which is ``mfp eval``.
+"""Public names of the evaluation protocol; ``python bench/accuracy.py`` runs ``mfp eval``.
 
-The work is in :mod:`mfp.bench.evaluation.protocol` (simulated user, IoU, NoC) and :mod:`mfp.cli.eval`.
+The code is in :mod:`mfp.bench.evaluation.protocol` (simulated user, IoU, NoC) and :mod:`mfp.cli.eval`.
 """
 
 import os
 import sys
 
 if __name__ == "__main__":
-    # This folder comes first when the file is run by path, and its modules would hide others of the same names.
+    # When the file is run by path, this folder comes first in sys.path and its modules would shadow others.
     sys.path[:] = [path for path in sys.path if os.path.realpath(path) != os.path.dirname(os.path.realpath(__file__))]
 
 from mfp.bench.evaluation.protocol import (

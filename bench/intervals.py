@@ -1,8 +1,8 @@
-"""How far a median, or the ratio of two, would move if the clicks were measured again; which differences are smaller.
+"""Confidence intervals of medians and of their ratios, and groups of runs that they cannot tell apart.
 
-The intervals are the bootstrap's (percentiles of resampled statistics: Efron and Tibshirani, An Introduction to the
-Bootstrap, 1993, chapter 13), of blocks of consecutive clicks, with the run as a ring (Politis and Romano, A circular
-block-resampling procedure for stationary data, 1992): what disturbs a machine lasts longer than one click, so that
+The intervals are bootstrap percentile intervals (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter
+13). They resample blocks of consecutive clicks, with the run as a ring (Politis and Romano, A circular block-resampling
+procedure for stationary data, 1992). A disturbance of the machine lasts longer than one click, so that resampling
 single clicks would make the intervals too narrow.
 """
 
@@ -18,14 +18,14 @@ from ..engine.errors import OptionError
 
 LEVEL = 0.95
 RESAMPLES = 2000
-BLOCK = 8  # clicks: an object's, see mfp.bench.workload.LATER
-BLOCKS = 4  # in a sample at the least: shorter runs take shorter blocks
-SEED = 0  # the same record gives the same report
+BLOCK = 8  # clicks in a block: those of an object, see mfp.bench.workload.LATER
+BLOCKS = 4  # blocks in a sample at least: shorter runs take shorter blocks
+SEED = 0  # fixed, so that the same record gives the same report
 
 
 @dataclass(frozen=True)
 class Interval:
-    """From ``low`` to ``high``, both included."""
+    """Closed interval from ``low`` to ``high``."""
 
     low: float
     high: float
@@ -34,27 +34,28 @@ class Interval:
         return self.low <= value <= self.high
 
     def overlaps(self, other: Interval) -> bool:
-        """Whether they have a value in common."""
+        """Whether the two intervals share a value."""
         return self.low <= other.high and other.low <= self.high
 
 
 def median_interval(samples: Sequence[float]) -> Interval:
-    """Of the median, in the samples' unit.
+    """Confidence interval of the median, in the samples' unit.
 
     Args:
-        samples: at least one, in the order they were taken.
+        samples: at least one sample, in the order of measurement.
     """
     values = np.asarray(samples, np.float64)
     return _interval(np.median(values[_resamples(len(values))], axis=1))
 
 
 def ratio_interval(reference: Sequence[float], samples: Sequence[float]) -> Interval:
-    """Of median(reference) / median(samples): how many times as fast the samples are.
+    """Confidence interval of median(reference) / median(samples), the factor by which the samples are faster.
 
-    Both were taken in turn, so each resample takes the same clicks of both: what met both does not widen the interval.
+    Both were measured in turn, so each resample takes the same clicks of both: a disturbance that affects both does not
+    widen the interval.
 
     Args:
-        reference, samples: equally many, at least one, in the order they were taken.
+        reference, samples: equal numbers of samples, at least one, in the order of measurement.
 
     Raises:
         OptionError: their numbers differ.
@@ -70,10 +71,10 @@ def ratio_interval(reference: Sequence[float], samples: Sequence[float]) -> Inte
 
 
 def not_told_apart(intervals: Mapping[str, Interval]) -> list[list[str]]:
-    """The largest groups of names whose intervals all overlap, in the mapping's order; names alone are left out.
+    """Largest groups of at least two names whose intervals all overlap, in the mapping's order.
 
-    On a line, intervals that overlap pairwise have a point in common, and one that begins there: it is enough to ask at
-    the beginnings.
+    Intervals on a line that overlap pairwise share a point, and one of them begins at such a point; so it is enough to
+    test the lower ends.
     """
     names = list(intervals)
     groups = {frozenset(name for name in names if start.low in intervals[name]) for start in intervals.values()}
@@ -83,7 +84,7 @@ def not_told_apart(intervals: Mapping[str, Interval]) -> list[list[str]]:
 
 
 def _resamples(count: int) -> NDArray[np.int64]:
-    """RESAMPLES × count indices below ``count``."""
+    """Random indices below ``count``: int64, RESAMPLES × count."""
     block = max(1, min(BLOCK, count // BLOCKS))
     blocks = -(-count // block)
     starts = np.random.default_rng(SEED).integers(0, count, (RESAMPLES, blocks, 1))

@@ -1,4 +1,4 @@
-"""What a measurement must say of where it was taken."""
+"""Description of the machine that a measurement belongs to."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ PACKAGES = (
     "tensorrt-rtx",
     "torch",
 )
-HALF_PRECISION = ("amx_bf16", "amx_fp16", "avx512_bf16", "avx512_fp16")  # instructions that make it fast
-# By our names, those of nvidia-smi.
+HALF_PRECISION = ("amx_bf16", "amx_fp16", "avx512_bf16", "avx512_fp16")  # instructions that make half precision fast
+# Key in records → field of nvidia-smi.
 FACTS = {
     "driver": "driver_version",
     "memory": "memory.total",
@@ -40,7 +40,7 @@ FACTS = {
 }
 CLOCKS = {"clock": "clocks.sm", "memory_clock": "clocks.mem"}
 
-BUSY = 0.5  # processes that want to run, on average over the last minute, before a measurement has begun
+BUSY = 0.5  # load average of the last minute above which other programs are running, before a measurement
 
 
 def facts() -> dict[str, Any]:
@@ -58,7 +58,7 @@ def facts() -> dict[str, Any]:
 
 
 def others_at_work() -> str:
-    """What to say where other programs keep the processor busy; empty where none does, or the system does not tell."""
+    """Warning that other programs keep the processor busy; empty where none does, or the system has no load average."""
     try:
         load = os.getloadavg()[0]
     except (AttributeError, OSError):
@@ -69,22 +69,22 @@ def others_at_work() -> str:
 
 
 def gpu_facts(device: str) -> dict[str, Any] | None:
-    """The GPU of ``"cuda:N"``: name, compute capability, CUDA version of its driver, and what nvidia-smi says of it:
-    driver, memory in MiB, power in W, highest clocks in MHz, as text. None for ``"cpu"``, or where there is none.
+    """Description of the GPU ``"cuda:N"``: name, compute capability, CUDA version of its driver, and from nvidia-smi
+    as text: driver, memory in MiB, power in W, highest clocks in MHz. None for ``"cpu"``, or where there is no GPU.
     """
     found = None if device == "cpu" else gpu(cuda_index(device))
     return None if found is None else {**asdict(found), **_ask_nvidia_smi(device, FACTS)}
 
 
 def gpu_clocks(device: str) -> dict[str, str]:
-    """Clocks at this moment in MHz, as text; empty where nvidia-smi does not tell."""
+    """Current clocks in MHz, as text; empty where nvidia-smi does not report them."""
     return _ask_nvidia_smi(device, CLOCKS)
 
 
 def _ask_nvidia_smi(device: str, fields: Mapping[str, str]) -> dict[str, str]:
     handle, address = ctypes.c_int(), ctypes.create_string_buffer(32)
     driver().cuDeviceGet(ctypes.byref(handle), cuda_index(device))
-    driver().cuDeviceGetPCIBusId(address, len(address), handle)  # nvidia-smi numbers GPUs in an order of its own
+    driver().cuDeviceGetPCIBusId(address, len(address), handle)  # nvidia-smi numbers GPUs in another order
     command = ["nvidia-smi", f"--id={address.value.decode()}", f"--query-gpu={','.join(fields.values())}"]
     try:
         done = subprocess.run([*command, "--format=csv,noheader,nounits"], capture_output=True, text=True)
@@ -99,7 +99,7 @@ def _cores() -> int | None:
 
 
 def _cpuinfo(key: str) -> str:
-    """What Linux says of the first core; empty elsewhere."""
+    """Value of a key in Linux's /proc/cpuinfo, for the first core; empty elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Pieces of Markdown pages."""
+"""Building blocks of Markdown pages."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import re
 from collections.abc import Sequence
 
 SPECIAL = re.compile(r"([\\`*\[\]<>|&~]|(?<![^\W_])_|_(?![^\W_]))")  # an underscore inside a word is not
-NONE = "–"  # in a cell: not measured, or does not apply
+NONE = "–"  # text of a cell: not measured, or does not apply
 
 
 def plain(text: str) -> str:
-    """Foreign text on one line, of which nothing is taken for Markdown or HTML."""
+    """Escape text from outside, on one line, so that nothing in it is read as Markdown or HTML."""
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
 def readable(text: str) -> str:
-    """Text with the bytes of a file's name that are no Unicode as escapes: pages and pictures can hold no others."""
+    """Text with the bytes of a file's name that are not Unicode as escapes, as pages and pictures need it."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
-    """Its lines; so many columns stand left, the others right. Cells are Markdown; a bar in them is escaped already."""
+    """Lines of a table. The first ``left`` columns are left-aligned, the others right-aligned.
+
+    Cells are Markdown with bars already escaped.
+    """
 
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cells) + " |"
@@ -30,7 +33,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> 
 
 
 def number(value: float | None) -> str:
-    """The three digits that count."""
+    """Format a number with three significant digits."""
     if value is None:
         return NONE
     for limit, digits in ((9.995, 2), (99.95, 1)):

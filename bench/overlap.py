@@ -12,10 +12,10 @@ from ..engine.mask import Mask
 def iou(mask: Mask | NDArray[np.bool_], truth: NDArray[np.int8]) -> float:
     """Intersection over union in [0, 1]; pixels labelled ignore count in neither (spec section 6).
 
-    Where neither has a pixel they agree: 1.0 (the release divides 0 by 0).
+    Where neither has a pixel, the result is 1.0 (the release divides 0 by 0).
 
     Args:
-        mask: a mask, or a bool map, H×W.
+        mask: mask or bool map, H×W.
         truth: int8, H×W: 1, 0, −1.
 
     Raises:
@@ -28,7 +28,7 @@ def iou(mask: Mask | NDArray[np.bool_], truth: NDArray[np.int8]) -> float:
 
 
 def as_prediction(mask: Mask | NDArray[np.bool_], truth: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """``mask`` as a bool map that fits ``truth``."""
+    """``mask`` as a bool map H×W, checked against ``truth``."""
     if truth.dtype != np.int8 or truth.ndim != 2 or not truth.size or truth.min() < -1 or truth.max() > 1:
         raise DatasetError(
             "a truth is int8, H×W, of 1 (object), 0 (background) and −1 (ignore); "

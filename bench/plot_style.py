@@ -1,6 +1,6 @@
-"""Style of all pictures that matplotlib draws here: inks, fonts, resolution.
+"""Style of all matplotlib plots of the package: colours, fonts, resolution.
 
-Without a background, in inks of middle lightness: readable on a white page and on a dark one.
+Plots have no background and colours of middle lightness, so that they are readable on white and on dark pages.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from .markdown import readable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDTH = 7.0  # inches; shown 700 pixels wide, a point is 1.4 pixels
-DPI = 200  # of the PNG: two pixels of it to one of the page
-INK, GRID = "#777d86", "#777d8640"  # text and axes; of equal contrast, 4.2 : 1, with white and with GitHub's dark page
+WIDTH = 7.0  # inches; at a display width of 700 pixels a point is 1.4 pixels
+DPI = 200  # resolution of the PNG: two of its pixels per pixel of the page
+INK, GRID = "#777d86", "#777d8640"  # text and axes; equal contrast, 4.2 : 1, with white and with GitHub's dark page
 STYLE: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture everywhere
+    "font.family": "DejaVu Sans",  # included in matplotlib: the same picture everywhere
     "font.size": 9,
     "text.color": INK,
     "axes.edgecolor": INK,
@@ -39,20 +39,20 @@ STYLE: Any = {
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
     "legend.frameon": False,
-    "text.parse_math": False,  # a dollar sign in a name is one
-    "svg.hashsalt": "mfp",  # the same figures give the same file
+    "text.parse_math": False,  # a dollar sign in a name is literal
+    "svg.hashsalt": "mfp",  # the same data give the same file
 }
 
 
 def missing() -> str | None:
-    """What pictures lack here, as a sentence; None if nothing."""
+    """Sentence about the package that plots need and is not installed; None if all are."""
     if find_spec("matplotlib") is None:
         return "no pictures: they need matplotlib, which is not installed; install it with: pip install matplotlib"
     return None
 
 
 def make_readable(figure: Figure) -> None:
-    """Turn all text of a figure into text that fonts can draw: matplotlib refuses a file's name that is no Unicode."""
+    """Make all text of a figure drawable: matplotlib rejects file names that are not Unicode."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):

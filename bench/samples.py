@@ -1,4 +1,4 @@
-"""What samples say: percentiles, spread, drift."""
+"""Statistics of samples: percentiles, spread, drift."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DRIFT_LIMIT = 0.1  # of the median: a run whose ends differ by more was not quiet
+DRIFT_LIMIT = 0.1  # share of the median; if the ends of a run differ by more, the machine was not quiet
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Of one quantity, in the samples' unit.
+    """Statistics of one quantity, in the samples' unit.
 
     Attributes:
         count: number of samples.
         p25, p50, p75, p95, p99: percentiles.
-        mean: of all.
-        drift: median of the last third over that of the first third, minus 1; 0 of fewer than 6 samples.
+        mean: mean of all samples.
+        drift: median of the last third divided by that of the first third, minus 1; 0 with fewer than 6 samples.
     """
 
     count: int
@@ -32,12 +32,12 @@ class Summary:
 
     @property
     def drifts(self) -> bool:
-        """Whether the run's ends differ by more than :data:`DRIFT_LIMIT`."""
+        """Whether the ends of the run differ by more than :data:`DRIFT_LIMIT`."""
         return abs(self.drift) > DRIFT_LIMIT
 
 
 def summary(samples: Sequence[float]) -> Summary:
-    """Of at least one sample."""
+    """Statistics of at least one sample."""
     p25, p50, p75, p95, p99 = np.percentile(samples, (25, 50, 75, 95, 99)).tolist()
     third = len(samples) // 3
     begin, end = (float(np.median(part)) if third >= 2 else 0.0 for part in (samples[:third], samples[-third:]))
@@ -46,5 +46,5 @@ def summary(samples: Sequence[float]) -> Summary:
 
 
 def stage(rows: Sequence[Mapping[str, float]], name: str = "total") -> list[float]:
-    """The samples of one stage of a record's clicks; 0 where a click has none of it."""
+    """Samples of one stage of a record's clicks; 0 for a click without that stage."""
     return [row.get(name, 0.0) for row in rows]

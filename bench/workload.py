@@ -1,4 +1,4 @@
-"""Workload of the benches: a photograph, and seeded clicks on it that are the same on every machine."""
+"""Workload of the benchmarks: a photograph, and seeded clicks on it that are the same on every machine."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from ..engine.contract import Size
 from ..engine.sample import sample_photograph
 from ..kernels.clicks import Click
 
-LATER = 8  # clicks of an object after its first: some by each of the two ways to modulate (N = 7)
-PAUSE = 0.02  # seconds before a click: threads of the run before look for work for a while before they sleep
+LATER = 8  # clicks of an object after its first: they include both kinds of modulation (N = 7)
+PAUSE = 0.02  # seconds before a click: threads of the previous run spin for a while before they sleep
 
 
 def scripts(height: int, width: int, clicks: int, seed: int) -> list[list[Click]]:
-    """Clicks on objects, one after another, that make ``clicks`` later clicks in all; the same on every machine."""
+    """Clicks on objects, object by object, with ``clicks`` later clicks in total; the same on every machine."""
     counts = [min(LATER, clicks - done) for done in range(0, clicks, LATER)]
     return [seeded_clicks(f"object {i}", height, width, 1 + count, seed) for i, count in enumerate(counts)]
 
 
 def seeded_clicks(name: str, height: int, width: int, count: int, seed: int = 0) -> list[Click]:
-    """Clicks that depend on the arguments alone, the same on every machine.
+    """Clicks that depend only on the arguments, the same on every machine.
 
-    The first is positive and within the middle fifth of both sides, the others lie anywhere, positive or negative.
+    The first click is positive and within the middle fifth of both sides. The others are anywhere, positive or
+    negative.
 
     Args:
-        name: of the image; only the last part of a path counts.
-        height, width: of the image in pixels.
+        name: name of the image; only the last part of a path counts.
+        height, width: size of the image in pixels.
         count: number of clicks.
-        seed: any whole number.
+        seed: any integer.
     """
     digest = hashlib.sha256(f"{seed} {PurePath(name).name}".encode("utf-8", "surrogatepass")).digest()
     rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
@@ -46,6 +47,6 @@ def seeded_clicks(name: str, height: int, width: int, count: int, seed: int = 0)
 
 
 def photograph(size: Size) -> NDArray[np.uint8]:
-    """The package's photograph at H×W: uint8 RGB."""
+    """The packaged photograph resized to (H, W): uint8 H×W×3 RGB."""
     height, width = size
     return np.asarray(cv2.resize(sample_photograph(), (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)

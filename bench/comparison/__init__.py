@@ -1,1 +1,1 @@
-"""Two networks on the same clicks (`mfp compare`)."""
+"""Comparison of two networks on the same clicks (`mfp compare`)."""

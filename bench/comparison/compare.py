@@ -1,11 +1,11 @@
-"""Two networks on the same sessions: how far apart they are.
+"""Comparison of two networks on the same sessions.
 
-Two questions, kept apart because a session feeds its own probability map back into the network:
+Two comparisons, separate because a session feeds its own probability map back into the network:
 
 - *Logits at equal input*: every pass of the reference's session also runs on the other network, on the reference's
-  arrays. What differs is the networks' arithmetic alone.
-- *Probability and mask*: each network runs a session of its own with the same clicks, so that errors feed back as they
-  do for a user.
+  arrays. Differences come only from the networks' arithmetic.
+- *Probability and mask*: each network runs its own session with the same clicks, so that errors feed back as they do
+  for a user.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ...kernels.clicks import Click
 from ..overlap import iou
 from ..workload import seeded_clicks
 
-# measure → what tables call it. Less is better in all but the last.
+# measure → its name in tables. Lower is better for all but the last.
 MEASURES: Mapping[str, str] = {
     "logits_rms": "logits RMS",
     "logits_max": "logits max",
@@ -43,16 +43,16 @@ MEASURES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class ClickDifference:
-    """How far two networks are apart after one click.
+    """Difference of two networks after one click.
 
     Attributes:
-        image: its name.
+        image: name of the image.
         click: number of the click, from 1.
         x, y: column and row of the click in image pixels.
-        positive: its sign.
+        positive: whether the click is positive.
         logits_rms, logits_max: root mean square and largest difference of the logits at equal input, in standard
-            deviations of the reference's logits (in plain logits where those are constant), from 0; of the worst of the
-            click's passes (2 at a first click, 1 later).
+            deviations of the reference's logits (in plain logits where those are constant), from 0; the value of the
+            click's worst pass (of 2 at a first click, 1 later).
         probability_p50, …, probability_max: percentiles over the image's pixels of the difference of the two
             sessions' probability maps, in [0, 1].
         mask_iou: intersection over union of the masks at the sessions' threshold, in [0, 1]; 1 where both are empty.
@@ -78,10 +78,10 @@ class WorstCase:
     """The click after which the masks differ most, with its maps.
 
     Attributes:
-        difference: its figures.
+        difference: measures of the click.
         photograph: uint8 H×W×3, RGB.
-        clicks: those made so far, in image pixels.
-        reference, other: the two masks, H×W.
+        clicks: clicks up to this one, in image pixels.
+        reference, other: masks of the two networks, H×W.
         gap: float32 H×W, absolute difference of the probability maps, in [0, 1].
     """
 
@@ -95,11 +95,11 @@ class WorstCase:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What :func:`compare_networks` found.
+    """Result of :func:`compare_networks`.
 
     Attributes:
-        differences: one entry a click, images in the order they came, clicks in order.
-        worst_case: lowest mask IoU; among equals the largest difference in probability.
+        differences: one entry per click, in the order of images and clicks.
+        worst_case: click with the lowest mask IoU; among equals the one with the largest difference in probability.
     """
 
     differences: tuple[ClickDifference, ...]
@@ -107,7 +107,7 @@ class Comparison:
 
     @property
     def identical(self) -> bool:
-        """Whether no logit and no probability differs in any bit."""
+        """Whether all logits and probabilities are equal to the bit."""
         return all(d.logits_max == 0 and d.probability_max == 0 for d in self.differences)
 
     def mean(self, measure: str, click: int | None = None) -> float:
@@ -115,14 +115,14 @@ class Comparison:
         return float(np.mean([getattr(d, measure) for d in self.differences if click in (None, d.click)]))
 
     def worst(self, measure: str) -> ClickDifference:
-        """The first click that is worst by a measure."""
+        """The click with the worst value of a measure (a key of :data:`MEASURES`); the first among equals."""
         if measure == "mask_iou":
             return min(self.differences, key=lambda d: d.mask_iou)
         return max(self.differences, key=lambda d: float(getattr(d, measure)))
 
 
 def figure(measure: str, value: float) -> str:
-    """A measure for people. IoU is rounded down, so that 1.00000 means 1."""
+    """Format a measure's value for display. IoU is rounded down, so that 1.00000 means 1."""
     if measure == "mask_iou":
         return f"{math.floor(value * 1e5) / 1e5:.5f}"
     return f"{value:.1e}" if value else "0"
@@ -140,24 +140,24 @@ def compare_networks(
 ) -> Comparison:
     """Run the same seeded clicks on both networks.
 
-    Memory does not grow with the number of images: they are taken one at a time, and the pixels of the worst case alone
-    are kept.
+    Memory does not grow with the number of images: they are processed one at a time, and only the pixels of the worst
+    case are kept.
 
     Args:
-        reference, other: from :func:`~mfp.engine.network.load_network`; they must pass :func:`check_comparable`.
-        images: pairs of a name and an image, H×W×3 uint8 RGB; a generator will do. See :func:`seeded_clicks` for what
-            the name decides.
-        clicks: number of clicks an image, from 1.
-        seed: of the clicks.
-        flip: also run on the mirrored crop, as sessions do by default.
+        reference, other: networks from :func:`~mfp.engine.network.load_network` that pass :func:`check_comparable`.
+        images: pairs of a name and an image, H×W×3 uint8 RGB; may be a generator. The name determines the clicks, see
+            :func:`seeded_clicks`.
+        clicks: number of clicks per image, from 1.
+        seed: seed of the clicks.
+        flip: whether to run also on the mirrored crop, as sessions do by default.
         size: network size, (H, W) or one number for the longer side of the crop; None: the size that either network is
             fixed to, or else a session's default.
-        progress: called after each click with the image's name and the click's number, from 1.
+        progress: function called after each click with the image's name and the click's number, from 1.
 
     Raises:
         OptionError: the networks cannot be compared, or an option is out of its range.
         ImageError: an image is not accepted, or there is none.
-        NetworkError: a network fails, or gives logits that are not finite; says on which image and click.
+        NetworkError: a network fails, or gives logits that are not finite; the message names image and click.
     """
     if clicks < 1:
         raise OptionError(f"expected at least 1 click an image, got {clicks}")
@@ -190,14 +190,14 @@ def compare_networks(
 
 
 def check_comparable(reference: Network, other: Network) -> list[str]:
-    """Hold two networks against each other.
+    """Check that two networks can be compared.
 
     Returns:
-        A sentence for each thing that they need not share, but that makes a comparison of arithmetic meaningless.
+        One sentence for each permitted difference that makes a comparison of arithmetic meaningless.
 
     Raises:
-        OptionError: they are fixed to different sizes, or modulate with a different N or R_max: they never see the same
-            input.
+        OptionError: the networks are fixed to different sizes, or modulate with a different N or R_max, so that they
+            never get the same input.
     """
     a, b = reference.info, other.info
     if a.size and b.size and a.size != b.size:
@@ -222,12 +222,12 @@ def logits_error(reference: F32, other: F32) -> tuple[float, float]:
 
 
 class _Paired(Network):
-    """The reference; it runs each of its passes on the other network too and notes how far apart the logits are."""
+    """The reference network; runs each pass on the other network too and records the difference of the logits."""
 
     def __init__(self, reference: Network, other: Network) -> None:
         self.info, self.runtime, self.device = reference.info, reference.runtime, reference.device
         self._networks = reference, other
-        self.errors: list[tuple[float, float]] = []  #: of each pass, see :func:`logits_error`
+        self.errors: list[tuple[float, float]] = []  #: errors of each pass, see :func:`logits_error`
 
     def __call__(self, image: F32, prev_mask: F32, modulated_mask: F32, clicks: F32) -> F32:
         logits, others = (network(image, prev_mask, modulated_mask, clicks) for network in self._networks)

@@ -1,18 +1,18 @@
-"""Data sets for evaluation: photographs and, for each object on them, the truth.
+"""Data sets for evaluation: photographs and the ground truth of each object on them.
 
 =================  ===========================  =============================================================
 name               folders                      masks
 =================  ===========================  =============================================================
-GrabCut            data_GT, boundary_GT         one a photograph: 0 background, 128 ignore, more than 128 object
+GrabCut            data_GT, boundary_GT         one per photograph: 0 background, 128 ignore, above 128 object
 Berkeley           images, masks                the same; the data set's folder is called Berkeley
-DAVIS              img, gt                      one a photograph: whatever is not 0 is object (345 frames)
-DAVIS (original)   JPEGImages, Annotations      a folder a video; several objects by value, 255 ignore
+DAVIS              img, gt                      one per photograph: all values but 0 are object (345 frames)
+DAVIS (original)   JPEGImages, Annotations      one folder per video; several objects by value, 255 ignore
 SBD                img, inst                    .mat; several objects by value; ``val.txt`` names the photographs
-any other          images, masks, or as named   by rule, see :class:`~mfp.bench.datasets.truth.MaskRule`
+any other          images, masks, or as given   by rule, see :class:`~mfp.bench.datasets.truth.MaskRule`
 =================  ===========================  =============================================================
 
-A mask belongs to the photograph of its name, or of its name without a last ``_2``, ``#2``, ``-2``, ``_mask`` or
-``_gt``.
+A mask belongs to the photograph of the same name, where a suffix ``_2``, ``#2``, ``-2``, ``_mask`` or ``_gt`` of the
+mask's name may be left out.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Target:
     """One object to be clicked on.
 
     Attributes:
-        name: unique in its data set.
+        name: name of the object, unique in its data set.
         image: name of the photograph.
-        photograph, mask: files.
+        photograph, mask: paths of the files.
         label: value of the object in the mask's map; None where a mask holds one object.
-        rule: how the mask is read.
-        fingerprint: a hash of the content of both files, label and rule: while it stays, results stay good. "" where
-            the files were not looked at.
+        rule: rule by which the mask is read.
+        fingerprint: hash of the content of both files, label and rule; results stay valid while it is unchanged. ""
+            where the files were not read.
     """
 
     name: str
@@ -60,11 +60,11 @@ class Target:
     fingerprint: str = ""
 
     def read(self) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
-        """The photograph, uint8 H×W×3 RGB, and the truth, int8 H×W of 1 object, 0 background, −1 ignore.
+        """Read the photograph, uint8 H×W×3 RGB, and the truth, int8 H×W: 1 object, 0 background, −1 ignore.
 
         Raises:
             ImageError: the photograph cannot be read.
-            DatasetError: the mask cannot, it has another size, or a file is not the one that was looked at.
+            DatasetError: the mask cannot be read, it has another size, or a file has changed since the fingerprint.
         """
         from ...engine.image import read_image
 
@@ -80,7 +80,7 @@ class Target:
         return photograph, truth
 
     def settled(self, photograph: str, mask: str) -> str:
-        """The fingerprint, from the hashes of both files."""
+        """Fingerprint computed from the hashes of both files."""
         return sha256(f"{photograph} {mask} {self.label} {self.rule.kind} {self.rule.ignored}".encode()).hexdigest()[
             :32
         ]
@@ -88,13 +88,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set whose files are found, and not read yet.
+    """A data set whose files are found but not read yet.
 
     Attributes:
-        name: what tables call it.
-        layout: of the table above, or ``"folders"``.
+        name: name in tables.
+        layout: a name in this module's table, or ``"folders"``.
         pairs: photographs with their masks, in order.
-        rule: how masks are read.
+        rule: rule by which masks are read.
         notes: sentences about what was left out.
     """
 
@@ -106,7 +106,7 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the names and sizes of all files, which tells data sets apart wherever they lie."""
+        """Hash of the names and sizes of all files; identifies a data set independently of its location."""
         digest = sha256()
         for pair in self.pairs:
             files = [f"{file.name} {file.stat().st_size}" for file in (pair.photograph, *pair.masks)]
@@ -120,20 +120,20 @@ class Dataset:
         progress: Callable[[int, int], None] | None = None,
         skip_unfit: bool = False,
     ) -> tuple[Dataset, list[Target]]:
-        """The objects, in the order of the files; reads all photographs and masks that it needs.
+        """List the objects in the order of the files; reads all photographs and masks needed for that.
 
         Args:
-            limit: take the first objects alone.
-            every: take every n-th photograph alone, the first among them.
-            progress: called with the number of masks read and of all there are.
-            skip_unfit: leave out photographs and masks that do not fit, and say so in the notes.
+            limit: number of objects to take, from the first; None: all.
+            every: step through the photographs: only every n-th one is used, beginning with the first.
+            progress: function called with the number of masks read and their total number.
+            skip_unfit: whether to leave out photographs and masks that do not match, and list them in the notes.
 
         Returns:
-            This data set, its rule settled and with notes on what the files showed, and at least one object.
+            This data set with its rule resolved and notes on its files added, and at least one object.
 
         Raises:
             OptionError: an option is out of its range.
-            DatasetError: photographs or masks do not fit (names all of them), or there is no object at all.
+            DatasetError: photographs and masks do not match (the message names all of them), or there is no object.
         """
         if limit is not None and limit < 1:
             raise OptionError(f"expected a limit of at least 1 object, got {limit}")
@@ -142,7 +142,7 @@ class Dataset:
         look = Look(self.pairs[::every], progress)
         found: Iterator[Seen] = look.masks()
         rule = self.rule
-        if rule.kind == AUTO:  # one rule for all: a mask alone may look like another kind
+        if rule.kind == AUTO:  # one rule for all masks: a single mask may look like another kind
             seen = list(found)
             rule = settle_rule(rule, [mask.values for mask in seen])
             found = look.without_soft(seen) if rule.kind == "labels" else iter(seen)
@@ -195,18 +195,18 @@ def open_dataset(
     """Find the files of a data set.
 
     Args:
-        root: its folder, in one of the layouts above.
-        images, masks: its folders of photographs and of masks, seen from ``root``, where it has another layout.
+        root: folder of the data set, in one of the layouts of this module's table.
+        images, masks: folders of photographs and of masks relative to ``root``, for any other layout.
         mask_values: ``"trimap"``, ``"labels"`` or ``"any"`` (see :class:`~mfp.bench.datasets.truth.MaskRule`), or
-            ``"auto"``: what the layout says, or else the masks show.
-        ignore: the value of pixels that count for nothing; ``"auto"``: as the rule has it; None: there are none.
-        split: name of the list of photographs: of SBD ``"val"`` where not given, of the original DAVIS the file under
-            ``ImageSets`` (``"2017/val"``), all videos where not given.
-        name: what to call it; published figures are shown for GrabCut, Berkeley, DAVIS and SBD.
+            ``"auto"``: given by the layout, or else found from the masks.
+        ignore: value of pixels that are not evaluated; ``"auto"``: the rule's value; None: there are none.
+        split: name of the list of photographs. For SBD the default is ``"val"``; for the original DAVIS it is a file
+            under ``ImageSets`` (``"2017/val"``) and the default is all videos.
+        name: name of the data set; published results are shown for GrabCut, Berkeley, DAVIS and SBD.
 
     Raises:
-        DatasetError: no layout that is known, or files are missing.
-        OptionError: a rule or split that does not fit.
+        DatasetError: the layout is unknown, or files are missing.
+        OptionError: the rule or split does not fit the data set.
     """
     layout, pairs, rule, notes = find_pairs(root, images, masks, split)
     return Dataset(name or layout.called(root), layout.name, tuple(pairs), rule.changed(mask_values, ignore), notes)

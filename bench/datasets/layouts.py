@@ -1,4 +1,4 @@
-"""Where data sets keep their photographs and masks."""
+"""Folder layouts of data sets: where photographs and masks are stored."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ...engine.errors import DatasetError, OptionError
 from ...engine.image_folders import SUFFIXES, by_name, is_image
 from .truth import MaskRule
 
-MOST_NAMED = 100  # files that a note names
-RESOLUTION = "480p"  # of the original DAVIS, as evaluations use it
-BELONGS = re.compile(r"(.+)[_#-](?:(\d+)|mask|gt)")  # a mask's name: the photograph's, and what is added to it
+MOST_NAMED = 100  # files that a note lists at most
+RESOLUTION = "480p"  # resolution of the original DAVIS that evaluations use
+BELONGS = re.compile(r"(.+)[_#-](?:(\d+)|mask|gt)")  # a mask's name: the photograph's name and a suffix
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Pair:
     """A photograph and its masks, in order.
 
     Attributes:
-        name: unique in its data set.
+        name: name of the photograph, unique in its data set.
     """
 
     name: str
@@ -33,7 +33,7 @@ Found = tuple[list[Pair], tuple[str, ...]]  # pairs, and notes on what was left 
 
 
 def _folders(images: Path, masks: Path, split: str | None) -> Found:
-    """A folder of photographs and one of masks; see :data:`BELONGS`."""
+    """Pairs from a folder of photographs and a folder of masks; :data:`BELONGS` matches their names."""
     if split is not None:
         raise OptionError(
             f"--split is for SBD and the original DAVIS, which have lists of photographs; {images} has none"
@@ -69,7 +69,7 @@ def _folders(images: Path, masks: Path, split: str | None) -> Found:
 
 
 def _videos(images: Path, masks: Path, split: str | None) -> Found:
-    """The original DAVIS: a folder a video; frames without annotation are not for evaluation."""
+    """Pairs of the original DAVIS: one folder per video; frames without annotation are not evaluated."""
     listed = _split_videos(images.parent, split)
     if all((folder / RESOLUTION).is_dir() for folder in (images, masks)):
         images, masks = images / RESOLUTION, masks / RESOLUTION
@@ -91,12 +91,13 @@ def _split_videos(root: Path, split: str | None) -> set[str] | None:
     if split is None:
         return None
     lines = _lines(root / "ImageSets", split)
-    # 2017 lists videos, 2016 pairs of files: /JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png
+    # Lists of 2017 name videos; those of 2016 pairs of files:
+    # /JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png
     return {PurePosixPath(line.split()[0]).parent.name if "/" in line else line for line in lines}
 
 
 def _sbd(images: Path, masks: Path, split: str | None) -> Found:
-    """SBD: the list of a split beside the folders, names without ending."""
+    """Pairs of SBD: a split's list next to the folders has names without extension."""
     names = _lines(images.parent, split or "val")
     pairs = [Pair(name, images / f"{name}.jpg", (masks / f"{name}.mat",)) for name in dict.fromkeys(names)]
     missing = [str(file) for pair in pairs for file in (pair.photograph, *pair.masks) if not file.is_file()]
@@ -108,13 +109,13 @@ def _sbd(images: Path, masks: Path, split: str | None) -> Found:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set is laid out.
+    """Folder layout of a data set.
 
     Attributes:
-        name: as in the table of this package.
-        images, masks: its folders.
-        rule: how its masks are read.
-        find: the pairs in these folders.
+        name: name in the table of :mod:`mfp.bench.datasets`.
+        images, masks: folders, relative to the data set's.
+        rule: rule by which masks are read.
+        find: function that lists the pairs in these folders.
     """
 
     name: str
@@ -124,7 +125,7 @@ class Layout:
     find: Callable[[Path, Path, str | None], Found]
 
     def called(self, root: Path) -> str:
-        """The name of the data set in ``root``. DAVIS' layout is used for others too, so its folder must say so."""
+        """Name of the data set in ``root``. Other data sets use DAVIS' layout too, so the folder's name decides."""
         if self.name == FOLDERS.name or (self is DAVIS and "davis" not in _own_name(root).lower()):
             return _own_name(root)
         return self.name
@@ -145,10 +146,10 @@ LAYOUTS = (
 def find_pairs(
     root: Path, images: Path | None, masks: Path | None, split: str | None
 ) -> tuple[Layout, list[Pair], MaskRule, tuple[str, ...]]:
-    """The layout of the data set in ``root``, its photographs with their masks, and notes on what was left out.
+    """Find the layout of the data set in ``root``, its photographs with their masks, and notes on what was left out.
 
     Raises:
-        DatasetError: no layout that is known, or files are missing.
+        DatasetError: the layout is unknown, or files are missing.
     """
     if not root.is_dir():
         raise DatasetError(f"{'expected a folder' if root.exists() else 'no such folder'}: {root}")
@@ -182,12 +183,12 @@ def _recognised(root: Path) -> Layout:
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    """The image files of a folder under their names without ending."""
+    """Image files of a folder by their names without extension."""
     return by_name(folder) if _listing(folder) else {}
 
 
 def _listing(folder: Path) -> list[Path]:
-    """Image files of a folder, in order of name."""
+    """Image files of a folder, sorted by name."""
     files = sorted(f for f in folder.iterdir() if is_image(f))
     if not files:
         raise DatasetError(f"no image files in {folder}; expected names ending in {', '.join(sorted(SUFFIXES))}")
@@ -195,7 +196,7 @@ def _listing(folder: Path) -> list[Path]:
 
 
 def _lines(folder: Path, split: str) -> list[str]:
-    """The lines of a list, ``split``.txt in ``folder`` or one of its folders, but for empty ones."""
+    """Non-empty lines of the list ``split``.txt in ``folder`` or one of its subfolders."""
     path = folder / f"{split}.txt"
     try:
         lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
@@ -213,7 +214,7 @@ def _lines(folder: Path, split: str) -> list[str]:
 
 
 def listed(names: list[str], most: int = 5) -> str:
-    """Names for people: the first few."""
+    """Join the first ``most`` names for display."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 

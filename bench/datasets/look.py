@@ -1,4 +1,4 @@
-"""A look over the files of a data set before the first click: sizes, values, and whether they can be read at all."""
+"""Check of a data set's files before the first click: readability, sizes and values."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Seen:
     """A mask that fits its photograph.
 
     Attributes:
-        pair: it is of.
-        mask: its file.
-        values: that occur in it, ascending.
-        digests: of the content of the photograph and of the mask.
+        pair: pair that the mask belongs to.
+        mask: path of the mask's file.
+        values: values that occur in the mask, ascending.
+        digests: hashes of the content of the photograph and of the mask.
     """
 
     pair: Pair
@@ -31,15 +31,15 @@ class Seen:
 
 
 class Look:
-    """Reads photographs and masks, and remembers what is wrong with them.
+    """Reader of photographs and masks that collects what is wrong with them.
 
     Args:
-        pairs: to look at.
-        progress: called with the number of masks read and of all there are.
+        pairs: pairs to read.
+        progress: function called with the number of masks read and their total number.
 
     Attributes:
         total: number of masks.
-        unfit: a sentence for each file or pair that does not fit, as far as :meth:`masks` has come.
+        unfit: one sentence for each file or pair that does not fit, among those that :meth:`masks` has read.
     """
 
     def __init__(self, pairs: Sequence[Pair], progress: Callable[[int, int], None] | None = None) -> None:
@@ -49,7 +49,7 @@ class Look:
         self._progress = progress
 
     def masks(self) -> Iterator[Seen]:
-        """The masks that fit, in the order of the files; each is read as it is asked for."""
+        """Yield the masks that fit, in the order of the files; each is read on demand."""
         from ...engine.image import read_image
 
         done = 0
@@ -77,7 +77,7 @@ class Look:
                     yield seen
 
     def without_soft(self, masks: Iterable[Seen]) -> Iterator[Seen]:
-        """Those that can be maps of labels; the others do not fit."""
+        """Yield the masks that can be maps of labels; the others are added to :attr:`unfit`."""
         for seen in masks:
             if problem := too_many(seen.mask, seen.values):
                 self.unfit.append(problem)
@@ -86,10 +86,10 @@ class Look:
 
 
 def digest_of(path: Path) -> str:
-    """A hash of a file's content.
+    """Hash of a file's content.
 
     Raises:
-        DatasetError: it cannot be read.
+        DatasetError: the file cannot be read.
     """
     try:
         return sha256(path.read_bytes()).hexdigest()

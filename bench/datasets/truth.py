@@ -1,4 +1,4 @@
-"""From a mask file to the truth of one object."""
+"""Ground truth of one object, read from a mask file."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ...engine.image_files.label_map import Labels, read_label_map
 
 AUTO = "auto"
 KINDS = (AUTO, "trimap", "labels", "any")
-TRIMAP_IGNORE, VOID = 128, 255  # as GrabCut and as Pascal VOC have them
-MAX_OBJECTS = 64  # a mask with more values than that is rather a soft one; only "auto" asks
+TRIMAP_IGNORE, VOID = 128, 255  # values in GrabCut and in Pascal VOC
+MAX_OBJECTS = 64  # a mask with more values is probably a soft mask; checked only for "auto"
 
 
 @dataclass(frozen=True)
 class MaskRule:
-    """How the values of a mask are read.
+    """Rule that maps the values of a mask to objects.
 
     Attributes:
-        kind: ``"trimap"``: one object, above 128 (the rule of the release for GrabCut and Berkeley). ``"labels"``: each
-            value but 0 is an object of its own. ``"any"``: one object, whatever is not 0 (the rule of the release for
-            DAVIS). ``"auto"``: trimap where all masks together hold nothing but 0, 128 and 255, and 255 among them;
-            else labels.
-        ignore: value of pixels that count for nothing, None for none, ``"auto"``: 128 of a trimap, 255 of labels.
+        kind: ``"trimap"``: one object, above 128 (the release's rule for GrabCut and Berkeley). ``"labels"``: each
+            value but 0 is a separate object. ``"any"``: one object, all values but 0 (the release's rule for DAVIS).
+            ``"auto"``: trimap where all masks together hold only 0, 128 and 255, and 255 occurs; else labels.
+        ignore: value of pixels that are not evaluated; None: there are none; ``"auto"``: 128 in a trimap, 255 in
+            labels.
     """
 
     kind: str = AUTO
@@ -40,19 +40,19 @@ class MaskRule:
             raise OptionError(f"expected a value from 1 to ignore, auto or none; got {self.ignore!r}")
 
     def changed(self, kind: str, ignore: int | str | None) -> MaskRule:
-        """This rule, but for what is given: ``"auto"`` changes nothing."""
+        """This rule with the given values; ``"auto"`` keeps this rule's value. A new kind resets ``ignore`` to auto."""
         rule = self if kind in (AUTO, self.kind) else MaskRule(kind)
         return rule if ignore == AUTO else replace(rule, ignore=ignore)
 
     @property
     def ignored(self) -> int | None:
-        """The value that counts for nothing, settled."""
+        """Value of pixels that are not evaluated, with "auto" resolved; None where there is none."""
         if isinstance(self.ignore, str):
             return {"trimap": TRIMAP_IGNORE, "labels": VOID}.get(self.kind)
         return self.ignore
 
     def labels(self, values: Sequence[int]) -> list[int | None]:
-        """The objects of a mask that holds these values: labels, or one None for a mask of one object, or nothing."""
+        """Objects of a mask with these values: its labels, one None for a mask of one object, or an empty list."""
         objects = [value for value in values if value != self.ignored]
         if self.kind == "labels":
             return [value for value in objects if value != 0]
@@ -65,7 +65,7 @@ class MaskRule:
 
 
 def settle_rule(rule: MaskRule, masks: Iterable[Sequence[int]]) -> MaskRule:
-    """The rule that "auto" stands for, from each mask's values."""
+    """Resolve a rule's "auto" from the values of each mask."""
     union = {value for values in masks for value in values}
     if VOID in union and union <= {0, TRIMAP_IGNORE, VOID}:
         return replace(rule, kind="trimap")
@@ -73,7 +73,7 @@ def settle_rule(rule: MaskRule, masks: Iterable[Sequence[int]]) -> MaskRule:
 
 
 def too_many(path: Path, values: Sequence[int]) -> str:
-    """Why a mask of these values is no map of labels, to the eye; "" where it can be one."""
+    """Reason why a mask with these values is probably no map of labels; "" where it can be one."""
     if len(values) <= MAX_OBJECTS:
         return ""
     return (
@@ -84,12 +84,12 @@ def too_many(path: Path, values: Sequence[int]) -> str:
 
 
 def truth_of(labels: Labels, rule: MaskRule, label: int | None) -> NDArray[np.int8]:
-    """Truth of one object: int8 H×W of 1 object, 0 background, −1 ignore. Other objects are background.
+    """Truth of one object, int8 H×W: 1 object, 0 background, −1 ignore. Other objects are background.
 
     Args:
-        labels: a mask's values, H×W.
-        rule: settled.
-        label: the object's value under ``"labels"``.
+        labels: values of a mask, H×W.
+        rule: resolved rule, without "auto".
+        label: value of the object under ``"labels"``.
     """
     above = TRIMAP_IGNORE if rule.kind == "trimap" else 0
     inside = labels == label if rule.kind == "labels" else labels > above
@@ -100,20 +100,20 @@ def truth_of(labels: Labels, rule: MaskRule, label: int | None) -> NDArray[np.in
 
 
 def values_in(labels: Labels) -> list[int]:
-    """The values that occur, ascending."""
+    """Values that occur, ascending."""
     found = np.flatnonzero(np.bincount(labels.ravel())) if labels.dtype.itemsize < 4 else np.unique(labels)
     values: list[int] = found.tolist()
     return values
 
 
 def read_labels(path: Path) -> Labels:
-    """A mask file's values, H×W, whole numbers from 0: see :func:`~mfp.engine.image_files.label_map.read_label_map`.
+    """Read a mask file: H×W, integers from 0; see :func:`~mfp.engine.image_files.label_map.read_label_map`.
 
-    ``.mat`` files are SBD's: their ``GTinst.Segmentation``.
+    From ``.mat`` files, which are SBD's, it reads ``GTinst.Segmentation``.
 
     Raises:
-        DatasetError: it cannot be read as such.
-        RuntimeMissingError: a ``.mat`` file without scipy.
+        DatasetError: the file cannot be read as a mask.
+        RuntimeMissingError: scipy, which reads ``.mat`` files, is not installed.
     """
     return _read_sbd(path) if path.suffix.lower() == ".mat" else read_label_map(path)
 
@@ -127,7 +127,7 @@ def _read_sbd(path: Path) -> Labels:
         labels: Labels = loadmat(str(path), variable_names=["GTinst"])["GTinst"]["Segmentation"][0, 0]
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror or error}") from None
-    except Exception as error:  # scipy has no exception of its own for a damaged file
+    except Exception as error:  # scipy has no specific exception for a damaged file
         raise DatasetError(f"{path} is no file of SBD: expected GTinst.Segmentation in it ({error})") from None
     if labels.ndim != 2 or labels.dtype.kind not in "ui" or not labels.size or labels.min() < 0:
         raise DatasetError(f"{path}: expected whole numbers from 0, H×W, got {labels.dtype} {labels.shape}")

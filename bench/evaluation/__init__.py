@@ -1,1 +1,1 @@
-"""Accuracy on data sets: clicks that a simulated user needs (`mfp eval`)."""
+"""Evaluation on data sets: number of clicks that a simulated user needs (`mfp eval`)."""

@@ -1,4 +1,4 @@
-"""A contact sheet: how masks grow, object by object, after one, three and five clicks."""
+"""Contact sheet: masks of each object after one, three and five clicks."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from .run import Conditions, Result, open_session
 
 U8 = NDArray[np.uint8]
 
-STEPS = (1, 3, 5)  # clicks
+STEPS = (1, 3, 5)  # numbers of clicks
 PER_ROW = 2  # objects side by side
-TILE = (150, 200)  # pixels (H, W) that a picture is fitted into
+TILE = (150, 200)  # (H, W) in pixels; pictures are fitted into it
 GAP, MARGIN, CAPTION = 6, 18, 20
-QUALITY = 85  # of the JPEG
+QUALITY = 85  # JPEG quality
 PAPER, INK = (255, 255, 255), (34, 34, 34)  # RGB
 
 
 @dataclass(frozen=True)
 class Strip:
-    """One object after each of :data:`STEPS`, or fewer where it was done before.
+    """Pictures of one object after each of :data:`STEPS`; fewer where the object was finished before.
 
     Attributes:
-        name: of the object.
-        pictures: mask and clicks over the photograph.
-        captions: of each picture.
+        name: name of the object.
+        pictures: mask and clicks over the photograph, uint8 h×w×3 RGB each.
+        captions: one caption per picture.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Strip:
 
 
 def spread(results: Sequence[Result], count: int) -> list[Result]:
-    """So many objects in even steps through all of them: chosen by nobody."""
+    """Pick ``count`` objects at even steps through all of them, so that the selection is unbiased."""
     count = min(count, len(results))
     return [results[number * len(results) // count] for number in range(count)]
 
@@ -55,12 +55,12 @@ def strips(
     results: Sequence[Result],
     conditions: Conditions,
 ) -> list[Strip]:
-    """Click on objects again, for their masks.
+    """Repeat the clicks on objects to compute their masks.
 
     Args:
-        network: that they were evaluated with.
-        targets, results: the objects, in the same order.
-        conditions: as they were.
+        network: network of the evaluation.
+        targets, results: objects and their results, in the same order.
+        conditions: conditions of the evaluation.
     """
     found = []
     for target, result in zip(targets, results, strict=True):
@@ -78,7 +78,7 @@ def strips(
 
 
 def draw(found: Sequence[Strip]) -> U8:
-    """All of them on one page: uint8 h×w×3, RGB."""
+    """Draw all strips on one page: uint8 h×w×3, RGB."""
     columns = min(PER_ROW, len(found))
     block = len(STEPS) * (TILE[1] + GAP) - GAP + MARGIN, TILE[0] + CAPTION + MARGIN  # (w, h)
     rows = -(-len(found) // columns)
@@ -95,7 +95,7 @@ def draw(found: Sequence[Strip]) -> U8:
 
 
 def save(page: U8, path: Path) -> Path:
-    """Write it as JPEG."""
+    """Write the page as JPEG."""
     _, data = cv2.imencode(".jpg", np.ascontiguousarray(page[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return write_file(path, data.tobytes())
 

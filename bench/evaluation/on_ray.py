@@ -1,4 +1,4 @@
-"""The evaluation protocol over many objects, on the machines of a Ray cluster."""
+"""Evaluation over many objects on the machines of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from ...engine.errors import MfpError, NetworkError, OptionError, RuntimeMissing
 from ...serve.cluster.connection import connected
 from .run import Job, NetworkSource, Result, Worker
 
-RESTARTS = 3  # of a worker whose machine or process ends; its job is done again
+RESTARTS = 3  # restarts of a worker whose machine or process ends; its job runs again
 
 
 def evaluate_on_ray(
     jobs: Sequence[Job], source: NetworkSource, workers: int | None = None, address: str = ""
 ) -> Generator[tuple[int, Result], None, None]:
-    """Run jobs on a cluster, each as soon as there is a worker free for it.
+    """Run jobs on a cluster, each as soon as a worker is free.
 
-    All machines must have this package, and find the network's file and the data set at the same paths. Masks and
-    clicks are those of a run without the cluster, to the bit, where runtime, device and processors are the same.
+    All machines must have this package installed, and find the network's file and the data set at the same paths.
+    Masks and clicks equal those of a run without the cluster to the bit, where runtime, device and processors are the
+    same.
 
     Args:
         jobs: objects with their conditions.
-        source: the network, its runtime and device named: each worker opens it. A worker takes so many of the
-            cluster's CPUs as ``source`` has threads (None: one), and with a network on CUDA a whole GPU.
-        workers: how many; None: as many as the cluster has room for.
-        address: see :func:`~mfp.serve.cluster.connection.connected`.
+        source: network, with runtime and device named; each worker loads it. A worker takes as many of the cluster's
+            CPUs as ``source`` has threads (None: one), and with a network on CUDA a whole GPU.
+        workers: number of workers; None: as many as the cluster has room for.
+        address: address of the cluster, see :func:`~mfp.serve.cluster.connection.connected`.
 
     Yields:
-        The number of a job and its result, in the order in which they finish. Leaving the loop ends the workers.
+        The index of a job and its result, in the order in which jobs finish. Leaving the loop ends the workers.
 
     Raises:
         OptionError: fewer than 1 worker.
-        RuntimeMissingError: no Ray, no such cluster, or no room in it.
-        MfpError: of the job that failed; what was yielded before it stays good.
+        RuntimeMissingError: Ray is not installed, or the cluster does not exist or has no room.
+        MfpError: error of the job that failed; results yielded before it stay valid.
     """
     if workers is not None and workers < 1:
         raise OptionError(f"expected at least 1 worker, got {workers}")
@@ -94,7 +95,7 @@ def _spread(ray: Any, actors: Sequence[Any], jobs: Sequence[Job]) -> Generator[t
 
 
 def _room(resources: dict[str, float], needs: dict[str, float]) -> int:
-    """How many workers fit in, at most."""
+    """Largest number of workers that fit into the resources."""
     return int(min(resources.get(kind, 0.0) // need for kind, need in needs.items() if need))
 
 

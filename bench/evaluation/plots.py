@@ -1,4 +1,4 @@
-"""Pictures of evaluations in the style of plot_style.py: mean IoU against clicks, and sweeps. PNG and SVG."""
+"""Plots of evaluations as PNG and SVG in the style of plot_style.py: mean IoU against clicks, and sweeps."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-# Okabe and Ito's colours, which colour-blind eyes tell apart as well: the blue lighter, and no yellow.
+# Palette of Okabe and Ito, distinguishable by colour-blind readers; with a lighter blue and without yellow.
 COLOURS = ("#1f7fc4", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", INK)
-DASHES = ("-", "--", ":")  # of the first, second and third round through the colours
+DASHES = ("-", "--", ":")  # line styles of the first, second and third round through the colours
 STYLE: dict[Any, Any] = {**plot_style.STYLE, "axes.grid.axis": "y", "axes.spines.left": True, "ytick.major.size": 3.5}
 TITLE: dict[str, Any] = {"x": 0.01, "ha": "left", "fontsize": 10.5, "weight": "bold"}
 SHADE = INK + "20"
-LINE = 0.19  # inches of a legend's line
-LONG_NAME = 32  # characters that leave no room for a second column
+LINE = 0.19  # height of a legend's line in inches
+LONG_NAME = 32  # length in characters from which a name leaves no room for a second column
 
 
 def require_matplotlib() -> None:
-    """Before long work whose pictures are wanted.
+    """Check before long work that its plots can be drawn.
 
     Raises:
-        RuntimeMissingError: saying how to install it.
+        RuntimeMissingError: matplotlib is not installed; the message tells how to install it.
     """
     lack = plot_style.missing()
     if lack:
@@ -44,7 +44,7 @@ def require_matplotlib() -> None:
 
 
 def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """A function that draws in :data:`STYLE`."""
+    """Decorate a function so that it draws in :data:`STYLE`."""
 
     @wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -58,11 +58,11 @@ def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 @_styled
 def draw_curves(evaluations: Sequence[tuple[str, Evaluation]], title: str) -> Figure:
-    """Mean IoU against clicks, a line a run, the area under it in the legend: the paper's Figure S-2.
+    """Draw mean IoU against clicks, one line per run, with the area under it in the legend (the paper's Figure S-2).
 
     Args:
-        evaluations: runs with their names, best on one data set.
-        title: above the picture.
+        evaluations: runs with their names; they should share one data set.
+        title: title above the plot.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -89,7 +89,7 @@ def draw_curves(evaluations: Sequence[tuple[str, Evaluation]], title: str) -> Fi
     axes.set_xlabel("clicks")
     axes.set_ylabel("mean IoU, %")
     figure.suptitle("\n".join(textwrap.wrap(title, 78)), **TITLE)
-    # Below: among the curves, the grid's lines would run through its text.
+    # The legend is below the plot: inside, the grid's lines would cross its text.
     columns = 2 if len(evaluations) > 1 and max(len(name) for name, _ in evaluations) < LONG_NAME else 1
     lines = math.ceil(len(evaluations) / columns) + 1
     figure.set_figheight(figure.get_figheight() + LINE * lines)
@@ -101,12 +101,12 @@ def draw_curves(evaluations: Sequence[tuple[str, Evaluation]], title: str) -> Fi
 
 @_styled
 def draw_sweep(panels: Sequence[tuple[str, Sequence[tuple[str, Evaluation]], str | None]], title: str) -> Figure:
-    """NoC against one parameter after another: the paper's Tables S-3 to S-5 and Figure S-5.
+    """Draw NoC against parameters, one panel each: the paper's Tables S-3 to S-5 and Figure S-5.
 
     Args:
-        panels: name of a parameter, its values with the run under each, and the value that the network was trained
-            with, which is marked.
-        title: above the picture.
+        panels: name of a parameter, its values with the run of each, and the value that the network was trained with,
+            which is marked.
+        title: title above the plot.
     """
     from matplotlib.patches import Patch
 
@@ -118,7 +118,7 @@ def draw_sweep(panels: Sequence[tuple[str, Sequence[tuple[str, Evaluation]], str
         axes = figure.add_subplot(1, len(panels), place + 1, sharey=first)
         first = first or axes
         names = [name for name, _ in runs]
-        line = "-" if all(name.replace(".", "").isdigit() for name in names) else ""  # between numbers alone
+        line = "-" if all(name.replace(".", "").isdigit() for name in names) else ""  # lines only between numbers
         for number, threshold in enumerate(runs[0][1].thresholds):
             means = [evaluation.noc(threshold).mean for _, evaluation in runs]
             colour = COLOURS[number]
@@ -147,7 +147,7 @@ def draw_sweep(panels: Sequence[tuple[str, Sequence[tuple[str, Evaluation]], str
 
 
 def save(figure: Figure, path: Path) -> list[str]:
-    """Write ``path``.png and ``path``.svg; returns their names."""
+    """Write ``path``.png and ``path``.svg; return their names."""
     from matplotlib import rc_context
 
     plot_style.make_readable(figure)
@@ -162,7 +162,7 @@ def save(figure: Figure, path: Path) -> list[str]:
 
 
 def _figure(width: float, height: float) -> Figure:
-    """A figure of this size in inches. Not pyplot's: it keeps figures, and may open windows."""
+    """Figure of a size in inches. It does not come from pyplot, which keeps figures and may open windows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -172,5 +172,5 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _floor(lowest: float) -> float:
-    """Where an axis of percent begins: a multiple of 5 below the lowest point, with some room."""
+    """Lower end of a percent axis: a multiple of 5 below the lowest point, with some margin."""
     return max(5 * math.floor((lowest - 1) / 5), 0)

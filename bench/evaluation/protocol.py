@@ -1,4 +1,4 @@
-"""The evaluation protocol (spec section 6): a simulated user, IoU, number of clicks.
+"""Evaluation protocol (spec section 6): a simulated user, IoU, number of clicks.
 
 Truth is int8, H×W: 1 object, 0 background, −1 ignore.
 """
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-MAX_CLICKS = 20  # of the published protocol
-THRESHOLDS = (0.85, 0.90, 0.95)  # IoU at which it counts clicks
+MAX_CLICKS = 20  # maximum of the published protocol
+THRESHOLDS = (0.85, 0.90, 0.95)  # IoUs up to which the published protocol counts clicks
 
 
 class Clickable(Protocol):
-    """What :func:`play` drives: one image that answers clicks with masks."""
+    """Interface that :func:`play` uses: one image that answers clicks with masks."""
 
     def click(self, x: float, y: float, positive: bool = True) -> Mask: ...
 
@@ -35,8 +35,8 @@ class NoC(NamedTuple):
 
     Attributes:
         mean: NoC@q, mean number of clicks.
-        std: its population standard deviation.
-        at_max: NoF@q, how many objects needed all clicks or failed.
+        std: population standard deviation of the number of clicks.
+        at_max: NoF@q, number of objects that needed all clicks or failed.
     """
 
     mean: float
@@ -45,7 +45,7 @@ class NoC(NamedTuple):
 
 
 def truth_from_trimap(trimap: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Truth of a trimap as GrabCut has them.
+    """Convert a trimap in GrabCut's format to a truth.
 
     Args:
         trimap: uint8, H×W: 0 background, 128 ignore, 255 object.
@@ -54,7 +54,7 @@ def truth_from_trimap(trimap: NDArray[np.uint8]) -> NDArray[np.int8]:
         int8, H×W: 0, −1, 1.
 
     Raises:
-        DatasetError: another type, shape or value.
+        DatasetError: the trimap has another type, shape or value.
     """
     if trimap.dtype != np.uint8 or trimap.ndim != 2:
         raise DatasetError(f"a trimap is uint8, H×W; got {trimap.dtype} {trimap.shape}")
@@ -68,24 +68,25 @@ def truth_from_trimap(trimap: NDArray[np.uint8]) -> NDArray[np.int8]:
 
 
 def next_click(truth: NDArray[np.int8], mask: Mask | NDArray[np.bool_], clicked: Sequence[Click]) -> Click | None:
-    """Where the simulated user clicks next (spec section 6).
+    """Next click of the simulated user (spec section 6).
 
     The click is at the pixel deepest inside an error region, missed object or excess mask, measured to the
     nearest pixel outside the region, or outside the image. It is positive where the object is missed by
     strictly more than the mask exceeds it. Ties go to the first pixel in row-major order.
 
     Squared distances are compared as integers, because OpenCV's float distances may differ in the last bit
-    from run to run. They are exact for images up to 4090×4090 pixels (measured against an exact transform);
-    beyond that a squared distance may be off by 1, and a pixel within that of the deepest may be clicked.
+    from run to run. They are exact for images up to 4090×4090 pixels (measured against an exact transform).
+    In larger images a squared distance may be off by 1, so that the click may be on a pixel whose squared distance
+    is 1 below the largest.
 
     Args:
         truth: int8, H×W: 1, 0, −1.
-        mask: the answer so far, H×W.
-        clicked: earlier clicks, in image pixels; they are not clicked again.
+        mask: current mask, H×W.
+        clicked: earlier clicks, in image pixels; their pixels are not clicked again.
 
     Returns:
-        The click, x and y whole, its index the number of clicks before it. None where every wrong pixel has
-        been clicked, or none is wrong.
+        The click; x and y are integers, its index is the number of clicks before it. None where every wrong pixel
+        has been clicked, or none is wrong.
 
     Raises:
         DatasetError: types, values or sizes do not fit.
@@ -107,12 +108,12 @@ def next_click(truth: NDArray[np.int8], mask: Mask | NDArray[np.bool_], clicked:
 
 
 class Turn(NamedTuple):
-    """One click of the simulated user and the answer.
+    """One click of the simulated user and the resulting mask.
 
     Attributes:
-        click: in image pixels.
-        mask: the mask after it.
-        iou: of the mask with the truth, in [0, 1].
+        click: the click, in image pixels.
+        mask: mask after the click, H×W.
+        iou: IoU of the mask and the truth, in [0, 1].
     """
 
     click: Click
@@ -123,18 +124,18 @@ class Turn(NamedTuple):
 def play(
     session: Clickable, truth: NDArray[np.int8], max_clicks: int = MAX_CLICKS, stop_iou: float | None = None
 ) -> Iterator[Turn]:
-    """The simulated user on one object, click by click (spec section 6).
+    """Run the simulated user on one object, click by click (spec section 6).
 
-    It ends after ``max_clicks``, once ``stop_iou`` is reached, or where no wrong pixel is left to click on.
+    The iterator ends after ``max_clicks``, once ``stop_iou`` is reached, or where no wrong pixel is left to click on.
 
     Args:
-        session: a fresh session on the object's image.
+        session: session on the object's image without clicks.
         truth: int8, H×W: 1, 0, −1, with at least one pixel of object.
-        max_clicks: stop after so many clicks.
-        stop_iou: stop once this IoU in [0, 1] is reached; None: go on, as the published results do.
+        max_clicks: largest number of clicks.
+        stop_iou: IoU in [0, 1] at which the user stops; None: the user goes on, as in the published results.
 
     Raises:
-        DatasetError: there is no object, or a mask does not fit the truth.
+        DatasetError: the truth has no object, or a mask does not fit it.
     """
     if not np.any(truth == 1):
         raise DatasetError("expected a truth with at least one object pixel (1); there is nothing to click on")
@@ -164,19 +165,19 @@ def run_object(
 
 
 def clicks_needed(ious: Sequence[float], threshold: float, max_clicks: int = MAX_CLICKS) -> int:
-    """Number of the first click whose IoU ≥ ``threshold``, or ``max_clicks`` where none is (spec section 6)."""
+    """Number of the first click with an IoU ≥ ``threshold``; ``max_clicks`` where there is none (spec section 6)."""
     return next((n for n, value in enumerate(ious[:max_clicks], 1) if value >= threshold), max_clicks)
 
 
 def noc(ious: Sequence[Sequence[float]], threshold: float, max_clicks: int = MAX_CLICKS) -> NoC:
     """Number of clicks until an IoU is reached (spec section 6).
 
-    An object counts with the number of the first click whose IoU ≥ ``threshold``, or with ``max_clicks``.
+    An object counts with the number of the first click whose IoU ≥ ``threshold``, or else with ``max_clicks``.
 
     Args:
-        ious: for each object the IoU after each click; may stop early.
+        ious: IoU after each click of each object; the IoUs of an object may stop early.
         threshold: q, in [0, 1].
-        max_clicks: clicks after it do not count.
+        max_clicks: number of clicks after which clicks do not count.
 
     Raises:
         DatasetError: there are no objects.
@@ -203,16 +204,17 @@ def mean_iou_curve(ious: Sequence[Sequence[float]], max_clicks: int = MAX_CLICKS
 
 
 def area_under_curve(curve: NDArray[np.float64]) -> float:
-    """Area under a curve of mean IoU against clicks, in [0, 1]: what the paper's Figure S-2 has in its legend.
+    """Area under a curve of mean IoU against clicks, in [0, 1], as in the legend of the paper's Figure S-2.
 
-    By trapezoids from the first click to the last, divided by the area under a constant 1, as the release's
-    ``plot_ious_analysis.py`` does (which prints it in percent). A single click's area is its IoU.
+    The area is the sum of trapezoids from the first click to the last, divided by the area under a constant 1. The
+    release's ``plot_ious_analysis.py`` computes the same and prints it in percent. The area of a single click is its
+    IoU.
     """
     return float(((curve[1:] + curve[:-1]) / 2).mean() if len(curve) > 1 else curve[0])
 
 
 def _squared_depth(region: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Squared distance of each pixel of ``region`` to the nearest one outside, 0 outside; H×W."""
+    """Squared distance of each pixel of ``region`` to the nearest pixel outside; 0 outside. H×W."""
     padded = np.pad(region.view(np.uint8), 1)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     # Rounded to float32, a distance below 2048 (half of 4096) is off by 2⁻¹⁴ at most, its square by ¼.

@@ -1,4 +1,4 @@
-"""The figures that the paper published, and the protocol they were taken with (spec section 6)."""
+"""Published results of the paper and the protocol that produced them (spec section 6)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Published(NamedTuple):
     """A row of the paper's tables.
 
     Attributes:
-        backbone: as in ``--backbone``.
-        trained_on: the training data.
-        dataset: what it was evaluated on.
+        backbone: name of the backbone, as in ``--backbone``.
+        trained_on: training data.
+        dataset: data set of the evaluation.
         noc: NoC@85, NoC@90, NoC@95.
     """
 
@@ -32,7 +32,8 @@ class Published(NamedTuple):
 
 
 BACKBONES = {"vit_b": "ViT-B", "hrnet18": "HRNet-18", "resnet34": "ResNet-34"}
-OBJECTS: Mapping[str, int] = {"GrabCut": 50, "Berkeley": 100, "DAVIS": 345, "SBD": 6671}  # in what they are taken on
+# Number of objects in each data set of the published results.
+OBJECTS: Mapping[str, int] = {"GrabCut": 50, "Berkeley": 100, "DAVIS": 345, "SBD": 6671}
 
 TABLE = {
     ("vit_b", "COCO+LVIS"): ((1.34, 1.42, 1.70), (1.35, 1.90, 4.68), (3.37, 4.81, 9.23), (3.26, 5.34, 11.65)),
@@ -48,20 +49,20 @@ PUBLISHED = tuple(
 
 
 def published(dataset: str, backbone: str) -> list[Published]:
-    """The rows for a data set: those of the backbone, or all where it is none of the paper's."""
+    """Rows for a data set: those of the backbone, or all where the backbone is not in the paper."""
     rows = [row for row in PUBLISHED if row.dataset == dataset]
     return [row for row in rows if row.backbone == backbone or backbone not in BACKBONES]
 
 
 def published_size(dataset: str, backbone: str) -> Size | int:
-    """The network size of the published protocol: (H, W), or the longer side of the crop."""
+    """Network size of the published protocol: (H, W), or the longer side of the crop."""
     if backbone == "vit_b":
         return (672, 672) if dataset == "DAVIS" else (448, 448)
     return 600 if dataset == "DAVIS" else DEFAULT_LONGER_SIDE
 
 
 def departures(evaluation: Evaluation) -> list[str]:
-    """What keeps an evaluation from being held against the published figures, one sentence each."""
+    """Differences from the published protocol that make a comparison with its results invalid, one sentence each."""
     dataset, backbone = evaluation.dataset, evaluation.settings["network"]["backbone"]
     if dataset not in OBJECTS:
         return []

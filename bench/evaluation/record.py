@@ -1,8 +1,8 @@
-"""What an evaluation leaves behind: a journal to go on from, and a record to read.
+"""Output files of an evaluation: a journal from which it can resume, and a record of its results.
 
-``eval.jsonl``, the journal: the settings in its first line, then a line an object, written as soon as it is done. The
-same evaluation, begun again in the same folder, takes from it what is there. ``eval.json``, the record: settings,
-machine, summary, and each object with its clicks, IoUs and times.
+The journal, ``eval.jsonl``, holds the settings in its first line, then one line per object, written as soon as the
+object is done. The same evaluation, started again in the same folder, takes finished objects from it. The record,
+``eval.json``, holds settings, machine, summary, and each object with its clicks, IoUs and times.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from .run import Conditions, Result
 
 JOURNAL, RECORD = "eval.jsonl", "eval.json"
 SCHEMA = 1
-# Settings that may change: mere names, and what each result's own fingerprint says better.
+# Settings that may change between runs: they are only names, or each result's own fingerprint is more precise.
 LABELS = {("dataset", "name"), ("dataset", "photographs"), ("dataset", "fingerprint"), ("network", "file")}
 
 Settings = dict[str, dict[str, Any]]
 
 
 def settings_of(dataset: Dataset, network: Network, file: Path, conditions: Conditions) -> Settings:
-    """All that decides the figures, as JSON values."""
+    """Settings that determine the results, as JSON values."""
     info = network.info
     with file.open("rb") as opened:
         digest = hashlib.sha256()
@@ -63,23 +63,23 @@ def settings_of(dataset: Dataset, network: Network, file: Path, conditions: Cond
 
 
 class Journal:
-    """The finished objects of an evaluation, on disk as they come.
+    """Journal of an evaluation: finished objects, written to disk one by one.
 
     Args:
-        folder: made if missing.
-        settings: from :func:`settings_of`.
-        restart: throw away what is there.
-        fingerprints: name → fingerprint of the objects as they are now; results of files that have changed since are
-            left out of ``results``. None: all are taken.
+        folder: folder of the journal, created if missing.
+        settings: settings from :func:`settings_of`.
+        restart: whether to discard an existing journal.
+        fingerprints: current fingerprint of each object by name; results of files that have changed since are left
+            out of ``results``. None: all results are used.
 
     Attributes:
         results: name → result.
         changed: names of the objects whose results are left out.
 
     Raises:
-        OptionError: what is there was made with other settings, or by an older version, which did not tell the files
-            apart, before some of them changed.
-        DatasetError: it is damaged.
+        OptionError: the existing journal has other settings; or an older version wrote it, which kept no fingerprint
+            per object, and files have changed since.
+        DatasetError: the journal is damaged.
         ImageError: the folder cannot be written.
     """
 
@@ -98,7 +98,7 @@ class Journal:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             written = b"" if restart or not self.path.exists() else self.path.read_bytes()
-            whole = written[: written.rfind(b"\n") + 1]  # a line that was cut short counts for nothing
+            whole = written[: written.rfind(b"\n") + 1]  # a truncated last line is ignored
             lines = whole.splitlines()
             if lines:
                 self._take(lines)
@@ -114,7 +114,7 @@ class Journal:
         self.results[result.name] = result
 
     def _append(self, record: dict[str, Any]) -> None:
-        with self.path.open("ab") as file:  # opened each time: nothing stays in a buffer
+        with self.path.open("ab") as file:  # opened for each line, so that nothing stays in a buffer
             file.write((json.dumps(record, allow_nan=False) + "\n").encode())
 
     def _take(self, lines: list[bytes]) -> None:
@@ -148,7 +148,7 @@ class Journal:
 
 
 def differences(old: Settings, new: Settings) -> list[str]:
-    """What an evaluation cannot change when it is begun again: "threshold 0.5 there, 0.49 now"."""
+    """Settings that differ but must not change when an evaluation is resumed: "threshold 0.5 there, 0.49 now"."""
     found = []
     for group, values in new.items():
         for key, value in values.items():
@@ -166,12 +166,12 @@ def _short(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Settings and results of a finished evaluation, and the figures that follow from them.
+    """Settings and results of a finished evaluation, and the statistics computed from them.
 
     Attributes:
-        settings: as :func:`settings_of` made them.
-        results: one an object.
-        machine: from :func:`~mfp.bench.machine.facts`.
+        settings: settings from :func:`settings_of`.
+        results: one result per object.
+        machine: description from :func:`~mfp.bench.machine.facts`.
         notes: sentences about what was left out.
     """
 
@@ -191,7 +191,7 @@ class Evaluation:
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """The IoUs that clicks are counted to: not those above the one that objects stopped at."""
+        """IoUs up to which clicks are counted; none above the IoU at which objects stopped."""
         return tuple(q for q in THRESHOLDS if self.stop_iou is None or q <= self.stop_iou)
 
     @property
@@ -205,7 +205,7 @@ class Evaluation:
 
     @property
     def workers(self) -> int:
-        """How many clicked at the same time, at most."""
+        """Largest number of workers that clicked at the same time."""
         return max(result.workers for result in self.results)
 
     @property
@@ -222,7 +222,7 @@ class Evaluation:
 
     @property
     def auc(self) -> float:
-        """See :func:`~mfp.bench.evaluation.protocol.area_under_curve`."""
+        """Area under the curve, see :func:`~mfp.bench.evaluation.protocol.area_under_curve`."""
         return area_under_curve(self.curve)
 
     @property
@@ -230,7 +230,7 @@ class Evaluation:
         return float(np.mean([ms for result in self.results for ms in result.ms])) / 1e3
 
     def summary(self) -> dict[str, Any]:
-        """The figures as JSON values."""
+        """Statistics as JSON values."""
         figures = {f"{threshold:.2f}": self.noc(threshold) for threshold in self.thresholds}
         return {
             "objects": len(self.results),
@@ -244,7 +244,7 @@ class Evaluation:
         }
 
     def write(self, path: Path) -> Path:
-        """As JSON, an object a line."""
+        """Write the record as JSON, one object per line."""
         from ...engine.image import write_file
 
         record = {
@@ -261,10 +261,13 @@ class Evaluation:
 
     @classmethod
     def read(cls, path: Path) -> Evaluation:
-        """A record that :meth:`write` wrote, or the one in a folder.
+        """Read a record that :meth:`write` wrote.
+
+        Args:
+            path: the record, or its folder.
 
         Raises:
-            DatasetError: it cannot be read as such.
+            DatasetError: the file cannot be read as a record.
         """
         path = path / RECORD if path.is_dir() else path
         try:
@@ -285,7 +288,7 @@ class Evaluation:
 
 
 def comparable(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Sentences about what evaluations of one data set do not share, though a comparison of networks needs it."""
+    """Sentences about settings that differ between evaluations, though a comparison of networks needs them equal."""
     first, *others = evaluations
     found = []
     names = {result.name for result in first.results}

@@ -1,4 +1,4 @@
-"""The figures of evaluations as tables: on the terminal, and in Markdown."""
+"""Tables of evaluation results, for the terminal and in Markdown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .protocol import THRESHOLDS
 from .published import Published, departures, published
 from .record import Evaluation
 
-SHOWN_CLICKS = (1, 2, 3, 5, 10, 20)  # of the curve, on the terminal
+SHOWN_CLICKS = (1, 2, 3, 5, 10, 20)  # points of the curve shown on the terminal
 KEY = (
     "NoC@q: mean number of clicks to IoU q %. NoF@q: objects that needed all clicks or failed. AUC: area under the "
     "curve of mean IoU against clicks, by trapezoids, in percent of the area under IoU 1. Published rows are the "
@@ -21,13 +21,13 @@ Row = list[str]
 
 
 def figures_head() -> Row:
-    """The columns of :func:`figures_row`."""
+    """Column heads of :func:`figures_row`."""
     counts = (f"{what}@{threshold * 100:.0f}" for what in ("NoC", "NoF") for threshold in THRESHOLDS)
     return [*counts, "AUC %", "s/click"]
 
 
 def figures_row(evaluation: Evaluation) -> Row:
-    """NoC and NoF at each IoU, area under the curve in percent, seconds a click."""
+    """NoC and NoF at each IoU, area under the curve in percent, seconds per click."""
     found = {threshold: evaluation.noc(threshold) for threshold in evaluation.thresholds}
     means = [f"{found[q].mean:.2f}" if q in found else NONE for q in THRESHOLDS]
     failures = [f"{found[q].at_max}" if q in found else NONE for q in THRESHOLDS]
@@ -35,21 +35,21 @@ def figures_row(evaluation: Evaluation) -> Row:
 
 
 def figures_rows(evaluations: Sequence[tuple[str, Evaluation]], beside: Sequence[Published] = ()) -> list[Row]:
-    """Runs with their names, and below them published figures."""
+    """Rows of runs with their names, followed by rows of published results."""
     rows = [[name, *figures_row(evaluation)] for name, evaluation in evaluations]
     blank = [NONE] * (len(figures_head()) - len(THRESHOLDS))
     return rows + [[f"{row}", *(f"{mean:.2f}" for mean in row.noc), *blank] for row in beside]
 
 
 def published_beside(evaluations: Sequence[tuple[str, Evaluation]]) -> list[Published]:
-    """The published figures that belong beside runs: of their data sets and backbones."""
+    """Published results for the data sets and backbones of runs."""
     runs = [evaluation for _, evaluation in evaluations]
     rows = (row for run in runs for row in published(run.dataset, run.settings["network"]["backbone"]))
     return list(dict.fromkeys(rows))
 
 
 def curve_rows(evaluations: Sequence[tuple[str, Evaluation]], clicks: Sequence[int]) -> list[Row]:
-    """Mean IoU in percent after these numbers of clicks."""
+    """Mean IoU in percent after the given numbers of clicks, one row per run."""
     return [
         [name, *(f"{100 * e.curve[n - 1]:.2f}" if n <= len(e.curve) else NONE for n in clicks)]
         for name, e in evaluations
@@ -68,13 +68,13 @@ def _counted(count: int, what: str) -> str:
 
 
 def named(evaluation: Evaluation) -> str:
-    """What pictures and tables call a run: its network and where it ran."""
+    """Name of a run in plots and tables: backbone, precision and runtime."""
     network = evaluation.settings["network"]
     return f"{network['backbone']} {network['precision']}, {network['runtime']}"
 
 
 def remarks(evaluation: Evaluation) -> list[str]:
-    """What must be said beside the figures."""
+    """Remarks that belong next to the results, one sentence each."""
     found = list(evaluation.notes)
     if evaluation.settings["network"]["weights"].startswith("untrained"):
         found.append("UNTRAINED WEIGHTS: the figures show that the way is right, and nothing else")
@@ -89,7 +89,7 @@ def remarks(evaluation: Evaluation) -> list[str]:
 
 
 def terminal_tables(evaluations: Sequence[tuple[str, Evaluation]], beside: Sequence[Published] = ()) -> list[Any]:
-    """For rich: the figures, with published ones beside, and the curve at some clicks."""
+    """Tables for rich: results with published ones, and the curve at :data:`SHOWN_CLICKS`."""
     from rich.table import Table
 
     counts = len(THRESHOLDS)
@@ -103,7 +103,7 @@ def terminal_tables(evaluations: Sequence[tuple[str, Evaluation]], beside: Seque
         figures.add_column(name, justify="right")
     for name, *cells in figures_rows(
         evaluations, beside
-    ):  # the failures in one column, so that it fits into 80 characters
+    ):  # the failures share one column, so that the table fits into 80 characters
         failures = cells[counts : 2 * counts]
         joined = NONE if set(failures) == {NONE} else "/".join(failures)
         row = [*cells[:counts], joined, *cells[2 * counts :]]
@@ -119,7 +119,12 @@ def terminal_tables(evaluations: Sequence[tuple[str, Evaluation]], beside: Seque
 
 
 def markdown(evaluations: Sequence[tuple[str, Evaluation]], pictures: Sequence[str] = ()) -> str:
-    """A page: figures, curves, settings, remarks. ``pictures`` are files to show, relative to it."""
+    """Markdown page with results, curves, settings and remarks.
+
+    Args:
+        evaluations: runs with their names.
+        pictures: paths of pictures to show, relative to the page.
+    """
     first = evaluations[0][1]
     several = len(evaluations) > 1
     lines = [f"# {plain(first.dataset if several else described(first))}", ""]
@@ -137,12 +142,12 @@ def markdown(evaluations: Sequence[tuple[str, Evaluation]], pictures: Sequence[s
 
 
 def figures_table(evaluations: Sequence[tuple[str, Evaluation]], beside: Sequence[Published] = ()) -> list[str]:
-    """:func:`figures_rows` in Markdown."""
+    """Table of :func:`figures_rows` in Markdown."""
     return table(["", *figures_head()], [[plain(name), *cells] for name, *cells in figures_rows(evaluations, beside)])
 
 
 def settings_line(name: str, evaluation: Evaluation) -> str:
-    """The small print: network, conditions, machine."""
+    """Line in small print: network, conditions, machine."""
     conditions, machine, network = evaluation.settings["conditions"], evaluation.machine, evaluation.settings["network"]
     size = conditions["size"]
     parts = (

@@ -1,4 +1,4 @@
-"""The evaluation protocol over many objects, in this process or in several."""
+"""Evaluation over many objects, in this process or in several."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from .protocol import MAX_CLICKS, play
 
 @dataclass(frozen=True)
 class Conditions:
-    """What decides the clicks on an object and the masks, apart from the network.
+    """Conditions that, with the network, determine the clicks on an object and the masks.
 
     Attributes:
         size: network size, (H, W) or the longer side of the crop.
-        flip: also run on the mirrored crop.
-        threshold: of the mask, in (0, 1).
-        n_early, r_max, distance: of the modulation, as for :class:`~mfp.engine.session.Session`.
-        max_clicks: clicks an object at most.
-        stop_iou: an object is done at this IoU; None: it gets all its clicks, as in the published results.
+        flip: whether to run also on the mirrored crop.
+        threshold: probability above which a pixel is in the mask, in (0, 1).
+        n_early, r_max, distance: parameters of the modulation, as for :class:`~mfp.engine.session.Session`.
+        max_clicks: largest number of clicks per object.
+        stop_iou: IoU at which an object is done; None: an object gets all its clicks, as in the published results.
     """
 
     size: Size | int
@@ -54,15 +54,15 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Result:
-    """What the clicks on one object gave.
+    """Result of the clicks on one object.
 
     Attributes:
-        name, image: of the :class:`~mfp.bench.datasets.Target`.
-        ious: after each click, in [0, 1].
+        name, image: names of the :class:`~mfp.bench.datasets.Target` and of its photograph.
+        ious: IoU after each click, in [0, 1].
         clicks: x, y in image pixels, and whether positive.
-        ms: milliseconds of each click in the session; the simulated user is not in it.
-        workers: processes that clicked at the same time.
-        fingerprint: of the target's files; "" in records of older versions.
+        ms: milliseconds of each click in the session, without the simulated user.
+        workers: number of processes that clicked at the same time.
+        fingerprint: fingerprint of the target's files; "" in records of older versions.
     """
 
     name: str
@@ -78,10 +78,10 @@ class Result:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Result:
-        """The inverse.
+        """Read a result from JSON values, the inverse of :meth:`to_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: the record is none.
+            KeyError, TypeError, ValueError: the record is not a result.
         """
         clicks = tuple((int(x), int(y), bool(positive)) for x, y, positive in record["clicks"])
         ious, ms = (tuple(float(value) for value in record[key]) for key in ("ious", "ms"))
@@ -93,7 +93,7 @@ class Result:
 
 @dataclass(frozen=True)
 class NetworkSource:
-    """A network that is not loaded yet: what :func:`~mfp.engine.network.load_network` takes."""
+    """A network that is not loaded yet: the arguments of :func:`~mfp.engine.network.load_network`."""
 
     file: Path
     runtime: str = "auto"
@@ -111,7 +111,7 @@ Job = tuple[Target, Conditions]
 
 
 def open_session(network: Network, photograph: Any, conditions: Conditions) -> Any:
-    """A :class:`~mfp.engine.session.Session` under these conditions."""
+    """Open a :class:`~mfp.engine.session.Session` with the given conditions."""
     from ...engine.session import Session
 
     return Session(
@@ -127,12 +127,12 @@ def open_session(network: Network, photograph: Any, conditions: Conditions) -> A
 
 
 def evaluate_target(network: Network, target: Target, conditions: Conditions) -> Result:
-    """The simulated user on one object.
+    """Run the simulated user on one object.
 
     Raises:
         ImageError, DatasetError: photograph or mask cannot be read.
-        NetworkError: the network fails; says on which object.
-        OptionError: a condition that a session refuses.
+        NetworkError: the network fails; the message names the object.
+        OptionError: a session rejects a condition.
     """
     photograph, truth = target.read()
     clicks, ious, ms = [], [], []
@@ -150,21 +150,21 @@ def evaluate_target(network: Network, target: Target, conditions: Conditions) ->
 def evaluate(
     jobs: Sequence[Job], source: NetworkSource, workers: int = 1, network: Network | None = None
 ) -> Generator[tuple[int, Result], None, None]:
-    """Run jobs, each as soon as there is a worker free for it.
+    """Run jobs, each as soon as a worker is free.
 
     Args:
         jobs: objects with their conditions.
-        source: the network.
-        workers: processes that load it once each; with 1 it runs here. They share the processor's cores, unless
-            ``source`` says how many threads each shall have.
-        network: the same, loaded already; only a run with one worker uses it.
+        source: network to load.
+        workers: number of processes, each of which loads the network once; with 1 the jobs run in this process. The
+            processes share the processor's cores, unless ``source`` gives the number of threads of each.
+        network: the same network, already loaded; used only with one worker.
 
     Yields:
-        The number of a job and its result, in the order in which they finish. Leaving the loop ends the workers.
+        The index of a job and its result, in the order in which jobs finish. Leaving the loop ends the workers.
 
     Raises:
         OptionError: fewer than 1 worker.
-        MfpError: of the job that failed; what was yielded before it stays good.
+        MfpError: error of the job that failed; results yielded before it stay valid.
     """
     if workers < 1:
         raise OptionError(f"expected at least 1 worker, got {workers}")
@@ -184,8 +184,8 @@ def _cores() -> int:
 def _in_processes(
     jobs: Sequence[Job], source: NetworkSource, workers: int, threads: int
 ) -> Generator[tuple[int, Result], None, None]:
-    # Not fork: a runtime's threads do not survive it. Pipes of our own rather than a pool, so that a worker that the
-    # system kills is noticed, and Ctrl-C ends all of them at once.
+    # Spawn, not fork: a runtime's threads do not survive a fork. Pipes, not a pool: a worker that the system kills is
+    # noticed, and Ctrl-C ends all workers at once.
     context = multiprocessing.get_context("spawn")
     processes: dict[Connection, Any] = {}
     waiting = iter(enumerate(jobs))
@@ -195,7 +195,7 @@ def _in_processes(
             ours, theirs = context.Pipe()
             process = context.Process(target=_work, args=(theirs, source, threads), daemon=True)
             process.start()
-            theirs.close()  # so that the end of the process ends the pipe
+            theirs.close()  # so that the pipe ends with the process
             processes[ours] = process
             ours.send(next(waiting))
         while unfinished:
@@ -226,10 +226,10 @@ def _in_processes(
 
 
 class Worker:
-    """What a worker does, wherever it runs: it opens the network at its first job, and answers whatever happens.
+    """Worker in a process or on a cluster: loads the network at its first job and returns errors as values.
 
     Args:
-        source: the network, with its number of threads.
+        source: network to load, with its number of threads.
     """
 
     def __init__(self, source: NetworkSource) -> None:
@@ -241,7 +241,7 @@ class Worker:
         self._network: Network | None = None
 
     def answer(self, job: Job) -> Result | MfpError | str:
-        """The result, an error of ours, or the traceback of another."""
+        """Run a job; return its result, the :class:`MfpError` raised, or the traceback of any other exception."""
         try:
             self._network = self._network or self._source.load()
             return evaluate_target(self._network, *job)
@@ -254,8 +254,8 @@ class Worker:
 
 
 def _work(pipe: Connection, source: NetworkSource, threads: int) -> None:
-    """A worker: answers each (number, job) with (number, result or what went wrong), until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal's processes; the parent decides
+    """Process of a worker: answers each (number, job) with (number, result or error) until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal's processes; the parent handles it
     worker = Worker(replace(source, threads=threads))
     with suppress(EOFError, OSError):
         while True:

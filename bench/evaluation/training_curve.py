@@ -1,4 +1,4 @@
-"""Draw the validations of a training log: held-out IoU by clicks over the seconds of the run.
+"""Plot of a training log's validations: held-out IoU by clicks over the seconds of the run.
 
 python -m mfp.bench.evaluation.training_curve docs/lite0/training.jsonl docs/lite0/training.png
 """
@@ -19,10 +19,10 @@ from .plots import require_matplotlib
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log of ``mfp train``.
+    """Read the lines of a log of ``mfp train``.
 
     Raises:
-        OptionError: no such file, or no log with validations.
+        OptionError: the file does not exist, or it is not a log with validations.
     """
     try:
         lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
@@ -34,7 +34,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def draw(lines: Sequence[dict[str, Any]], path: Path) -> Path:
-    """Write the curve as PNG: a line each number of clicks, a grey one where the size of the maps changes."""
+    """Write the curve as PNG: one line per number of clicks, and a grey one where the size of the maps changes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

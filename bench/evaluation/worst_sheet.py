@@ -1,4 +1,4 @@
-"""A sheet of the objects that needed most clicks: photograph, truth, and the mask that the clicks led to."""
+"""Sheet of the objects that needed most clicks: photograph, truth and final mask of each."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Case:
         target: the object.
         photograph: uint8 H×W×3, RGB.
         truth: int8 H×W: 1, 0, −1.
-        mask: after the clicks below.
-        clicks: up to the one that reached the IoU, or all.
-        iou: of the mask, in [0, 1].
+        mask: mask after ``clicks``, H×W.
+        clicks: clicks up to the one that reached the IoU, or else all, in image pixels.
+        iou: IoU of the mask and the truth, in [0, 1].
         reached: whether the IoU was reached.
     """
 
@@ -54,7 +54,7 @@ class Case:
 
 
 def worst(results: Sequence[Result], count: int, threshold: float, max_clicks: int) -> list[Result]:
-    """The objects that needed most clicks to an IoU; among equals those that came least far."""
+    """Objects that needed most clicks to reach an IoU; among equals those with the lowest IoU come first."""
 
     def badness(result: Result) -> tuple[int, float]:
         needed = clicks_needed(result.ious, threshold, max_clicks)
@@ -71,14 +71,14 @@ def replay(
     threshold: float,
     progress: Callable[[], None] | None = None,
 ) -> list[Case]:
-    """Click on objects again, for their masks: evaluations keep clicks alone, which determine them.
+    """Repeat the clicks on objects to compute their masks: evaluations store only clicks, which determine the masks.
 
     Args:
-        network: that they were evaluated with.
-        targets, results: the objects, in the same order.
-        conditions: as they were.
-        threshold: IoU whose first click is the last one shown.
-        progress: called after each object.
+        network: network of the evaluation.
+        targets, results: objects and their results, in the same order.
+        conditions: conditions of the evaluation.
+        threshold: IoU in [0, 1]; the first click that reaches it is the last one shown.
+        progress: function called after each object.
     """
     cases = []
     for target, result in zip(targets, results, strict=True):
@@ -95,22 +95,22 @@ def replay(
     return cases
 
 
-TILE = (360, 440)  # pixels (H, W) that a picture is fitted into
+TILE = (360, 440)  # (H, W) in pixels; pictures are fitted into it
 GAP, MARGIN = 12, 32
-HEAD, CAPTION, LEGEND = 104, 40, 56  # above all, above each object, below all
+HEAD, CAPTION, LEGEND = 104, 40, 56  # pixels above the sheet, above each object and below the sheet
 PER_ROW = 2  # objects side by side
 DPI = 100
-CONTEXT = 0.15  # of the part that is shown larger, beyond object, mask and clicks on each side
-SMALLEST = 40  # pixels of that part
-WORTH_IT = 0.6  # share of the photograph above which it is shown as a whole
+CONTEXT = 0.15  # margin around object, mask and clicks in the enlarged part, as a share of their box
+SMALLEST = 40  # smallest side of the enlarged part in pixels
+WORTH_IT = 0.6  # share of the photograph above which all of it is shown
 
-FOUND, MISSED, EXCESS = (0, 114, 178), (213, 94, 0), (240, 228, 66)  # RGB, told apart by colour-blind eyes as well
+FOUND, MISSED, EXCESS = (0, 114, 178), (213, 94, 0), (240, 228, 66)  # RGB, distinguishable by colour-blind readers
 POSITIVE, NEGATIVE = "#009E73", "#CC0000"
 INK, FAINT = "#222222", "#777777"
 
 
 class Tile(NamedTuple):
-    """A picture at the size it is shown in, and what of the photograph it shows."""
+    """A picture at display size, and the part of the photograph that it shows."""
 
     picture: U8
     part: Roi
@@ -119,11 +119,11 @@ class Tile(NamedTuple):
 
 
 def draw_sheet(cases: Sequence[Case], title: str, subtitle: str = "") -> Figure:
-    """Each object as photograph, and larger as truth and as mask with its clicks.
+    """Draw each object as photograph, and enlarged as truth and as mask with its clicks.
 
     Args:
-        cases: from :func:`replay`, in the order in which they shall appear.
-        title, subtitle: above all.
+        cases: cases from :func:`replay`, in the order of the sheet.
+        title, subtitle: text above the sheet.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -138,7 +138,7 @@ def draw_sheet(cases: Sequence[Case], title: str, subtitle: str = "") -> Figure:
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
 
-    def text(x: float, y: float, words: str, **style: Any) -> None:  # in pixels from the top left corner
+    def text(x: float, y: float, words: str, **style: Any) -> None:  # x, y: pixels from the top left corner
         figure.text(x / width, 1 - y / height, words, va="baseline", parse_math=False, **{"color": INK, **style})
 
     text(MARGIN, 48, title, fontsize=22)
@@ -149,7 +149,7 @@ def draw_sheet(cases: Sequence[Case], title: str, subtitle: str = "") -> Figure:
         for tile in tiles[number]:
             h, w = tile.picture.shape[:2]
             axes = figure.add_axes((x / width, 1 - (y + CAPTION + h) / height, w / width, h / height))
-            # In pixels of the photograph, whose centres are whole numbers.
+            # The axes' unit is the photograph's pixel; pixel centres have integer coordinates.
             part = tile.part
             extent = (part.col_min - 0.5, part.col_max + 0.5, part.row_max + 0.5, part.row_min - 0.5)
             axes.imshow(tile.picture, interpolation="none", extent=extent, aspect="auto")
@@ -184,7 +184,7 @@ def _tiles(case: Case) -> tuple[Tile, Tile, Tile]:
 
 
 def _interesting(case: Case) -> Roi:
-    """The part of the photograph with the object, the mask and the clicks in it."""
+    """Part of the photograph that contains the object, the mask and the clicks."""
     involved = (case.truth != 0) | case.mask.array
     for click in case.clicks:
         involved[int(click.y), int(click.x)] = True
@@ -200,17 +200,17 @@ def _interesting(case: Case) -> Roi:
 
 
 def _fitted(array: NDArray[Any], smooth: bool) -> NDArray[Any]:
-    """Resized to fit into a tile. Maps keep their values."""
+    """Resize an array to fit into a tile. Maps keep their values."""
     scale = min(TILE[0] / array.shape[0], TILE[1] / array.shape[1])
     size = max(round(array.shape[1] * scale), 1), max(round(array.shape[0] * scale), 1)
     interpolation = (cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC) if smooth else cv2.INTER_NEAREST_EXACT
-    # OpenCV knows no int8
+    # OpenCV does not resize int8
     resized = cv2.resize(np.ascontiguousarray(array).view(np.uint8), size, interpolation=interpolation)
     return np.asarray(resized).view(array.dtype)
 
 
 def _truth(photograph: U8, truth: NDArray[np.int8]) -> U8:
-    """The object as it is, all else pale, ignored pixels striped."""
+    """Picture of the truth: object unchanged, background pale, ignored pixels striped."""
     pale = np.broadcast_to(photograph.mean(axis=2, keepdims=True) * 0.3 + 170, photograph.shape)
     ys, xs = np.indices(truth.shape)
     stripes = np.where((ys + xs) // 4 % 2 == 0, 40, 220)[:, :, None]
@@ -219,7 +219,7 @@ def _truth(photograph: U8, truth: NDArray[np.int8]) -> U8:
 
 
 def _outcome(photograph: U8, truth: NDArray[np.int8], mask: NDArray[np.bool_]) -> U8:
-    """What the mask found, missed and has too much, tinted."""
+    """Picture of the mask: correct, missed and excess pixels tinted."""
     picture = photograph.astype(np.float64)
     for region, colour in (
         (mask & (truth == 1), FOUND),
@@ -231,7 +231,7 @@ def _outcome(photograph: U8, truth: NDArray[np.int8], mask: NDArray[np.bool_]) -
 
 
 def _draw_frame(axes: Axes, part: Roi) -> None:
-    """Where the other two tiles are."""
+    """Draw a frame around the part that the other two tiles show."""
     from matplotlib.patches import Rectangle
 
     corner = part.col_min - 0.5, part.row_min - 0.5
@@ -240,7 +240,7 @@ def _draw_frame(axes: Axes, part: Roi) -> None:
 
 
 def _draw_clicks(axes: Axes, clicks: Sequence[Click]) -> None:
-    """Numbered: positive ones as green disks, negative ones as red squares; the newest on top."""
+    """Draw numbered clicks: positive ones as green disks, negative ones as red squares, the newest on top."""
     for number, click in enumerate(clicks, 1):
         colour, marker = (POSITIVE, "o") if click.positive else (NEGATIVE, "s")
         axes.plot(
@@ -281,7 +281,7 @@ def _draw_legend(figure: Figure, height: int) -> None:
 
 
 def save_sheet(figure: Figure, path: Path) -> Path:
-    """Write it as PNG."""
+    """Write the sheet as PNG."""
     data = io.BytesIO()
     make_readable(figure)
     figure.savefig(data, format="png", dpi=DPI)

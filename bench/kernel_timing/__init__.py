@@ -1,1 +1,1 @@
-"""Times of the kernels on a CUDA GPU (`python bench/kernels.py`)."""
+"""Timing of the kernels on a CUDA GPU (`python bench/kernels.py`)."""

@@ -1,4 +1,4 @@
-"""Bytes that the kernels of a click must move, from the sizes alone: over the bandwidth, the floor of their time."""
+"""Bytes that the kernels of a click must move, computed from the sizes; bytes / bandwidth is the floor of the time."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from ...engine.contract import INPUT_CHANNELS, Size
 from ...kernels.block import BLOCK, CLICK, PLACED, RESULT, WINDOW, mask_words
 
-F32 = 4  # bytes, as many as a key of the window has
+F32 = 4  # bytes; a key of the window has the same size
 HISTOGRAMS = WINDOW["histogram"].itemsize
 
 
 class ClickSizes(NamedTuple):
-    """What a click works on, with the whole image as its region.
+    """Sizes of a click's data, with the whole image as its region of interest.
 
     Attributes:
         image: (H, W) in pixels.
         size: (h, w) of the network's maps.
-        clicks: how many there are.
+        clicks: number of clicks.
         windows: (rows, columns) of the box that holds an item's window, for each item of the batch.
     """
 
@@ -32,7 +32,7 @@ class ClickSizes(NamedTuple):
 
 
 def bytes_moved(sizes: ClickSizes) -> dict[str, int]:
-    """By kernel, what it reads and writes at least: every byte once, nothing that it could have left out."""
+    """Least number of bytes that each kernel reads and writes: every necessary byte once."""
     (image_height, image_width), (height, width), clicks, windows = sizes
     batch, map_bytes, in_windows = len(windows), F32 * height * width, F32 * sum(r * c for r, c in windows)
     sampled = _sampled(image_height, height) * _sampled(image_width, width)
@@ -54,7 +54,7 @@ def bytes_moved(sizes: ClickSizes) -> dict[str, int]:
 
 
 def window_box(y: float, x: float, radius: float, size: Size) -> Size:
-    """(rows, columns) of the box around a click of map coordinates (y, x), as ``mfp_begin`` lays it."""
+    """(rows, columns) of the box around a click at map coordinates (y, x), as ``mfp_begin`` computes it."""
     rows, columns = (
         max(min(math.ceil(at + radius) + 1, length) - max(math.floor(at - radius), 0), 0)
         for at, length in zip((y, x), size, strict=True)
@@ -63,6 +63,6 @@ def window_box(y: float, x: float, radius: float, size: Size) -> Size:
 
 
 def _sampled(length: int, target: int) -> int:
-    """How many of ``length`` positions are read where they are resized to ``target``, bilinear, corners aligned."""
+    """Number of the ``length`` positions that a bilinear resize to ``target`` with aligned corners reads."""
     below = (np.arange(target) * ((length - 1) / max(target - 1, 1))).astype(int)
     return len(np.union1d(below, np.minimum(below + 1, length - 1)))

@@ -1,4 +1,4 @@
-"""Clicks on a network that computes nothing: what is left is everything else that a click on a GPU costs."""
+"""Clicks on a network that computes nothing, which measure the rest of a click on a GPU."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ...kernels.device import Device
 from ...kernels.reference import DISK_RADIUS
 from .bytes_moved import ClickSizes, window_box
 
-BATCH = 2  # with the mirrored pass
+BATCH = 2  # items: the crop and the mirrored crop
 R_MAX = 100.0
 SEED = 0
 
 
 class IdleNetwork(Network):
-    """On the first GPU. Its logits are noise, always the same, written once and never again."""
+    """Network on the first GPU that computes nothing. Its logits are noise from a fixed seed, written only once."""
 
     def __init__(self, size: Size) -> None:
         self.info, self.runtime, self.device = NetworkInfo(backbone="none", size=size), "none", "cuda:0"
@@ -39,10 +39,10 @@ class IdleNetwork(Network):
 
 
 class IdleWorker(Worker):
-    """Passes that cost nothing.
+    """Worker whose passes compute nothing.
 
     Attributes:
-        prev_mask, modulated_mask: of the lane that it serves.
+        prev_mask, modulated_mask: input arrays of its lane (see docs/gpu.md).
     """
 
     def __init__(self, where: Device) -> None:
@@ -61,7 +61,7 @@ class IdleWorker(Worker):
 
 
 class Launch(NamedTuple):
-    """A kernel on its way: what :meth:`~mfp.kernels.device.Device.launch` was asked for."""
+    """A recorded kernel launch: the arguments of :meth:`~mfp.kernels.device.Device.launch` but for the stream."""
 
     kernel: str
     args: tuple[Any, ...]
@@ -70,7 +70,7 @@ class Launch(NamedTuple):
 
 
 class Recorder:
-    """A device that remembers its launches; in all else the device itself."""
+    """Proxy of a device that records its launches."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
@@ -85,20 +85,21 @@ class Recorder:
 
 
 class Scene:
-    """A noisy image and probability map with some clicks, all positive, the newest in the middle, and a lane for them.
+    """A noisy image and probability map with positive clicks, the newest in the middle, and a lane that runs them.
 
     Args:
-        device: where.
-        image: (H, W) in pixels; the region of interest is all of it.
+        device: device that holds the arrays.
+        image: (H, W) in pixels; the region of interest is the whole image.
         size: (h, w) of the network.
-        clicks: how many, from 1.
+        clicks: number of clicks, from 1.
 
     Attributes:
-        device, pixels: where, and the image on the host.
-        lane: has run the click once.
-        launches: the kernels of that.
-        worker: the lane's.
-        sizes: for :func:`~mfp.bench.kernel_timing.bytes_moved.bytes_moved`.
+        device: device that holds the arrays.
+        pixels: image on the host, uint8 H×W×3.
+        lane: lane that has run the click once.
+        launches: kernel launches of that click.
+        worker: worker of the lane.
+        sizes: argument of :func:`~mfp.bench.kernel_timing.bytes_moved.bytes_moved`.
     """
 
     def __init__(self, device: Device, image: Size, size: Size, clicks: int) -> None:
@@ -142,11 +143,11 @@ class Scene:
             self._head[name] = value
 
     def click(self, stream: int) -> None:
-        """Put the click, a later one, on the stream."""
+        """Enqueue the click, as a later click of an object."""
         self.lane.run(False, self._head.view(np.uint8), self._clicks.view(np.uint8), stream)
 
     def clicks_on_map(self, item: int) -> list[Click]:
-        """The clicks in map pixels, of an item of the batch."""
+        """Clicks of an item of the batch (0, or 1 for the mirrored one), in map pixels."""
         found = []
         for y, x, positive, index in self._clicks.tolist():
             (height, width), (map_height, map_width) = self._image, self._size
@@ -155,7 +156,7 @@ class Scene:
         return found
 
     def unpack(self) -> Launch:
-        """The kernel that makes a map of the mask's bits, which no click needs."""
+        """Launch of the kernel that expands the mask's bits to a map; clicks do not use it."""
         height, width = self._image
         self._arrays["mask"] = self.device.empty(self._image, np.uint8)
         bits = self.device.address(self._arrays["result"]) + RESULT.itemsize
@@ -163,13 +164,13 @@ class Scene:
         return Launch("mfp_unpack", (bits, target, np.int32(height), np.int32(width)), height * width, 1)
 
     def bootstrap(self) -> Launch:
-        """The kernel between the two passes of a first click."""
+        """Launch of the kernel between the two passes of a first click."""
         work = BATCH * self._size[0] * self._size[1]
         return Launch("mfp_bootstrap", self.launches[0].args, work, 1)
 
     @property
     def status(self) -> int:
-        """Of the last click, once it is done: 0 where it was pasted."""
+        """Status of the last click after it has finished: 0 if its map was pasted."""
         return int(self.download(self._arrays["result"], np.uint8)[: RESULT.itemsize].view(RESULT)["status"][0])
 
     def download(self, array: Any, dtype: Any) -> Any:
@@ -181,17 +182,17 @@ class Scene:
 
 
 def session_times(device: Device, session: Session, clicks: int, samples: int) -> dict[str, list[float]]:
-    """Later clicks and their undoing by the host's clock, in microseconds.
+    """Times of later clicks and of their undo by the host's clock, in microseconds.
 
     Args:
-        device: of the session.
-        session: on an :class:`IdleNetwork`; it has no clicks.
-        clicks: how many it has after each of the clicks that are timed.
-        samples: how many are.
+        device: device of the session.
+        session: session on an :class:`IdleNetwork` without clicks.
+        clicks: number of clicks that the session has after each timed click.
+        samples: number of timed clicks.
 
     Returns:
-        By ``"click"`` and ``"undo"``: the whole call, mask on the host; by ``"click_host"`` and ``"undo_host"``:
-        without the time that the host waited for the GPU.
+        ``"click"`` and ``"undo"``: times of the whole call, until the mask is on the host; ``"click_host"`` and
+        ``"undo_host"``: the same without the time that the host waited for the GPU.
     """
     rng = np.random.default_rng(SEED)
     waited = 0.0
@@ -209,8 +210,8 @@ def session_times(device: Device, session: Session, clicks: int, samples: int) -
     found: dict[str, list[float]] = {name: [] for name in ("click", "click_host", "undo", "undo_host")}
     for _ in range(clicks):
         click()
-    session.undo()  # one too many, to warm up
-    vars(device)["synchronize"] = timed  # nothing else tells waiting from working
+    session.undo()  # removes the extra click, which was for warm-up
+    vars(device)["synchronize"] = timed  # the only way to separate waiting from working
     try:
         for _ in range(samples):
             for name, call in (("click", click), ("undo", session.undo)):

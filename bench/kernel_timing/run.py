@@ -1,11 +1,11 @@
-"""Time the array work of a click on a CUDA GPU: each kernel beside its memory floor, and all of them as one graph.
+"""Timing of a click's array work on a CUDA GPU: each kernel next to its memory floor, and all of them as one graph.
 
-A later click with the mirrored pass, the whole image its region of interest, on a network that computes nothing. Times
-of kernels are by CUDA events, of one kernel after another of its kind in a CUDA graph, so that the host's launches do
-not count; what a kernel that does nothing takes in the same place is measured too. The floor is the bytes that a kernel
-has to move over the bandwidth of a large copy on the device; what lies in the L2 cache can come faster than that.
+The click is a later click with the mirrored pass, with the whole image as its region of interest, on a network that
+computes nothing. Kernels are timed by CUDA events, with launches of the same kernel one after another in a CUDA graph,
+so that the host's launches do not count. An empty kernel is timed in the same way. The floor is the bytes that a kernel
+has to move, divided by the bandwidth of a large copy on the device; data in the L2 cache can be read faster than that.
 
-The modulation of the same maps in PyTorch operators runs beside the kernels', once both are found to agree.
+The modulation of the same maps in PyTorch operators is timed too, after its result is checked against the kernels'.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from .tables import tables
 from .torch_modulation import modulate
 
 CHAIN = 20  # launches of a kernel in a graph
-LARGE = 256 << 20  # bytes of the copy that bandwidth is measured with: several times an L2 cache
-AHEAD, TOGETHER = 20, 50  # large copies in front of so many timed launches: the GPU must never wait for the host
-AGREEMENT = 1e-5  # of the two modulations, before they are timed
+LARGE = 256 << 20  # bytes of the copy that measures bandwidth: several times an L2 cache
+AHEAD, TOGETHER = 20, 50  # large copies before that many timed launches: the GPU must never wait for the host
+AGREEMENT = 1e-5  # largest difference allowed between the two modulations before they are timed
 MODULATION = ("mfp_begin", "mfp_window", "mfp_select_second", "mfp_select_third", "mfp_modulate")
 
 
@@ -77,7 +77,7 @@ def _run(args: argparse.Namespace) -> int:
     with output.status("…") as status, device.current():
         scene = Scene(device, args.image, args.size, args.clicks)
         record |= measure(scene, network, args.samples, lambda what: status.update(f"{what} …"))
-    # last, so that the clocks are those of a GPU at work
+    # read last, so that the clocks are those of a GPU under load
     record["gpu"] = {**(gpu_facts("cuda:0") or {}), **gpu_clocks("cuda:0")}
     if args.output:
         write_file(args.output, (json.dumps(record, indent=1) + "\n").encode())
@@ -90,16 +90,16 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def measure(scene: Scene, network: IdleNetwork, samples: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """All times in microseconds, as lists of samples; bytes; bandwidth in bytes a second; why something is left out.
+    """Measure lists of times in microseconds, bytes, bandwidth in bytes/s, and reasons for what is left out.
 
     Args:
-        scene: on a device whose context is current.
-        network: of the scene's size, for sessions.
-        samples: how many of everything.
-        say: is told what is being measured.
+        scene: scene on a device whose context is current.
+        network: network of the scene's size, for sessions.
+        samples: number of samples of each time.
+        say: function called with the name of what is measured next.
 
     Raises:
-        RuntimeError: the click was not pasted, or the two modulations disagree: what was timed is not what is meant.
+        RuntimeError: the click was not pasted, or the two modulations disagree; the times would be meaningless.
     """
     if scene.status:
         raise RuntimeError(f"the click was not pasted, its status is {scene.status}")
@@ -132,7 +132,7 @@ def measure(scene: Scene, network: IdleNetwork, samples: int, say: Callable[[str
 
 
 class Events:
-    """Times on a GPU by CUDA events, of a stream that is kept so busy that it never waits for the host."""
+    """Timer by CUDA events on a GPU stream that is kept busy, so that it never waits for the host."""
 
     def __init__(self, device: Device) -> None:
         import cupy
@@ -147,7 +147,7 @@ class Events:
     def microseconds(
         self, work: Callable[[int], None], samples: int, before: Callable[[int], None] | None = None
     ) -> list[float]:
-        """Of each run of ``work``, which puts something on a stream, after ``before``, which is not timed."""
+        """Microseconds of each call of ``work``, which enqueues on a stream, after an untimed call of ``before``."""
         found: list[float] = []
         stream = self.stream.ptr
         while len(found) < samples:
@@ -167,9 +167,9 @@ class Events:
     def chain(
         self, work: Callable[[int], None], samples: int, before: Callable[[int], None] | None = None
     ) -> list[float]:
-        """Of one launch among :data:`CHAIN` in a graph."""
+        """Microseconds of one launch, as the mean of :data:`CHAIN` launches in a graph."""
         work(self.stream.ptr)
-        self.device.synchronize(self.stream.ptr)  # so that it is loaded
+        self.device.synchronize(self.stream.ptr)  # so that the kernel is loaded
 
         def steps() -> None:
             for _ in range(CHAIN):
@@ -181,7 +181,7 @@ class Events:
         return [whole / CHAIN for whole in self.microseconds(graph, samples, before)]
 
     def wall(self, work: Callable[[], Any], samples: int) -> list[float]:
-        """Of ``work`` by the host's clock, until the stream is done; in microseconds too."""
+        """Microseconds of ``work`` by the host's clock, until the stream has finished."""
         found = []
         for _ in range(samples + 1):
             start = time.perf_counter()
@@ -200,7 +200,7 @@ class Events:
 
 
 def _launches(scene: Scene) -> list[tuple[Launch, Sequence[Launch]]]:
-    """The kernels, each with those that must run before it: some add up what only the first of a click clears."""
+    """Kernels, each with those that must run before it: some add to buffers that only a click's first kernel clears."""
     of_a_click = [(launch, scene.launches[:i]) for i, launch in enumerate(scene.launches)]
     return [*of_a_click, (scene.bootstrap(), scene.launches), (scene.unpack(), ())]
 
@@ -218,7 +218,11 @@ def _launches_of(device: Device, launches: Sequence[Launch]) -> Callable[[int], 
 
 
 def _kernel_that_does_nothing(queue: Any) -> Callable[[int], None]:
-    """``queue``: CuPy's name of the stream that it will be launched on."""
+    """Launcher of an empty kernel.
+
+    Args:
+        queue: CuPy stream that the kernel is launched on.
+    """
     import cupy
 
     kernel = cupy.RawKernel('extern "C" __global__ void nothing() {}', "nothing")
@@ -231,7 +235,7 @@ def _kernel_that_does_nothing(queue: Any) -> Callable[[int], None]:
 
 
 def _modulations(events: Events, scene: Scene, samples: int) -> tuple[dict[str, list[float]], str]:
-    """The modulation of both items, by the kernels and in PyTorch operators: by events and by the host's clock."""
+    """Time the modulation of both items, by kernels and by PyTorch operators, with events and with the host's clock."""
     device, stream = events.device, events.stream.ptr
     kernels = _launches_of(device, [launch for launch in scene.launches if launch.kernel in MODULATION])
     assert kernels is not None
@@ -265,10 +269,10 @@ def _modulations(events: Events, scene: Scene, samples: int) -> tuple[dict[str, 
 
 
 def check_agreement(scene: Scene, expected: Any) -> None:
-    """Hold the kernels' modulated maps against others, float32 (2, H, W).
+    """Check the kernels' modulated maps against expected ones, float32 (2, H, W).
 
     Raises:
-        RuntimeError: they are further apart than :data:`AGREEMENT`.
+        RuntimeError: the maps differ by more than :data:`AGREEMENT`.
     """
     apart = float(np.abs(scene.download(scene.worker.modulated_mask, np.float32)[:, 0] - expected).max())
     if not apart <= AGREEMENT:
@@ -276,7 +280,7 @@ def check_agreement(scene: Scene, expected: Any) -> None:
 
 
 def _uploads(events: Events, network: IdleNetwork, scene: Scene, samples: int) -> dict[str, list[float]]:
-    """Of the image alone, and of whole sessions on it, by the host's clock."""
+    """Time uploads of only the image, and of whole sessions on it, by the host's clock."""
     device, stream = events.device, events.stream.ptr
     place = device.empty(scene.pixels.shape, np.uint8)
     pinned = device.pinned(scene.pixels.nbytes)

@@ -1,4 +1,4 @@
-"""What was measured around the kernels of a click, as tables."""
+"""Tables of the kernel timings of a click."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-# What we ask of an H100, at the default sizes.
+# Targets on an H100 at the default sizes.
 ASKED = {"click_device": "≤ 60", "click_host": "≤ 30", "modulation_ratio": "≥ 20"}
 NAMES = {
     "click_device": "later click without its network, one graph, by events",
@@ -27,7 +27,7 @@ NAMES = {
 
 
 def tables(record: dict[str, Any]) -> list[Any]:
-    """What :mod:`mfp.bench.kernel_timing.run` recorded, for people."""
+    """Tables for rich of a record of :mod:`mfp.bench.kernel_timing.run`."""
     from rich.table import Table
 
     (height, width), (map_height, map_width) = record["image"], record["size"]

@@ -1,7 +1,7 @@
-"""Probability modulation in PyTorch operators: what the kernels are timed against.
+"""Probability modulation in PyTorch operators, the baseline for the kernels' times.
 
-It works on the window of one map, as an application would write it; :mod:`mfp.training.modulation`, for batches
-without a loop, works on whole maps and would make the kernels look better than they are.
+It works on the window of one map, as an application would. :mod:`mfp.training.modulation`, which handles batches
+without a loop, works on whole maps and would be too slow a baseline.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def modulate(probability: Any, clicks: Sequence[Click], n_early: int = 7, r_max:
 
     Args:
         probability: float32 tensor (H, W) in [0, 1].
-        clicks: in map coordinates, not negative, at least one; that of the largest index is the newest.
+        clicks: at least one click, in non-negative map coordinates; the one with the largest index is the newest.
         n_early, r_max: N and R_max.
 
     Returns:
@@ -62,7 +62,7 @@ def modulate(probability: Any, clicks: Sequence[Click], n_early: int = 7, r_max:
     if newest.index < n_early:
         squared = (values - p) ** 2
         squared = squared / squared.max() * SPREAD
-        median = torch.median(squared)  # the lower one
+        median = torch.median(squared)  # the lower of two middle values
         exponent = torch.clamp(-(gamma - 1.0) / median**3 * (squared - median) ** 3 + 1.0, min=1.0)
     else:
         exponent = gamma * (1.0 - distance / radius) + distance / radius

@@ -1,1 +1,1 @@
-"""The server under load, its clients, its page, and its cluster."""
+"""Benchmarks of the server: load, clients, page and cluster."""

@@ -1,11 +1,11 @@
-"""Clicks of several people at once on one network, with micro-batching and without, in turn in one run.
+"""Benchmark of micro-batching: clicks of several users at once on one network, with and without it, in one run.
 
     python -m mfp.bench.serving.batching --output bench/results/NAME.json
     python -m mfp.bench.serving.batching --device cuda:0 --users 1 4 16 64
 
-Each person is a thread with a session. Without --pause the next click follows the reply at once: that is as many
-people as the machine can be asked to serve, far more than click at human pace. The ways take turns, round by round, so
-that what else the machine does meets all of them. Times are from the call of ``session.click`` to the mask.
+Each user is a thread with a session. Without --pause the next click follows the reply at once, which is a far higher
+load than the same number of users at human pace. The variants take turns, round by round, so that noise on the machine
+affects all of them equally. Times are from the call of ``session.click`` to the mask.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ..workload import photograph, seeded_clicks
 
 KIND, SCHEMA = "batching", 1
 PHOTOGRAPH = (480, 640)
-OBJECT = 5  # clicks on an object; then the next, so that first clicks have their share
+OBJECT = 5  # clicks per object; then the next object begins, so that first clicks are included
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,7 +66,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def measure(args: argparse.Namespace, told: Callable[[str], None]) -> dict[str, Any]:
-    """All samples, with where they were taken."""
+    """Measure all variants; the record has all samples, settings and the machine."""
 
     def load(threads: int | None) -> Network:
         return load_network(args.network, args.runtime, args.device, threads, args.precision)
@@ -116,17 +116,17 @@ def measure(args: argparse.Namespace, told: Callable[[str], None]) -> dict[str, 
 
 
 class _User:
-    """Clicks on one object after the other."""
+    """A user who clicks on one object after another."""
 
     def __init__(self, network: Network, number: int) -> None:
         height, width = PHOTOGRAPH
         self._script = seeded_clicks(f"user {number}", height, width, OBJECT)
         self._session = Session(network, photograph(PHOTOGRAPH))
         self._next = 0
-        self.click()  # prepares what is prepared once
+        self.click()  # warm-up: one-time preparations
 
     def click(self) -> float:
-        """Milliseconds."""
+        """Make the next click; return its milliseconds."""
         if self._next == OBJECT:
             self._session.reset()
             self._next = 0
@@ -138,14 +138,14 @@ class _User:
 
 
 def _together(users: Sequence[_User], seconds: float, pause: float) -> tuple[list[float], float]:
-    """Milliseconds of every click that all of them make meanwhile, and seconds until the last of these was done."""
+    """Let all users click for ``seconds``; return milliseconds of every click, and seconds until the last one ended."""
     milliseconds: list[list[float]] = [[] for _ in users]
     failures: list[BaseException] = []
     begun = time.perf_counter()
 
     def work(number: int) -> None:
         try:
-            time.sleep(pause * number / len(users))  # people do not click in step
+            time.sleep(pause * number / len(users))  # users do not click in step
             while time.perf_counter() < begun + seconds:
                 milliseconds[number].append(users[number].click())
                 time.sleep(pause)
@@ -163,7 +163,7 @@ def _together(users: Sequence[_User], seconds: float, pause: float) -> tuple[lis
 
 
 def report(record: dict[str, Any]) -> list[str]:
-    """The table, in Markdown."""
+    """Lines of the table in Markdown."""
     rows = []
     for found in record["ways"]:
         times = summary(found["ms"])

@@ -1,4 +1,4 @@
-"""People who click through the HTTP API and lose nothing: what a load test and a crash test are made of."""
+"""HTTP clients that click and retry until each event is acknowledged, for load tests and crash tests."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from ..workload import seeded_clicks
 TIMEOUT = 60.0  # seconds for an answer
 AGAIN = 0.1  # seconds before another attempt
 KINDS = ("click", "click", "click", "undo", "redo", "click", "finish")
-# The server said that it cannot say, or nothing at all: the state tells whether the event is in it.
+# The server could not tell whether it took the event, or did not answer (0); the session's state shows it.
 UNCERTAIN = (0, 409, 429, 503)
 
 
 @dataclass
 class Acknowledged:
-    """An event that the server took.
+    """An event that the server acknowledged.
 
     Attributes:
-        event: without the mask that the log keeps of a finish.
-        counts: the present mask after it, COCO's compressed run lengths.
-        at: seconds, by the clock of :func:`time.perf_counter`, when it was first sent.
-        ms: milliseconds until it was known to be taken, further attempts included.
+        event: the event, without the mask that the log stores with a finish.
+        counts: current mask after the event, as COCO's compressed run lengths.
+        at: time at which the event was first sent, in seconds of :func:`time.perf_counter`.
+        ms: milliseconds until the event was acknowledged, retries included.
     """
 
     event: Event
@@ -45,17 +45,17 @@ class Acknowledged:
 
 @dataclass
 class Client:
-    """One person: a session, and an event of :data:`KINDS` after the other.
+    """One user with a session, who sends the events of :data:`KINDS` one after another.
 
     Args:
-        host, port: of the server.
-        number: of the client; decides its clicks.
+        host, port: address of the server.
+        number: number of the client, which determines its clicks.
         pause: seconds between an answer and the next event.
-        query: of the new session, for example ``"flip=false"``.
+        query: query string for the new session, for example ``"flip=false"``.
 
     Attributes:
-        taken: what was acknowledged, in order.
-        troubles: how often each status of :data:`UNCERTAIN` came; 0 is no answer, or one of a proxy's own.
+        taken: acknowledged events, in order.
+        troubles: count of each status of :data:`UNCERTAIN`; 0 means no answer, or one that a proxy made.
     """
 
     host: str
@@ -68,7 +68,7 @@ class Client:
     troubles: Counter[int] = field(default_factory=Counter)
 
     def open(self) -> None:
-        """Make the session."""
+        """Create the session."""
         status, answer = self._request("POST", f"/sessions?{self.query}", PATH.read_bytes())
         if status != 201:
             raise MfpError(f"expected a session, got {status}: {answer}")
@@ -77,7 +77,7 @@ class Client:
         self._places = iter(cycle(clicks))
 
     def work(self, ended: Callable[[], bool]) -> None:
-        """Click until it is over."""
+        """Send events until ``ended()`` is true."""
         for kind in cycle(KINDS):
             if ended():
                 return
@@ -89,7 +89,7 @@ class Client:
             time.sleep(self.pause)
 
     def _send(self, event: Event) -> str:
-        """Until it is taken. Returns the mask."""
+        """Send an event until it is acknowledged; return the mask as run lengths."""
         revision = len(self.taken)
         path = "clicks" if event.kind == "click" else event.kind
         body: dict[str, Any] = {"revision": revision}
@@ -120,7 +120,7 @@ class Client:
             time.sleep(AGAIN)
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
-        """Status and JSON; 0 where there was no answer of ours."""
+        """Status and JSON of a request; status 0 where the server gave no answer."""
         connection = HTTPConnection(self.host, self.port, timeout=TIMEOUT)
         kind = {"Content-Type": "image/jpeg" if path.startswith("/sessions?") else "application/json"}
         try:
@@ -129,7 +129,7 @@ class Client:
             text = response.read()
             return response.status, json.loads(text)
         except (OSError, HTTPException, ValueError):
-            # A proxy whose server ended before it answered says so in words of its own.
+            # A proxy whose server ended before it answered sends its own text, not JSON.
             return 0, {}
         finally:
             connection.close()
@@ -137,17 +137,17 @@ class Client:
 
 @contextmanager
 def clicking(clients: Sequence[Client]) -> Iterator[None]:
-    """All clients at work, each in a thread, for the length of the statement; each ends with a complete event.
+    """Run all clients, each in a thread, for the duration of the with statement; each ends with a complete event.
 
     Raises:
-        MfpError: of the first client that failed.
+        MfpError: error of the first client that failed.
     """
     over = threading.Event()
     failures: list[BaseException] = []
 
     def work(client: Client) -> None:
         try:
-            time.sleep(client.pause * client.number / len(clients))  # people do not click in step
+            time.sleep(client.pause * client.number / len(clients))  # users do not click in step
             client.work(over.is_set)
         except BaseException as error:
             failures.append(error)

@@ -1,10 +1,10 @@
-"""A server on Ray while people click: a replica is killed, then all are replaced. What they lose, how long they wait.
+"""Crash test of a server on Ray: while users click, one replica is killed, then all are replaced; waits and losses.
 
     redis-server --port 6399 --appendonly yes --appendfsync always &
     python -m mfp.bench.serving.failover --store redis://127.0.0.1:6399/0 --output bench/results/NAME.json
 
-Ray runs on this machine, with two replicas whatever its cores are. After the clicking the log of each session is held
-against what its client was told, and its masks against those of the same clicks without a server.
+Ray runs on this machine, with two replicas whatever the number of cores. Afterwards the log of each session is checked
+against the events that its client had acknowledged, and its last mask against that of the same clicks without a server.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ..samples import summary
 from .clients import Client, clicking
 
 KIND, SCHEMA = "serve_ray", 1
-REPLICA = b"ray::ServeReplica:mfp:SessionReplica"  # what Ray calls their processes
+REPLICA = b"ray::ServeReplica:mfp:SessionReplica"  # Ray's title for the processes of replicas
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,9 +70,9 @@ def _run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def server(settings: ClusterSettings) -> Iterator[tuple[int, Callable[[ClusterSettings], None]]]:
-    """The server on a Ray of this machine: its port, and what replaces all replicas by those of other settings.
+    """Run the server on a Ray of this machine; yields its port and a function that replaces all replicas.
 
-    Ray is told of as many cores as the replicas ask for, and one to spare.
+    The function takes the settings of the new replicas. Ray is given as many cores as the replicas need, and one more.
     """
     with connected("local", cpus=settings.max_replicas * settings.cpus + 1):
         from ray import serve
@@ -102,16 +102,16 @@ def measure(
     pause: float,
     seconds: float,
 ) -> dict[str, Any]:
-    """Let people click, kill a replica, replace all replicas, and hold the logs against what was acknowledged.
+    """Let users click, kill a replica, replace all replicas, and check the logs against the acknowledged events.
 
     Args:
-        settings, port, update: of the :func:`server`.
-        clients: people at once.
+        settings, port, update: settings, port and update function of the :func:`server`.
+        clients: number of users at once.
         pause: seconds between an answer and a client's next event.
-        seconds: before and after each blow.
+        seconds: duration of each phase: undisturbed, one replica killed, all replaced.
 
     Raises:
-        MfpError: a client was refused, or an event that was acknowledged is lost.
+        MfpError: a client was rejected, or an acknowledged event is lost.
     """
     people = [Client("127.0.0.1", port, number, pause) for number in range(clients)]
     for person in people:
@@ -128,7 +128,7 @@ def measure(
         marks["one replica killed"] = begun, time.perf_counter()
         before = set(replicas())
         begun = time.perf_counter()
-        # A setting that changes no mask: replicas are replaced one after another.
+        # The changed setting affects no mask; Ray replaces replicas one after another.
         update(settings.model_copy(update={"limits": {**settings.limits, "waiting": 31}}))
         time.sleep(seconds)
         marks["all replicas replaced"] = begun, time.perf_counter()
@@ -153,10 +153,10 @@ def measure(
 
 
 def check(settings: ClusterSettings, people: Sequence[Client]) -> dict[str, int]:
-    """Hold each log against what its client was told, and its last mask against the one that follows from it here.
+    """Check each log against its client's acknowledged events, and its last mask against one computed from the log.
 
     Raises:
-        MfpError: they differ.
+        MfpError: the log or the mask differs.
     """
     from ...serve.sessions.networks import load_networks
 
@@ -181,12 +181,12 @@ def check(settings: ClusterSettings, people: Sequence[Client]) -> dict[str, int]
 
 
 def replicas() -> list[int]:
-    """The processes of this one's cluster that hold sessions, by Linux's account."""
+    """Process ids of the replicas of this process's cluster; needs Linux's /proc."""
     return sorted(pid for pid, name in below(os.getpid()).items() if name.startswith(REPLICA))
 
 
 def below(ancestor: int) -> dict[int, bytes]:
-    """Command lines, by their numbers, of the processes that a process began, or that those began."""
+    """Command lines of all descendants of a process, by process id."""
     parents: dict[int, int] = {}
     names: dict[int, bytes] = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -194,7 +194,7 @@ def below(ancestor: int) -> dict[int, bytes]:
             pid = int(folder.name)
             parents[pid] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             names[pid] = (folder / "cmdline").read_bytes()
-        except OSError:  # it has ended meanwhile
+        except OSError:  # the process has ended meanwhile
             continue
 
     def isbelow(pid: int) -> bool:
@@ -208,7 +208,7 @@ def below(ancestor: int) -> dict[int, bytes]:
 
 
 def report(record: dict[str, Any]) -> list[str]:
-    """The table, in Markdown, and a sentence."""
+    """Lines of the table in Markdown, and a sentence."""
     rows = []
     for phase in record["phases"]:
         times = summary(phase["ms"])

@@ -1,11 +1,11 @@
-"""`mfp serve` under load: annotators at human pace, and many sessions opened and closed.
+"""Load test of `mfp serve`: annotators at human pace, and many sessions opened and closed.
 
     python -m mfp.bench.serving.load --output bench/results/NAME.json
-    python -m mfp.bench.serving.load --users 50 -- --workers 2 --threads 1      # what follows -- goes to mfp serve
+    python -m mfp.bench.serving.load --users 50 -- --workers 2 --threads 1      # options after -- go to mfp serve
 
-Each annotator has a session and a WebSocket, as the page has. A click is sent two seconds after the one before it, or
-when that one's mask has come where it took longer; five clicks make an object. Times are the client's: from sending a
-click to having its mask, server, queue, network and run-length encoding included.
+Each annotator has a session and a WebSocket, as the page has. A click is sent two seconds after the previous one, or
+when the previous mask has arrived if that is later. Five clicks make an object. Times are measured by the client, from
+sending a click to receiving its mask; they include server, queue, network and run-length encoding.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from ..samples import summary
 
 KIND, SCHEMA = "serve_load", 1
 PACE = 2.0  # seconds between the clicks of one annotator
-CLICKS = 5  # of an object
-WARM_UP = 50  # sessions before memory is looked at
-CLICKED = 10  # each so manieth session of the memory's measurement has a click as well
-REST = 2 * PAUSE  # seconds until memory that is free is given back
-SLOW = 250.0  # ms; below it a click feels immediate
+CLICKS = 5  # clicks per object
+WARM_UP = 50  # sessions before memory is measured
+CLICKED = 10  # every 10th session in the memory test also receives a click
+REST = 2 * PAUSE  # seconds until free memory is returned to the system
+SLOW = 250.0  # ms; a faster click feels immediate
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -82,7 +82,7 @@ def _run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def server(flags: Sequence[str]) -> Iterator[str]:
-    """`mfp serve` on a new store and a free port. Yields its ``host:port``."""
+    """Run `mfp serve` on a new store and a free port; yields its ``host:port``."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         store = ["--store", f"sqlite:///{folder}/sessions.sqlite", "--port", "0", "--rate", "0", "--log-format", "json"]
@@ -103,8 +103,12 @@ def server(flags: Sequence[str]) -> Iterator[str]:
 
 
 class Annotator(threading.Thread):
-    """One user. ``clicks`` has for each the milliseconds until its mask, whether it was an object's first, and the
-    server's stages; ``errors`` what went wrong."""
+    """One user.
+
+    Attributes:
+        clicks: for each click, milliseconds until its mask, whether it was an object's first, and the server's stages.
+        errors: texts of the errors.
+    """
 
     def __init__(self, address: str, seed: int, begin: float, end: float, flip: bool) -> None:
         super().__init__(daemon=True)
@@ -116,7 +120,7 @@ class Annotator(threading.Thread):
     def run(self) -> None:
         from websockets.sync.client import connect
 
-        due = self._begin + self._random.uniform(0, PACE)  # people do not click in step
+        due = self._begin + self._random.uniform(0, PACE)  # users do not click in step
         try:
             with connect(f"ws://{self._address}{API}/sessions/{self._id}/ws", max_size=None) as socket:
                 socket.recv()
@@ -135,13 +139,13 @@ class Annotator(threading.Thread):
                     stages = {stage: round(value, 3) for stage, value in reply["timing"].items()}
                     self.clicks.append({"ms": round(took, 3), "first": first, "timing": stages})
                     due = max(sent + PACE, time.perf_counter())
-        except Exception as error:  # whatever it is, it is counted
+        except Exception as error:  # every error is counted
             self.errors.append(f"{type(error).__name__}: {error}")
 
 
 def load(address: str, users: int, seconds: float, flip: bool) -> dict[str, Any]:
-    """So many annotators for so long: every click's time, and errors."""
-    begin = time.perf_counter() + 0.1 * users  # sessions are opened before
+    """Run ``users`` annotators for ``seconds``; return the time of every click, and errors."""
+    begin = time.perf_counter() + 0.1 * users  # time to open the sessions
     annotators = [Annotator(address, seed, begin, begin + seconds, flip) for seed in range(users)]
     for annotator in annotators:
         annotator.start()
@@ -156,7 +160,7 @@ def load(address: str, users: int, seconds: float, flip: bool) -> dict[str, Any]
 
 
 def memory(address: str, sessions: int) -> dict[str, Any]:
-    """Resident bytes of the server, warm, with so many sessions open at once, and after all are closed."""
+    """Resident bytes of the warm server: before, with ``sessions`` sessions open at once, and after all are closed."""
 
     def open_and_close(count: int) -> int:
         ids = []
@@ -179,7 +183,7 @@ def memory(address: str, sessions: int) -> dict[str, Any]:
 
 
 def resident(address: str) -> int:
-    """Bytes that the server has in memory, as its metrics say."""
+    """Resident bytes of the server, as its metrics report them."""
     text = _request(address, "GET", "/metrics", root="").decode()
     found = re.search(r"^process_resident_memory_bytes (\S+)", text, re.MULTILINE)
     if found is None:
@@ -188,7 +192,7 @@ def resident(address: str) -> int:
 
 
 def open_session(address: str, flip: bool) -> tuple[str, int, int]:
-    """A session on the packaged photograph: its id, height and width."""
+    """Open a session on the packaged photograph; return its id, and the photograph's height and width in pixels."""
     answer = json.loads(_request(address, "POST", f"/sessions?flip={flip}".lower(), PATH.read_bytes()))
     return answer["id"], answer["height"], answer["width"]
 
@@ -216,7 +220,7 @@ def _ask(socket: Any, message: dict[str, Any]) -> dict[str, Any]:
 
 
 def report(record: dict[str, Any]) -> list[str]:
-    """The record as Markdown."""
+    """Lines of the record in Markdown."""
     head = ["users", "mirrored pass", "clicks a second", "p50", "p95", "p99", "slowest", "in the queue, p95", "errors"]
     rows = []
     for one in record["loads"]:

@@ -1,9 +1,9 @@
-"""Time clicks on the page of ``mfp serve`` in a real browser, from the button to the mask on the screen.
+"""Timing of clicks on the page of ``mfp serve`` in a real browser, from the button to the mask on the screen.
 
     python -m mfp.bench.serving.page --output FILE.json
 
-A server of its own and Chromium without a window (driven by Playwright), both on this machine. The same clicks go to
-the engine in this process and through the HTTP API of the same server, in turn, so that what each adds can be seen.
+It starts a server and a headless Chromium (driven by Playwright) on this machine. The same clicks also go, in turn, to
+the engine in this process and through the HTTP API of the same server, which shows the time that each layer adds.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
 BROWSERS = ("chromium", "google-chrome")
 WINDOW: ViewportSize = {"width": 1280, "height": 800}
-START = 60.0  # seconds a server may take
+START = 60.0  # seconds that a server may take to start
 WAYS = {"engine": "the engine, in one process", "http": "the HTTP API", "page": "the page, button to screen"}
-# Where the page's click is on the screen; and the times that the page takes itself (serve/page/latency.js): from the
-# event of the button to the frame after the one in which the mask was drawn.
+# Position of the page's click on the screen, and the times that the page itself measures (serve/page/latency.js): from
+# the button's event to the frame after the one in which the mask was drawn.
 PLACE = "async (click) => (await import('/static/main.js')).stage.view.fromClick(click)"
 TIMES = "() => performance.getEntriesByName('mfp-click').map(({ duration, detail }) => ({ duration, detail }))"
 
@@ -74,10 +74,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def measure(name: str, size: tuple[int, int], clicks: int) -> dict[str, Any]:
-    """A record: every click of every way, in milliseconds.
+    """Record of every click through engine, HTTP API and page, in milliseconds.
 
     Raises:
-        RuntimeMissingError: no Playwright, or no browser.
+        RuntimeMissingError: Playwright or a browser is not installed.
     """
     import cv2
 
@@ -94,9 +94,7 @@ def measure(name: str, size: tuple[int, int], clicks: int) -> dict[str, Any]:
         session = Session(network, read_image(photograph))
         samples = [
             [one_click(number, click, session, api, page) for click in clicks_of]
-            for number, clicks_of in enumerate(
-                [*scripts(*size, 2, seed=1), *objects]
-            )  # the first object is thrown away
+            for number, clicks_of in enumerate([*scripts(*size, 2, seed=1), *objects])  # the first object is discarded
         ]
     return {
         "kind": "page_latency",
@@ -111,7 +109,7 @@ def measure(name: str, size: tuple[int, int], clicks: int) -> dict[str, Any]:
 
 
 def one_click(number: int, click: Click, session: Session, api: Api, page: Page) -> dict[str, Any]:
-    """The same click, three ways. The first of an object finishes the one before it."""
+    """Make the same click through engine, HTTP API and page. An object's first click finishes the previous object."""
     if number and not click.index:
         session.finish()
         api.ask("finish")
@@ -142,7 +140,7 @@ def one_click(number: int, click: Click, session: Session, api: Api, page: Page)
 
 
 def report(record: dict[str, Any]) -> list[str]:
-    """The record as a table in Markdown."""
+    """Lines of the record as a table in Markdown."""
     rows = []
     for way, words in WAYS.items():
         first, later = (summary([click[way] for click in record[which]]) for which in ("first", "later"))
@@ -152,7 +150,7 @@ def report(record: dict[str, Any]) -> list[str]:
 
 
 class Api:
-    """A session over HTTP, on a connection that stays open."""
+    """A session over HTTP on a persistent connection."""
 
     def __init__(self, port: int, photograph: bytes) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port)
@@ -170,7 +168,7 @@ class Api:
 
 @contextmanager
 def serving(network: str, folder: str) -> Iterator[int]:
-    """A server with a store of its own; gives its port."""
+    """Run a server with its own store; yields its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -208,10 +206,10 @@ def serving(network: str, folder: str) -> Iterator[int]:
 
 @contextmanager
 def browsing() -> Iterator[tuple[Page, str]]:
-    """A browser's tab, and the browser's version.
+    """Open a browser; yields a tab and the browser's version.
 
     Raises:
-        RuntimeMissingError: no Playwright, or no browser.
+        RuntimeMissingError: Playwright or a browser is not installed.
     """
     try:
         from playwright.sync_api import sync_playwright

@@ -1,1 +1,1 @@
-"""Latency of clicks: every runtime beside the authors' way (`mfp bench`)."""
+"""Latency of clicks on every runtime, compared with the baseline, the authors' release (`mfp bench`)."""

@@ -1,10 +1,10 @@
-"""A click the way the authors' release computes it: what every figure of the engine is held against.
+"""Baseline: a click computed as in the authors' release; every result of the engine is compared with it.
 
-Written anew after the release (in ``isegm/``: ``inference/predictors/base.py``, ``inference/transforms/zoom_in.py`` and
+It is a rewrite of the release (in ``isegm/``: ``inference/predictors/base.py``, ``inference/transforms/zoom_in.py`` and
 ``flip.py``, ``model/is_model_prevMod.py``, ``ops.py``, ``modulation.py``), operation by operation and copy by copy:
-plain PyTorch, eager, on one device, with the release's conversions to NumPy and back. Nothing is tuned, nothing slowed
-down. Left out, in its favour: logits that its evaluation does not look at (the auxiliary ones of HRNet), and its user
-interface.
+plain PyTorch, eager, on one device, with the release's conversions to NumPy and back. Nothing is tuned or slowed down.
+Two parts are left out, which makes the baseline faster: logits that the release's evaluation does not use (HRNet's
+auxiliary ones), and its user interface.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ HALF = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class AuthorsWay:
-    """One object on one image, clicked as in the release; the calls are those of :class:`mfp.engine.session.Session`.
+    """One object on one image, clicked as in the release, with the methods of :class:`mfp.engine.session.Session`.
 
     Args:
-        network: of :mod:`mfp.export.models`, or that network compiled; on ``device``.
+        network: network of :mod:`mfp.export.models`, possibly compiled, on ``device``.
         image: H×W×3 uint8 RGB.
         size: network size, (H, W) or one number for the longer side of the crop.
         device: ``"cpu"`` or ``"cuda:N"``.
-        precision: ``"fp32"``, or ``"fp16"`` or ``"bf16"``: the network under PyTorch's autocast, the rest as ever.
-        flip: also run on the mirrored crop.
-        threshold: in (0, 1); the mask is where the probability is above it.
-        n_early, r_max: N and R_max.
+        precision: ``"fp32"``; or ``"fp16"`` or ``"bf16"``, which run only the network under PyTorch's autocast.
+        flip: whether to run also on the mirrored crop.
+        threshold: probability in (0, 1) above which a pixel is in the mask.
+        n_early, r_max: N and R_max of the modulation.
 
     Attributes:
-        timing: of the last click; on a GPU the stages are between CUDA events.
-        roi: region of the last click, None before the first.
+        timing: timing of the last click; on a GPU the stages are timed by CUDA events.
+        roi: region of interest of the last click, None before the first.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class AuthorsWay:
         self.reset()
 
     def reset(self) -> None:
-        """Drop all clicks: the next object on the same image."""
+        """Remove all clicks, for the next object on the same image."""
         self._previous = torch.zeros_like(self._image[:, :1])
         self._known: NDArray[np.float32] | None = None  # the release's copy of the map on the host, for the region
         self._clicks: list[Click] = []
@@ -78,7 +78,7 @@ class AuthorsWay:
         self.probability: NDArray[np.float32] = np.zeros(self._image.shape[2:], np.float32)  #: float32 H×W
 
     def click(self, x: float, y: float, positive: bool = True) -> NDArray[np.bool_]:
-        """Add a click; the mask, bool H×W."""
+        """Add a click at column x and row y in image pixels; return the mask, bool H×W."""
         with torch.no_grad():
             return self._click(Click(x, y, positive, len(self._clicks)))
 
@@ -103,7 +103,7 @@ class AuthorsWay:
 
         points = self._points(clicks)
         logits = self._pass(crop[:, :3], crop[:, 3:], points, stages)
-        logits = self._resized(logits, sides)  # to the size that they have: the release does it all the same
+        logits = self._resized(logits, sides)  # they have that size already; the release resizes all the same
 
         if self._flip:
             logits = 0.5 * (logits[:1] + torch.flip(logits[1:], dims=[3]))
@@ -115,7 +115,7 @@ class AuthorsWay:
         return mask
 
     def _pass(self, image: Tensor, prev: Tensor, points: Tensor, stages: _Stages) -> Tensor:
-        """Both passes of a first click, or the one of a later click; logits at network size."""
+        """Run both passes of a first click, or the one pass of a later click; logits at network size."""
         if torch.all(prev == torch.zeros_like(prev)):
             disks = disk_maps(points, *image.shape[2:])
             stages.end("encode")
@@ -136,7 +136,7 @@ class AuthorsWay:
             return self._network(image, prev, modulated, disks).float()
 
     def _object_box(self) -> Roi | None:
-        """Of the map above the threshold and of the positive clicks, in NumPy on the host."""
+        """Box of the map above the threshold and of the positive clicks, computed in NumPy on the host."""
         if self._known is None:
             return None
         mask = (self._known > OBJECT_THRESHOLD)[0, 0]
@@ -150,7 +150,7 @@ class AuthorsWay:
         return Roi(int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1]))
 
     def _points(self, clicks: Sequence[Sequence[Click]]) -> Tensor:
-        """See :mod:`mfp.bench.timing.baseline_modulation`."""
+        """Points of the clicks, in the format of :mod:`mfp.bench.timing.baseline_modulation`."""
         positives = sum(click.positive for click in clicks[0])
         slots = max(positives, len(clicks[0]) - positives)
         rows = []
@@ -163,7 +163,7 @@ class AuthorsWay:
         return torch.tensor(rows, dtype=torch.float32, device=self._device)
 
     def _pasted(self, probability: Tensor, roi: Roi) -> Tensor:
-        """The image's map with a network's one in its region, through the release's copy on the host."""
+        """Map of the whole image with a network's map in its region, by way of the release's copy on the host."""
         map_ = self._resized(probability, (roi.height, roi.width))
         if self._known is not None:
             region = map_
@@ -178,7 +178,7 @@ class AuthorsWay:
 
 
 class _Stages:
-    """Ends of stages: by the clock on a CPU; on a GPU by events, which make nobody wait."""
+    """Timer of stages: by the clock on a CPU; on a GPU by events, which do not block."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

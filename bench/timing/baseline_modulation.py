@@ -1,9 +1,9 @@
-"""Disks and modulation the way the authors' release computes them: PyTorch operations on whole maps.
+"""Disks and modulation as the authors' release computes them: PyTorch operations on whole maps.
 
-Spec sections 3 and 4. Here to be timed, next to :mod:`mfp.kernels`; the results are the same (tests/golden). Only where
-the release's own result hangs on the processor, in the last place of a distance, are its rules those of
-:mod:`mfp.kernels.reference`. Points are float32, N×2S×3: row, column and index of S positive and S negative clicks of
-each item, filled up with (−1, −1, −1).
+They follow spec sections 3 and 4, and are timed next to :mod:`mfp.kernels`, whose results are the same (tests/golden).
+One rule differs from the release: where its result depends on the processor, in the last place of a distance, the rule
+of :mod:`mfp.kernels.reference` applies. Points are float32, N×2S×3: row, column and index of S positive and S negative
+clicks of each item, padded with (−1, −1, −1).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch import Tensor
 from ...kernels.reference import DISK_RADIUS, MIN_RADIUS, SPREAD, TARGET_NEGATIVE, TARGET_POSITIVE
 from ...training.modulation import click_gaps
 
-FAR = 1e6  # squared distance of padding: from nowhere near
+FAR = 1e6  # squared distance of padding: outside every disk
 
 
 def disk_maps(points: Tensor, height: int, width: int) -> Tensor:
-    """Disks of positive and of negative clicks: float32 N×2×H×W of 0 and 1, from a distance map of every point."""
+    """Disks of positive and negative clicks, float32 N×2×H×W of 0 and 1, from a distance map of every point."""
     items, slots, _ = points.shape
     places = points[:, :, :2].reshape(-1, 2)
     padding = places.max(dim=1).values < 0
@@ -38,15 +38,15 @@ def disk_maps(points: Tensor, height: int, width: int) -> Tensor:
 def modulate(prev: Tensor, points: Tensor, n_early: int, r_max: float) -> Tensor:
     """Probability modulation around the newest click of each item, in float64.
 
-    Where the window is constant the release divides by zero, and so does this: the result is no number there.
+    Where the window is constant, the release divides by zero, and so does this function: the result is NaN there.
 
     Args:
         prev: float32 N×1×H×W in [0, 1].
-        points: see above.
-        n_early, r_max: N and R_max.
+        points: float32 N×2S×3, as described in this module.
+        n_early, r_max: N and R_max of the modulation.
 
     Returns:
-        float32 N×1×H×W; ``prev`` itself where a newest click lies at a negative coordinate.
+        float32 N×1×H×W; ``prev`` itself where an item's newest click has a negative coordinate.
     """
     slots = points.shape[1] // 2
     newest = points[:, :, 2].argmax(dim=1)
@@ -91,7 +91,7 @@ def modulate(prev: Tensor, points: Tensor, n_early: int, r_max: float) -> Tensor
 def _window(
     squared: Tensor, rows: Tensor, columns: Tensor, centre: Tensor, opposite: Tensor, r_max: float
 ) -> tuple[Tensor, float]:
-    """Where the newest click acts, bool H×W, and the window's radius."""
+    """Window in which the newest click acts, bool H×W, and its radius."""
     if not len(opposite):
         return squared <= r_max * r_max, r_max
     gaps = click_gaps(opposite, centre).double()
@@ -108,5 +108,5 @@ def _window(
 
 
 def _squared(dy: Tensor, dx: Tensor) -> Tensor:
-    """Squared lengths of float32 offsets, float64."""
+    """Squared lengths of float32 offsets, in float64."""
     return dy.double() ** 2 + dx.double() ** 2

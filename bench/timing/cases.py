@@ -1,4 +1,4 @@
-"""What is timed: the authors' way in its variants, and the engine on each of its runtimes and precisions."""
+"""Benchmark cases: the baseline in its variants, and the engine on each of its runtimes and precisions."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ ON_CPU_ALONE = ("openvino",)
 
 @dataclass(frozen=True)
 class Run:
-    """A way to compute clicks.
+    """A case of the benchmark: one way to compute clicks.
 
     Attributes:
         name: unique among the runs.
-        way: :data:`AUTHORS` or :data:`ENGINE`.
-        runtime: of :data:`~mfp.engine.network.RUNTIMES`; of the authors' way ``"torch"``, or ``"torch-compile"`` where
-            its network is compiled.
+        way: :data:`AUTHORS` (the baseline) or :data:`ENGINE`.
+        runtime: name in :data:`~mfp.engine.network.RUNTIMES`; for the baseline ``"torch"``, or ``"torch-compile"``
+            where its network is compiled.
         precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``.
     """
 
@@ -47,11 +47,11 @@ class Run:
     precision: str
 
 
-REFERENCE = Run("authors' way", AUTHORS, "torch", "fp32")  # whose masks and times the others are held against
+REFERENCE = Run("authors' way", AUTHORS, "torch", "fp32")  # baseline for the masks and times of all others
 
 
 def all_runs(device: str) -> list[Run]:
-    """What there is to time on ``"cpu"`` or ``"cuda:N"``, the reference first, whether or not it is installed."""
+    """All runs on ``"cpu"`` or ``"cuda:N"``, the reference first, whether or not their runtimes are installed."""
     half = "bf16" if device == "cpu" else "fp16"
     runs = [
         REFERENCE,
@@ -60,7 +60,7 @@ def all_runs(device: str) -> list[Run]:
     ]
     for runtime in RUNTIMES:
         runs.append(Run(runtime, ENGINE, runtime, "fp32"))
-        if device != "cpu" or runtime in ("torch", "openvino"):  # on a CPU ONNX Runtime only imitates half precision
+        if device != "cpu" or runtime in ("torch", "openvino"):  # on a CPU ONNX Runtime only emulates half precision
             runs.append(Run(f"{runtime} {half}", ENGINE, runtime, half))
     return runs
 
@@ -68,16 +68,16 @@ def all_runs(device: str) -> list[Run]:
 def chosen_runs(
     device: str, runtimes: Sequence[str] | None = None, compiled: bool = False
 ) -> tuple[list[Run], dict[str, str]]:
-    """The runs to try, and by name why others are not tried.
+    """Runs to time, and the reason by name for each run that is left out.
 
     Args:
         device: ``"cpu"`` or ``"cuda:N"``.
-        runtimes: names of :data:`~mfp.engine.network.RUNTIMES` (all their precisions), of single runs
-            (``"torch fp16"``), and ``"authors"``; None: all. The reference is among them always.
-        compiled: also those that :func:`torch.compile` compiles first, for a minute or more.
+        runtimes: names in :data:`~mfp.engine.network.RUNTIMES` (all their precisions), names of single runs
+            (``"torch fp16"``), and ``"authors"``; None: all. The reference is always included.
+        compiled: whether to include runs that :func:`torch.compile` compiles first, for a minute or more.
 
     Raises:
-        OptionError: an unknown runtime.
+        OptionError: a runtime is unknown.
     """
     others = all_runs(device)[1:]
     known = dict.fromkeys((AUTHORS, *RUNTIMES, *(run.name for run in others)))
@@ -105,7 +105,7 @@ def chosen_runs(
 
 
 def compiler_lacking(device: str) -> str:
-    """What torch.compile needs and does not find here, and what to do; else nothing."""
+    """Sentence about what torch.compile needs and does not find, and what to do; "" where nothing is missing."""
     if device != "cpu":
         return "" if find_spec("triton") else "torch.compile needs Triton on a GPU; install it with: pip install triton"
     return "" if has_compiler() else f"torch.compile finds no C++ compiler; {COMPILER_REMEDY}"
@@ -113,13 +113,13 @@ def compiler_lacking(device: str) -> str:
 
 @dataclass(frozen=True)
 class Sources:
-    """A backbone as the runs need it.
+    """Files and network of a backbone that the runs start from.
 
     Attributes:
         size: network size (H, W).
-        module: the PyTorch network.
-        checkpoint: its weights in a file of the authors' kind.
-        files: its ONNX files by precision.
+        module: PyTorch network.
+        checkpoint: file of its weights in the authors' format.
+        files: ONNX files by precision.
     """
 
     backbone: str
@@ -129,31 +129,31 @@ class Sources:
     files: dict[str, Path]
 
     def of(self, run: Run) -> Path:
-        """The file that a run starts from."""
+        """File that a run starts from."""
         if run.runtime.startswith("torch"):
             return self.checkpoint
         return self.files["fp16" if run.precision == "fp16" else "fp32"]
 
 
 class Clicked(Protocol):
-    """One object on one image: a session, or the authors' way."""
+    """Interface of one object on one image: a session, or the baseline."""
 
     timing: ClickTiming | None
 
     def click(self, x: float, y: float, positive: bool = True) -> Any:
-        """The mask, an array of bool H×W or what NumPy reads as one."""
+        """Add a click at column x and row y in image pixels; return the mask, bool H×W or convertible by NumPy."""
 
     def reset(self) -> None:
-        """Drop all clicks."""
+        """Remove all clicks."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A run, ready.
+    """A loaded run.
 
     Attributes:
-        start: an object on an image, H×W×3 uint8 RGB.
-        network: of the engine, else None.
+        start: function that starts an object on an image, H×W×3 uint8 RGB.
+        network: network of the engine; None for the baseline.
     """
 
     start: Callable[[NDArray[np.uint8]], Clicked]
@@ -164,15 +164,15 @@ def open_run(run: Run, source: Any, size: Size, device: str) -> Opened:
     """Load what a run needs.
 
     Args:
-        source: the file of :meth:`Sources.of`, or for PyTorch the module.
+        source: file of :meth:`Sources.of`, or for PyTorch the module.
         size: network size (H, W).
         device: ``"cpu"`` or ``"cuda:N"``.
 
     Raises:
-        MfpError: it is not usable here.
+        MfpError: the run is not usable on this machine.
     """
     if run.way == ENGINE:
-        # the file says fp16 itself; PyTorch and OpenVINO are told
+        # an ONNX file is fp16 itself; PyTorch and OpenVINO need the option
         network = load_network(source, run.runtime, device, precision=run.precision)
         return Opened(lambda image: Session(network, image, size=size), network)
 
@@ -192,7 +192,7 @@ def open_run(run: Run, source: Any, size: Size, device: str) -> Opened:
 
 
 def stages_of(timing: ClickTiming | None) -> Iterator[tuple[str, float]]:
-    """The stages that a click went through, in milliseconds."""
+    """Yield name and milliseconds of each stage that a click ran."""
     for stage in ("crop", "encode", "modulate", "network", "paste", "device"):
         milliseconds = getattr(timing, stage)
         if milliseconds:

@@ -1,7 +1,7 @@
-"""A cold start: a fresh process that imports, loads and makes its first click, and says how long that took.
+"""Cold start: a fresh process that imports, loads and makes its first click, and reports the time of each.
 
-The parent calls :func:`measure`; ``python -m mfp.bench.timing.cold_start`` is the process. The files it reads are still
-in the system's memory: it is the process that is cold, not the disk.
+The parent calls :func:`measure`; the process is ``python -m mfp.bench.timing.cold_start``. The process is cold, but not
+the disk: the files that it reads are still in the system's cache.
 """
 
 from __future__ import annotations
@@ -18,31 +18,32 @@ from typing import TYPE_CHECKING, Any
 from ...engine.errors import OptionError, RuntimeMissingError
 from ...engine.requirements import one_line
 
-if TYPE_CHECKING:  # what the process imports is measured
+if TYPE_CHECKING:  # the process's imports are timed
     from ...engine.contract import Size
     from .cases import Run, Sources
 
 
 def measure(run: Run, sources: Sources, device: str, image: Size) -> dict[str, Any]:
-    """Start a run in a process of its own.
+    """Start a run in a separate process.
 
     Args:
-        image: of the photograph, (H, W).
+        image: size (H, W) of the photograph in pixels.
 
     Returns:
-        ``cold``: ``import_s`` of the engine (or of the authors' way) and the runtime's library, ``load_s`` of the
-        network, ``first_click_ms`` from the photograph to its first mask; ``memory``: ``process_bytes``, most that was
-        resident, None where the system does not say; ``device_bytes``, taken from the GPU, None without one.
+        ``cold``: ``import_s``, seconds to import the engine (or the baseline) and the runtime's library; ``load_s``,
+        seconds to load the network; ``first_click_ms``, milliseconds from the photograph to its first mask.
+        ``memory``: ``process_bytes``, peak resident memory, None where the system does not report it;
+        ``device_bytes``, memory taken from the GPU, None without one.
 
     Raises:
-        RuntimeMissingError: the run is not usable here; says why.
-        RuntimeError: the process failed; has what it said.
+        RuntimeMissingError: the run is not usable on this machine; the message has the reason.
+        RuntimeError: the process failed; the message has its output.
     """
     order = {
         "run": asdict(run), "source": str(sources.of(run)), "size": sources.size, "device": device, "image": image,
     }  # fmt: skip
     command = [sys.executable, "-m", __name__, json.dumps(order)]
-    fresh = {**os.environ, "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}  # what torch.compile made before is not cold
+    fresh = {**os.environ, "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}  # a cached torch.compile would not be cold
     done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", env=fresh)
     if done.returncode:
         said = done.stderr.strip() or "it said nothing"
@@ -81,7 +82,7 @@ def _main(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _import(way: str, runtime: str) -> None:
-    """What a program imports to run it."""
+    """Import what a program needs for a run."""
     from importlib import import_module
 
     from ...engine.network import RUNTIMES
@@ -91,8 +92,8 @@ def _import(way: str, runtime: str) -> None:
 
 
 def _peak_bytes() -> int | None:
-    """Most memory that this process has had resident."""
-    try:  # not getrusage: on Linux its figure includes the parent's, up to the start of this program
+    """Peak resident memory of this process in bytes; None where the system does not report it."""
+    try:  # not getrusage: on Linux its value includes the parent's memory before this program started
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         lines = []
@@ -107,7 +108,7 @@ def _peak_bytes() -> int | None:
 
 
 def _free_bytes(gpu: int) -> int:
-    """Of a GPU's memory, as its driver sees it: whatever library it is that takes it."""
+    """Free bytes of a GPU's memory as its driver reports them, whichever library takes memory."""
     import ctypes
 
     from ...engine.devices import use_gpu

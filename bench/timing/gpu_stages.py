@@ -1,7 +1,7 @@
-"""The stages of a click on a GPU, where it is one CUDA graph: the same steps, run one by one between CUDA events.
+"""Timing of a click's stages on a GPU: the steps of its CUDA graph, run one by one between CUDA events.
 
-The stream is kept busy in front of each click, so that all of its steps are waiting when the first one begins: what
-lies between the events is then the GPU's work, not the host's.
+The stream is kept busy before each click, so that all steps are queued when the first one begins. The times between the
+events are then the GPU's work, not the host's.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ KERNELS = {
     "mfp_paste": "paste",
 }  # kernel → stage
 BALLAST = 1 << 28  # bytes, cleared REPEATS times before each click:
-REPEATS = 40  # some milliseconds, longer than the host needs to put a click there
+REPEATS = 40  # takes some milliseconds, longer than the host needs to enqueue a click
 
 
 class Clock(Protocol):
-    """Points in a stream's time."""
+    """Interface of a clock that marks points on a stream and measures between them."""
 
     def mark(self, stream: int) -> Any:
-        """A point after all that is on the stream."""
+        """Mark a point after all work on the stream."""
 
     def elapsed(self, start: Any, end: Any) -> float:
-        """Milliseconds from one point to another, once the stream has passed both."""
+        """Milliseconds from one point to another; the stream must have passed both."""
 
 
 class EventClock:
-    """By CUDA events of the GPU that is current."""
+    """Clock by CUDA events on the current GPU."""
 
     def __init__(self) -> None:
         import cupy
@@ -73,19 +73,19 @@ def click_stages(
     clock: Clock,
     ballast: int = BALLAST,
 ) -> dict[str, list[dict[str, float]]]:
-    """Milliseconds by stage, copies in and out among them, and their ``total``.
+    """Time the stages of clicks: milliseconds by stage, including copies in and out, and their ``total``.
 
     Args:
-        network: on a GPU.
+        network: network on a GPU.
         image: H×W×3 uint8 RGB.
         size: network size (H, W).
         objects: clicks, object by object.
-        device: the :class:`mfp.kernels.device.Device` that sessions with this network work on.
-        clock: there.
-        ballast: see :data:`BALLAST`.
+        device: :class:`mfp.kernels.device.Device` of sessions with this network.
+        clock: clock of that device.
+        ballast: bytes cleared repeatedly before each click, see :data:`BALLAST`.
 
     Returns:
-        ``first`` and ``later``: a dictionary a click.
+        ``first`` and ``later``: one dictionary per click.
     """
     stream = device.new_stream()
     marks = _Marks(clock)
@@ -95,7 +95,7 @@ def click_stages(
     weight = _bytes(device)(ballast)
     rows: dict[str, list[dict[str, float]]] = {"first": [], "later": []}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # that there is no graph: on purpose
+        warnings.simplefilter("ignore", RuntimeWarning)  # the warning that there is no graph, which is intended here
         for clicks in objects:
             with Session(staged, image, size=size, stream=stream) as session:
                 for click in clicks:
@@ -104,7 +104,7 @@ def click_stages(
                     marks.start(stream.ptr)
                     session.click(click.x, click.y, click.positive)
                     row = marks.stages()
-                    marks.start(stream.ptr)  # what a session does at the end of a click, once more between events
+                    marks.start(stream.ptr)  # repeats a session's last copy of a click, between events
                     device.copy_out(host, result, stream.ptr)
                     marks.end("copy", stream.ptr)
                     device.synchronize(stream.ptr)
@@ -118,7 +118,7 @@ def _bytes(device: Any) -> Callable[[int], Any]:
 
 
 class _Marks:
-    """Where stages end on a stream."""
+    """Recorder of the points at which stages end on a stream."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -131,7 +131,7 @@ class _Marks:
         self._points.append((stage, self._clock.mark(stream)))
 
     def stages(self) -> dict[str, float]:
-        """Milliseconds by stage; the stream has passed all points."""
+        """Milliseconds by stage; the stream must have passed all points."""
         found: dict[str, float] = {}
         for (_, start), (stage, end) in zip(self._points, self._points[1:], strict=False):
             found[stage] = found.get(stage, 0.0) + self._clock.elapsed(start, end)
@@ -139,7 +139,7 @@ class _Marks:
 
 
 class _MarkedDevice:
-    """A device that ends a stage after everything that it puts on a stream."""
+    """Proxy of a device that ends a stage after each operation that it enqueues."""
 
     def __init__(self, device: Any, marks: _Marks) -> None:
         self._device, self._marks = device, marks
@@ -161,7 +161,7 @@ class _MarkedDevice:
 
 
 class _StagedNetwork(Network):
-    """A network whose clicks run step by step, on a marked device."""
+    """Network whose clicks run step by step on a :class:`_MarkedDevice`."""
 
     def __init__(self, network: Network, device: Any, marks: _Marks) -> None:
         self.info, self.runtime, self.device = network.info, network.runtime, network.device

@@ -1,4 +1,4 @@
-"""Times clicks of several runs in turn, so that whatever the machine does meets all of them."""
+"""Timing of several runs with interleaved clicks, so that noise on the machine affects all of them equally."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .cases import REFERENCE, Clicked, Opened, stages_of
 
 @dataclass
 class Samples:
-    """Of one run: see :func:`mfp.bench.timing.record.new_run`.
+    """Samples of one run; ``first`` and ``later`` as in :func:`mfp.bench.timing.record.new_run`.
 
     Attributes:
         overlaps: IoU of each mask with the reference's.
@@ -44,14 +44,14 @@ def clicks_in_turn(
     warmup: int,
     progress: Callable[[], None],
 ) -> dict[str, Samples]:
-    """Every run clicks on the same objects, one click of each run after the other, in an order that turns.
+    """Run the same clicks on every run, one click of each run after another, in rotating order.
 
     Args:
-        runs: by name; :data:`~mfp.bench.timing.cases.REFERENCE` among them.
+        runs: loaded runs by name, with :data:`~mfp.bench.timing.cases.REFERENCE` among them.
         image: H×W×3 uint8 RGB.
-        objects: the clicks, object by object, from :func:`scripts`.
-        warmup: as many clicks before, on the first object, are thrown away.
-        progress: called after each click of all runs, those of the warm-up too.
+        objects: clicks, object by object, from :func:`scripts`.
+        warmup: number of clicks on the first object that are made before and not timed.
+        progress: function called after each click of all runs, including those of the warm-up.
     """
     names = list(runs)
     samples = {name: Samples() for name in names}
@@ -80,7 +80,7 @@ def clicks_in_turn(
 
 
 def timed_click(clicked: Clicked, click: Click) -> tuple[Mask | NDArray[np.bool_], dict[str, float]]:
-    """The mask, and the milliseconds of the click's stages and of all of it, from the call to the mask."""
+    """Make a click; return the mask, and milliseconds of its stages and of the whole call as ``"total"``."""
     start = time.perf_counter()
     mask = clicked.click(click.x, click.y, click.positive)
     total = (time.perf_counter() - start) * 1e3
@@ -88,5 +88,5 @@ def timed_click(clicked: Clicked, click: Click) -> tuple[Mask | NDArray[np.bool_
 
 
 def _is_defined(reference: Any) -> bool:
-    """Whether the reference's map is one: where the release divides by zero, it is not, and masks mean nothing."""
+    """Whether the reference's map is finite. Where the release divides by zero it is not, and masks are meaningless."""
     return bool(np.isfinite(reference.probability).all())

@@ -1,4 +1,4 @@
-"""The networks of a bench: built or read from a checkpoint, and written in the forms that the runs open."""
+"""Networks of a benchmark: built or read from a checkpoint, and written in the formats that the runs load."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ SEED = 0
 
 
 def make_sources(backbone: str, checkpoint: Path | None, runs: Sequence[Run], folder: Path) -> Sources:
-    """A backbone with the weights of a checkpoint, of the package, or seeded ones: times do not depend on them.
+    """Write a backbone's files with the weights of a checkpoint, of the package, or seeded ones.
+
+    Times do not depend on the weights.
 
     Args:
-        backbone: its name.
-        checkpoint: a file of the authors' kind; None: the packaged one, where there is one of this backbone.
-        runs: what it is for.
-        folder: for its files.
+        backbone: name of the backbone.
+        checkpoint: file in the authors' format; None: the packaged one of this backbone, or seeded weights without one.
+        runs: runs that the files are for.
+        folder: folder for the files.
 
     Raises:
-        MfpError: the checkpoint is refused, or the export failed.
+        MfpError: the checkpoint is rejected, or the export failed.
     """
     import torch
 

@@ -1,8 +1,8 @@
-"""Other click models, through their own packages, on the same photograph and clicks.
+"""Timing of other click models, through their own packages, on the same photograph and clicks.
 
-All of them have the predictor of Segment Anything: ``set_image`` computes the image's features, ``predict`` a mask from
-all clicks so far and the low-resolution mask before. A first click is both, a later one ``predict`` alone. Nothing is
-downloaded: name a package that is installed, one of its models, and a file of weights:
+All of them have the predictor of Segment Anything: ``set_image`` computes the image's features; ``predict`` computes a
+mask from all clicks so far and the previous low-resolution mask. A first click is both calls, a later one only
+``predict``. Nothing is downloaded: name an installed package, one of its models, and a file of weights:
 
     --peer segment_anything:vit_b=sam_vit_b_01ec64.pth
     --peer sam2:configs/sam2.1/sam2.1_hiera_b+.yaml=sam2.1_hiera_base_plus.pt
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ...engine.errors import OptionError, RuntimeMissingError
 from ...kernels.clicks import Click
 
-# module → what installs it
+# module → package to install
 PACKAGES = {
     "segment_anything": "pip install segment-anything",
     "segment_anything_hq": "pip install segment-anything-hq",
@@ -38,9 +38,9 @@ class Peer:
     """A model of another package.
 
     Attributes:
-        package: of :data:`PACKAGES`.
-        model: its name there (for sam2 its configuration file).
-        weights: a file.
+        package: name in :data:`PACKAGES`.
+        model: name of the model in that package (for sam2 its configuration file).
+        weights: file of weights.
     """
 
     package: str
@@ -53,10 +53,10 @@ class Peer:
 
 
 def parse_peer(text: str) -> Peer:
-    """``"PACKAGE:MODEL=FILE"``.
+    """Parse ``"PACKAGE:MODEL=FILE"``.
 
     Raises:
-        OptionError: it has another form, names another package, or there is no such file.
+        OptionError: the text has another form, the package is unknown, or the file does not exist.
     """
     head, _, file = text.partition("=")
     package, _, model = head.partition(":")
@@ -71,7 +71,7 @@ def parse_peer(text: str) -> Peer:
 
 
 def not_asked_for(peers: Sequence[Peer]) -> dict[str, str]:
-    """By package, why it is not timed."""
+    """Reason by package for each package that is not timed."""
     asked = {peer.package for peer in peers}
     missing = {}
     for package, install in PACKAGES.items():
@@ -82,21 +82,21 @@ def not_asked_for(peers: Sequence[Peer]) -> dict[str, str]:
 
 
 def measure(peer: Peer, image: NDArray[np.uint8], objects: Sequence[Sequence[Click]], device: str) -> dict[str, Any]:
-    """Milliseconds of first and later clicks, after an object that is thrown away.
+    """Milliseconds of first and later clicks, after a warm-up object that is not timed.
 
     Args:
-        peer: whose package is installed.
+        peer: model to time; its package must be installed.
         image: H×W×3 uint8 RGB.
         objects: clicks, object by object.
         device: ``"cpu"`` or ``"cuda:N"``.
 
     Returns:
-        ``name``, and ``first`` and ``later``: the samples.
+        ``name``, and ``first`` and ``later``: samples in milliseconds.
 
     Raises:
         RuntimeMissingError: the package is not installed.
-        OptionError: it has no such model.
-        Exception: whatever the package raises where it fails.
+        OptionError: the package has no such model.
+        Exception: any error that the package raises.
     """
     import torch
 
@@ -128,7 +128,7 @@ def _predictor(peer: Peer, device: str) -> Any:
 
 
 def _clicked(predictor: Any, image: NDArray[np.uint8], clicks: Sequence[Click]) -> list[float]:
-    """Milliseconds of each click on one object; ends with a mask on the host, as ours do."""
+    """Milliseconds of each click on one object, until the mask is on the host, as for the engine."""
     milliseconds: list[float] = []
     low = None
     for number in range(1, len(clicks) + 1):
@@ -137,7 +137,7 @@ def _clicked(predictor: Any, image: NDArray[np.uint8], clicks: Sequence[Click]) 
         start = time.perf_counter()
         if number == 1:
             predictor.set_image(image)
-        # one click is ambiguous: these models are meant to be asked for several masks then, and the best one is taken
+        # a single click is ambiguous: these models then compute several masks, and the best one is used
         masks, scores, logits = predictor.predict(points, labels, mask_input=low, multimask_output=number == 1)
         best = int(np.argmax(scores))
         low = logits[best][None]

@@ -1,7 +1,7 @@
-"""Pictures of latency records: medians as bars, stages stacked, every click. PNG and SVG, by matplotlib.
+"""Plots of latency records as PNG and SVG: medians as bars, stacked stages, and every click.
 
-Without a background, in inks of middle lightness: readable on a white page and on a dark one. Okabe and Ito's colours,
-which colour-blind eyes tell apart as well, and of them those that stand out from both pages.
+Plots have no background and colours of middle lightness, so that they are readable on white and on dark pages. The
+colours are those of the palette of Okabe and Ito, which colour-blind readers can distinguish, that stand out from both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROW, HEIGHT = 0.23, 0.7  # inches of a row, share of it that a bar takes
-CELL = 50  # points: a column of figures
+CELL = 50  # width of a column of numbers in points
 AUTHORS, ENGINE, HALF = "#8a8f98", "#1f7fc4", "#D55E00"
 STAGE_COLOURS = {
     "crop": "#D55E00",
@@ -40,9 +40,9 @@ def draw_all(rows: Sequence[Figures], title: str, stem: Path) -> list[Path]:
     """Write ``STEM_latency``, ``STEM_stages`` and ``STEM_clicks``, each as .png and .svg.
 
     Args:
-        rows: of one record.
-        title: what they were measured on.
-        stem: path without ending.
+        rows: rows of one record.
+        title: title above each plot: what was measured, and where.
+        stem: path without extension.
 
     Raises:
         ImageError: a file cannot be written.
@@ -62,7 +62,7 @@ def draw_all(rows: Sequence[Figures], title: str, stem: Path) -> list[Path]:
 
 
 def draw_latency(rows: Sequence[Figures], title: str) -> Figure:
-    """A bar a run to its median later click, a line to its p99, and the authors' median drawn through all of them."""
+    """Draw a bar per run to its median later click, a line to its p99, and the baseline's median through all rows."""
     figure, panels = _figure(rows, 1)
     for (backbone, mine), (axes,) in panels:
         best = fastest(mine)
@@ -88,7 +88,7 @@ def draw_latency(rows: Sequence[Figures], title: str) -> Figure:
 
 
 def draw_stages(rows: Sequence[Figures], title: str) -> Figure:
-    """Two bars a run, stages stacked: shares of a later click, and the milliseconds of what is not the network."""
+    """Draw two bars of stacked stages per run: shares of a later click, and milliseconds outside the network."""
     figure, panels = _figure(rows, 2)
     parts = (*STAGES, "rest")
     outside = [name for name in parts if name != "network"]
@@ -113,7 +113,7 @@ def draw_stages(rows: Sequence[Figures], title: str) -> Figure:
 
 
 def draw_clicks(rows: Sequence[Figures], title: str) -> Figure:
-    """A dot a later click, in their order from the upper edge of a row to the lower, and a line at the median."""
+    """Draw a dot per later click, in order from the upper to the lower edge of a row, and a line at the median."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     figure, panels = _figure(rows, 1)
@@ -125,7 +125,7 @@ def draw_clicks(rows: Sequence[Figures], title: str) -> Figure:
             look = {"color": _colour(row), "alpha": 0.75, "markersize": size, "markeredgewidth": 0, "zorder": -1}
             axes.plot(row.samples, heights, "o", **look)
             axes.plot([row.later.p50] * 2, [place - 0.47, place + 0.47], color=INK, linewidth=2.2)
-        axes.set_rasterization_zorder(0)  # thousands of dots are smaller as pixels, in an SVG
+        axes.set_rasterization_zorder(0)  # in an SVG, thousands of dots are smaller as pixels
         axes.set_title(backbone)
         axes.set_xscale("log")
         low, high = min(min(row.samples) for row in mine) / 1.03, max(max(row.samples) for row in mine) * 1.03
@@ -146,7 +146,7 @@ PICTURES: dict[str, Callable[[Sequence[Figures], str], Figure]] = {
 
 
 def _figure(rows: Sequence[Figures], columns: int) -> tuple[Figure, list[Any]]:
-    """Panels, a row of them a backbone, as high as it has runs; the runs' names at the left."""
+    """Figure with one row of panels per backbone, as high as it has runs, and the runs' names on the left."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -155,7 +155,7 @@ def _figure(rows: Sequence[Figures], columns: int) -> tuple[Figure, list[Any]]:
     heights = [len(mine) + 1.0 for mine in backbones.values()]
     size = WIDTH, 0.9 + sum(ROW * height + 0.4 for height in heights)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.09))
-    FigureCanvasAgg(figure)  # not pyplot's figures: it keeps them, and may open windows
+    FigureCanvasAgg(figure)  # not by pyplot, which keeps figures and may open windows
     grid = figure.subplots(len(heights), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
     for panels, mine in zip(grid, backbones.values(), strict=True):
         for axes in panels:
@@ -166,7 +166,7 @@ def _figure(rows: Sequence[Figures], columns: int) -> tuple[Figure, list[Any]]:
 
 
 def _stack(axes: Axes, place: int, parts: Mapping[str, float]) -> None:
-    """A bar of stages."""
+    """Draw a bar of stacked stages."""
     left = 0.0
     for name, length in parts.items():
         axes.barh(place, length, left=left, height=HEIGHT, color=STAGE_COLOURS[name])
@@ -174,7 +174,7 @@ def _stack(axes: Axes, place: int, parts: Mapping[str, float]) -> None:
 
 
 def _cells(axes: Axes, place: int, cells: Sequence[tuple[str, bool]]) -> None:
-    """Texts in columns at the right of a row, some bold."""
+    """Write texts in columns to the right of a row; those with True are bold."""
     for column, (text, is_bold) in enumerate(cells):
         axes.annotate(
             text,
@@ -189,7 +189,7 @@ def _cells(axes: Axes, place: int, cells: Sequence[tuple[str, bool]]) -> None:
 
 
 def _legend(figure: Figure, title: str, entries: Sequence[tuple[str, str, str]]) -> None:
-    """Name, colour, and marker or line style, or none for an area; with the picture's title above."""
+    """Draw a legend below the title. Entries: name, colour, and marker or line style, or "" for an area."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -226,7 +226,7 @@ def _colour(row: Figures) -> str:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers on a logarithmic axis, about six; of a short one as on a linear axis."""
+    """About six round numbers on a logarithmic axis; on a short axis they are spaced as on a linear one."""
     from matplotlib.ticker import MaxNLocator
 
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)

@@ -1,11 +1,11 @@
-"""Tables of latency records in a README, between two marks, so that nobody writes them by hand::
+"""Latency tables in a README, generated between two markers::
 
     <!-- bench:cpu bench/results/NAME.json -->
-    … what mfp bench report writes …
+    … text written by mfp bench report …
     <!-- /bench -->
 
-``cpu`` or ``gpu`` is what the record was measured on. The record's path is relative to the README, and is filled in:
-the marks of a new block need none.
+``cpu`` or ``gpu`` is the kind of device that the record was measured on. The record's path is relative to the README;
+it is filled in, so the markers of a new block need no path.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from .report import KEY, bold, bullets, iou_cells, remarks, source_line, times_c
 from .results import Figures, by_backbone, fastest, of_finished
 
 BLOCK = re.compile(r"<!-- bench:(?P<kind>\w+)(?: (?P<record>[^\n]+?))? -->\n(?P<text>.*?)<!-- /bench -->", re.DOTALL)
-PICTURE = "latency"  # of those beside a record, the one that a README shows
+PICTURE = "latency"  # the plot of a record that a README shows
 
 
 def kind_of(record: dict[str, Any]) -> str:
-    """``"cpu"`` or ``"gpu"``: which block of a README a record fills."""
+    """Kind of block that a record fills in a README: ``"cpu"`` or ``"gpu"``."""
     return "cpu" if record["settings"]["device"] == "cpu" else "gpu"
 
 
 def rewritten(readme: Path, records: Mapping[str, Path] | None = None) -> str:
-    """The README's text with its blocks made anew.
+    """Text of the README with its blocks generated again.
 
     Args:
-        records: by kind, what to fill blocks from, and no others; default: each block from the record that it names.
+        records: records by kind; only their blocks are filled. None: each block is filled from the record it names.
 
     Raises:
-        OptionError: the README or a record cannot be read, or is not finished; there is no block for a record.
+        OptionError: the README or a record cannot be read, a record is not finished, or has no block.
     """
     text = _read(readme)
     found = {block["kind"]: block["record"] for block in BLOCK.finditer(text)}
@@ -60,15 +60,15 @@ def rewritten(readme: Path, records: Mapping[str, Path] | None = None) -> str:
 
 
 def named_records(readme: Path) -> list[str]:
-    """Paths of the records that its blocks name, relative to it."""
+    """Paths of the records that the README's blocks name, relative to the README."""
     return [block["record"] for block in BLOCK.finditer(_read(readme)) if block["record"]]
 
 
 def stale(readme: Path) -> bool:
-    """Whether a block says something else than the record that it names.
+    """Whether a block differs from the record that it names.
 
     Raises:
-        OptionError: as :func:`rewritten`.
+        OptionError: as for :func:`rewritten`.
     """
     return rewritten(readme) != _read(readme)
 
@@ -108,7 +108,7 @@ def _left_out(record: dict[str, Any]) -> list[str]:
 
 
 def _relative(path: Path, readme: Path) -> str:
-    """As a link in the README."""
+    """Path as a link in the README."""
     page = readme.resolve().parent
     root = page.parent if page.name == "docs" else page  # pages in docs/ link into the repository around them
     if not path.resolve().is_relative_to(root):

@@ -1,19 +1,19 @@
-"""The record of a latency run: one JSON file, written anew after each piece of work, from which the work can go on.
+"""Record of a latency run: one JSON file, rewritten after each piece of work, from which the run can resume.
 
 ::
 
     kind, schema       "latency", 1
     machine            see machine.facts(); "gpu": see machine.gpu_facts()
-    settings           what was asked for; the same on --resume
+    settings           options of the run; the same on --resume
     ceilings           see roofline.measure_ceilings()
-    networks           by backbone: floors.count(), and "weights"
+    networks           by backbone: roofline.count(), and "weights"
     runs               see new_run(): every sample, in milliseconds
     peers              name, first, later: other click models on the same photograph
-    left_out           name → why it was not measured: a package, device or precision that is not here
-    failed             name → what went wrong when it was; tried again on --resume
-    finished           whether all of it is there, and nothing failed
+    left_out           name → why it was not measured: a package, device or precision that is not available
+    failed             name → error of its measurement; tried again on --resume
+    finished           whether everything is measured and nothing failed
 
-Statistics are not kept: they are computed from the samples (:mod:`mfp.bench.samples`).
+Statistics are not stored: they are computed from the samples (:mod:`mfp.bench.samples`).
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from ...engine.image import write_file
 from .cases import Run
 
 KIND, SCHEMA = "latency", 1
-OTHER_KINDS = {  # of JSON that looks alike: what they are
+OTHER_KINDS = {  # kind of similar JSON files → what they are
     "cpp_latency": "it is what examples/cpp/latency prints, whose percentiles go to stderr; ",
     "accuracy": "it is of `mfp eval`; ",
 }
-CHANGES = ("date",)  # in the facts of a machine, from one moment to the next
+CHANGES = ("date",)  # facts of a machine that change with time
 
 
 def new_record(machine: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """A record of nothing yet."""
+    """New record without measurements."""
     return {
         "kind": KIND,
         "schema": SCHEMA,
@@ -52,11 +52,11 @@ def new_record(machine: dict[str, Any], settings: dict[str, Any]) -> dict[str, A
 
 
 def new_run(backbone: str, run: Run, device: str) -> dict[str, Any]:
-    """A run of which nothing is measured yet.
+    """New entry of a run without measurements.
 
-    ``first`` and ``later`` are lists of clicks, each the milliseconds of its stages and their ``total`` by the clock,
-    from the call to the mask; ``stages``, on a GPU, where a click is one piece, has both of clicks whose steps ran one
-    by one (:mod:`mfp.bench.timing.gpu_stages`).
+    ``first`` and ``later`` are lists of clicks. Each click has the milliseconds of its stages, and its ``total`` by the
+    clock, from the call to the mask. On a GPU a click is one piece; there ``stages`` has ``first`` and ``later`` of
+    clicks whose steps ran one by one (:mod:`mfp.bench.timing.gpu_stages`).
     """
     return {
         "backbone": backbone,
@@ -76,32 +76,32 @@ def new_run(backbone: str, run: Run, device: str) -> dict[str, Any]:
 
 
 def find_run(record: dict[str, Any], backbone: str, name: str) -> dict[str, Any] | None:
-    """The run of a backbone by its name."""
+    """Run of a backbone by its name; None where the record has none."""
     found: list[dict[str, Any]] = [r for r in record["runs"] if (r["backbone"], r["name"]) == (backbone, name)]
     return found[0] if found else None
 
 
 def save(path: Path, record: dict[str, Any]) -> None:
-    """Write it; the file appears complete or not at all.
+    """Write a record; the file appears complete or not at all.
 
     Raises:
-        ImageError: it cannot be written there.
+        ImageError: the file cannot be written.
     """
     text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False)
-    write_file(path, (text + "\n").encode(errors="backslashreplace"))  # of names that are no Unicode
+    write_file(path, (text + "\n").encode(errors="backslashreplace"))  # names may not be Unicode
 
 
 def prepare(path: Path, record: dict[str, Any]) -> None:
-    """Write an empty record before the work, so that none of it is lost to a folder that takes no files.
+    """Write an empty record before the work, so that an unwritable folder is found before any result can be lost.
 
     Raises:
-        OptionError: the file is there and holds a run that is not finished.
-        ImageError: it cannot be written there.
+        OptionError: the file exists and holds a run that is not finished.
+        ImageError: the file cannot be written.
     """
     if path.is_file():
         try:
             unfinished = not read(path)["finished"]
-        except OptionError:  # something else
+        except OptionError:  # another kind of file
             unfinished = False
         if unfinished:
             raise OptionError(
@@ -115,10 +115,10 @@ def prepare(path: Path, record: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A record from a file.
+    """Read a record from a file.
 
     Raises:
-        OptionError: it is none, or of another version of this format.
+        OptionError: the file is not a record, or has another version of this format.
     """
     try:
         record = json.loads(path.read_text("utf-8"))
@@ -141,10 +141,10 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _check_complete(path: Path, record: dict[str, Any]) -> None:
-    """Refuse what has the kind and not the contents: a file of another program, or one that was edited.
+    """Reject a record of the right kind without the expected contents: another program's file, or an edited one.
 
     Raises:
-        OptionError: it lacks something; says what.
+        OptionError: something is missing; the message lists it.
     """
     wrong = [key for key, value in new_record({}, {}).items() if not isinstance(record.get(key), type(value))]
     if not wrong:
@@ -158,16 +158,16 @@ def _check_complete(path: Path, record: dict[str, Any]) -> None:
 
 
 def check_resumable(path: Path, record: dict[str, Any], machine: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Whether a run may go on here: samples of two machines, commits or settings make no sample.
+    """Check that a run may resume: samples of different machines, commits or settings cannot be combined.
 
     Args:
-        path: for the message.
-        record: from that file.
-        machine: this one.
-        asked: settings that the caller insists on.
+        path: path of the record, for the message.
+        record: record in that file.
+        machine: facts of this machine.
+        asked: settings that the caller requires.
 
     Raises:
-        OptionError: it is finished, or something is not as it was; says what.
+        OptionError: the record is finished, or something has changed; the message lists what.
     """
     if record["finished"]:
         raise OptionError(f"{path} is finished: nothing to resume. Leave --resume out to measure anew")

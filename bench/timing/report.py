@@ -1,4 +1,4 @@
-"""A latency record as Markdown: a page with all of its figures, and the sentences that belong under every table."""
+"""Markdown report of a latency record: a page with all results, and the remarks that belong under every table."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ KEY = (
     f"brackets the {LEVEL * 100:.0f} % interval (bootstrap over clicks that were taken in turn). Bold: the fastest, "
     "and what cannot be told apart from it. Mask IoU, mean and worst: with the authors' FP32 masks, click by click."
 )
-PERCENTILES_NEED = 100  # samples, so that one in a hundred is one
+PERCENTILES_NEED = 100  # samples needed for a p99
 
 
 def page(record: dict[str, Any], rows: Sequence[Figures], name: str, pictures: Sequence[str] = ()) -> str:
-    """All figures of a record.
+    """Markdown page with all results of a record.
 
     Args:
-        rows: :func:`mfp.bench.timing.results.of_finished` of it.
-        name: of its file.
-        pictures: files to show, relative to the page.
+        rows: rows from :func:`mfp.bench.timing.results.of_finished`.
+        name: name of the record's file.
+        pictures: paths of pictures to show, relative to the page.
     """
     small = source_line(record, name)
     height, width = record["settings"]["photograph"]
@@ -62,14 +62,14 @@ def page(record: dict[str, Any], rows: Sequence[Figures], name: str, pictures: S
 
 
 def times_cell(row: Figures) -> str:
-    """``"2.07 (1.95–2.20)"``."""
+    """Cell with the factor and its interval, such as ``"2.07 (1.95–2.20)"``."""
     if row.is_reference:
         return "1"
     return f"{number(row.times)} {range_(row.times_interval)}".strip()
 
 
 def range_(interval: Interval | None) -> str:
-    """``"(1.95–2.20)"``; empty without one."""
+    """Text of an interval, such as ``"(1.95–2.20)"``; empty without one."""
     return f"({number(interval.low)}–{number(interval.high)})" if interval else ""
 
 
@@ -78,12 +78,12 @@ def bold(cell: str, yes: bool) -> str:
 
 
 def percent(change: float) -> str:
-    """``"+3 %"``."""
+    """Text of a relative change, such as ``"+3 %"``."""
     return f"{round(100 * change):+d} %"
 
 
 def remarks(rows: Sequence[Figures]) -> list[str]:
-    """What must be said of these figures: differences within the spread, drift, samples too few for a percentile."""
+    """Remarks on results: differences within the spread, drift, too few samples for a percentile."""
     found = []
     for backbone, mine in by_backbone(rows).items():
         groups = "; ".join(" ≈ ".join(map(plain, group)) for group in alike(mine))
@@ -102,7 +102,7 @@ def remarks(rows: Sequence[Figures]) -> list[str]:
 
 
 def left_out(record: dict[str, Any]) -> list[str]:
-    """Sentences: what was not measured, gathered by the reason."""
+    """Sentences about what was not measured, grouped by reason."""
     reasons: dict[str, list[str]] = {}
     for name, why in record["left_out"].items():
         reasons.setdefault(why, []).append(name)
@@ -114,14 +114,14 @@ def bullets(sentences: Iterable[str]) -> list[str]:
 
 
 def where(record: dict[str, Any]) -> str:
-    """The device: a GPU's name, or the processor's and the number of its cores."""
+    """Name of the GPU, or name of the processor and number of its cores."""
     machine = record["machine"]
     processor = f"{machine['processor']}, {machine['cores']} core{'s' if machine['cores'] != 1 else ''}"
     return str(machine["gpu"]["name"]) if machine.get("gpu") else processor
 
 
 def source_line(record: dict[str, Any], name: str) -> str:
-    """The small print: device, driver, versions, commit, date, command, weights, and the file that has the samples."""
+    """Line in small print: device, driver, versions, commit, date, command, weights, and the file with the samples."""
     machine = record["machine"]
     parts = [where(record)]
     if machine.get("gpu"):
@@ -138,7 +138,7 @@ def source_line(record: dict[str, Any], name: str) -> str:
 
 
 def command(settings: dict[str, Any]) -> str:
-    """The command that measures so again; files of weights and of peers are not in a record, and stand as FILE."""
+    """Command that repeats the measurement. Files of weights and peers are not in a record and appear as FILE."""
     words = ["mfp bench --device", settings["device"]]
     for option, key in (("--backbone", "backbones"), ("--runtime", "runtimes")):
         words += [f"{option} {shlex.quote(value)}" for value in settings.get(key) or ()]
@@ -169,7 +169,7 @@ def _tail(later: Summary) -> Iterator[str]:
 
 
 def iou_cells(row: Figures) -> list[str]:
-    """Mean and worst mask IoU."""
+    """Cells with mean and worst mask IoU."""
     values = (row.agreement.get(key) for key in ("iou_mean", "iou_min"))
     return [NONE if value is None else f"{value:.4f}" for value in values]
 

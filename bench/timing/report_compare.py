@@ -1,4 +1,4 @@
-"""Two latency records of the same machine, row by row: do their intervals overlap?"""
+"""Comparison of two latency records of the same machine: whether their intervals overlap, run by run."""
 
 from __future__ import annotations
 
@@ -20,30 +20,31 @@ class Pair:
 
     @property
     def medians_overlap(self) -> bool:
-        """Whether the intervals of the later click's median do."""
+        """Whether the intervals of the later clicks' medians overlap."""
         return self.before.median.overlaps(self.after.median)
 
     @property
     def times_overlap(self) -> bool | None:
-        """Whether those of "times as fast" do; None where one of them is missing."""
+        """Whether the intervals of "times as fast" overlap; None where one of them is missing."""
         before, after = self.before.times_interval, self.after.times_interval
         return before.overlaps(after) if before and after else None
 
 
 def pairs(before: Sequence[Figures], after: Sequence[Figures]) -> list[Pair]:
-    """The runs that both have, in the order of the first."""
+    """Runs that both records have, in the order of the first."""
     others = {(row.backbone, row.name): row for row in after}
     return [Pair(row, others[row.backbone, row.name]) for row in before if (row.backbone, row.name) in others]
 
 
 def comparison(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
-    """A page on two records.
+    """Markdown page that compares two records.
 
     Args:
-        names: of their files.
+        records: the two records.
+        names: names of their files.
 
     Raises:
-        OptionError: one of them is not finished.
+        OptionError: one of the records is not finished.
     """
     before, after = (of_finished(record, name) for record, name in zip(records, names, strict=True))
     found = pairs(before, after)
@@ -61,7 +62,7 @@ def comparison(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
 
 
 def verdict(found: Sequence[Pair]) -> list[str]:
-    """How many rows agree."""
+    """Sentences about the number of runs that agree."""
     if not found:
         return ["The records have no run in common."]
     times = [pair.times_overlap for pair in found if pair.times_overlap is not None and not pair.before.is_reference]
@@ -73,7 +74,7 @@ def verdict(found: Sequence[Pair]) -> list[str]:
 
 
 def differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What of machine and settings is not the same, as Markdown."""
+    """Differences of machine and settings, as Markdown."""
     found = []
     for part in ("machine", "settings"):
         was, now = _flat(before[part]), _flat(after[part])

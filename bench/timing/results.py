@@ -1,4 +1,4 @@
-"""What a latency record says: its runs' figures, computed from their samples, for tables and pictures alike."""
+"""Results of a latency record's runs, computed from their samples, for tables and plots."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ STAGES = ("crop", "encode", "modulate", "network", "paste", "copy")
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one run of one backbone; times in milliseconds.
+    """Results of one run of one backbone; times in milliseconds.
 
     Attributes:
-        backbone, name, precision: as in the record.
-        authors: whether it is the authors' way.
-        first, later: of clicks, end to end.
-        samples: later clicks in their order.
+        backbone, name, precision: values from the record.
+        authors: whether the run is the baseline, in any variant.
+        first, later: statistics of first and later clicks, end to end.
+        samples: times of later clicks, in order.
         median: interval of the later clicks' median.
-        times: how many times as fast a later click is as the reference's, ratio of medians; None without a reference.
-        times_interval: of it.
-        stages: mean of later clicks by stage, ``"rest"`` what is in no stage; means, because those add up.
-        floor: that no later click can be faster than; None where the ceiling was not measured.
-        cold, memory, agreement, throughput: as in the record, empty where they were not measured.
+        times: the reference's median later click divided by this run's: how many times as fast it is; None without a
+            reference.
+        times_interval: interval of ``times``.
+        stages: mean of later clicks by stage, with ``"rest"`` for time in no stage; means, because they add up.
+        floor: lower bound of a later click's time; None where the ceiling was not measured.
+        cold, memory, agreement, throughput: values from the record, empty where they were not measured.
     """
 
     backbone: str
@@ -54,29 +55,30 @@ class Figures:
 
     @property
     def is_reference(self) -> bool:
-        """Whether the others are held against it."""
+        """Whether this run is the reference that the others are compared with."""
         return self.name == REFERENCE.name
 
     @property
     def from_floor(self) -> float | None:
-        """How many times as long as its floor a later click takes."""
+        """Median later click divided by its floor; None without a floor."""
         return self.later.p50 / self.floor if self.floor else None
 
 
 def figures(record: dict[str, Any]) -> list[Figures]:
-    """Of all runs that have clicks, backbone by backbone, in the record's order."""
+    """Results of all runs that have clicks, backbone by backbone, in the record's order."""
     measured = [run for run in record["runs"] if run["first"] and run["later"]]
     return [_figures(record, run) for backbone in record["networks"] for run in measured if run["backbone"] == backbone]
 
 
 def of_finished(record: dict[str, Any], name: str) -> list[Figures]:
-    """The same, of a record that is complete.
+    """Results of all runs of a finished record, as from :func:`figures`.
 
     Args:
-        name: of the record, for the message.
+        record: the record.
+        name: name of the record, for the message.
 
     Raises:
-        OptionError: it is not, or has no clicks.
+        OptionError: the record is not finished, or has no clicks.
     """
     if not record["finished"]:
         raise OptionError(f"{name} is not finished; finish it first with: mfp bench --resume {name}")
@@ -87,7 +89,7 @@ def of_finished(record: dict[str, Any], name: str) -> list[Figures]:
 
 
 def by_backbone(rows: Sequence[Figures]) -> dict[str, list[Figures]]:
-    """The rows of each backbone."""
+    """Rows grouped by backbone."""
     return {name: [row for row in rows if row.backbone == name] for name in dict.fromkeys(row.backbone for row in rows)}
 
 
@@ -97,7 +99,7 @@ def alike(rows: Sequence[Figures]) -> list[list[str]]:
 
 
 def fastest(rows: Sequence[Figures]) -> set[str]:
-    """Of one backbone: the run with the fastest median click, and those that cannot be told apart from it."""
+    """Names of one backbone's fastest run by median click, and of the runs whose intervals overlap with its own."""
     best = min(rows, key=lambda row: row.later.p50)
     mine = best.times_interval or best.median
     return {row.name for row in rows if (row.times_interval or row.median).overlaps(mine)}
@@ -129,7 +131,7 @@ def _figures(record: dict[str, Any], run: dict[str, Any]) -> Figures:
 
 
 def _stages(run: dict[str, Any]) -> dict[str, float]:
-    """On a GPU those of the clicks whose steps ran one by one, where there are some."""
+    """Mean milliseconds by stage; on a GPU from the clicks whose steps ran one by one, where they were measured."""
     rows = (run["stages"] or run)["later"]
     found = {name: float(np.mean(stage(rows, name))) for name in STAGES}
     return {**found, "rest": max(float(np.mean(stage(rows))) - sum(found.values()), 0.0)}

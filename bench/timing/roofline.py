@@ -1,8 +1,8 @@
-"""Roofline: the least that a pass of a network can cost, from its ONNX file and from what the device reaches at best.
+"""Roofline: lower bound of the time of a network's pass, from its ONNX file and the device's peak speeds.
 
 :func:`count` counts floating-point operations and bytes; :func:`measure_ceilings` times a large matrix product and a
-large copy. Counted are the matrix operators (:data:`~mfp.engine.contract.MATRIX_OPERATORS`); all else can be fused into
-them.
+large copy. Only the matrix operators (:data:`~mfp.engine.contract.MATRIX_OPERATORS`) are counted; all others can be
+fused into them.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 
 Shape: TypeAlias = tuple[int, ...]
 
-BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}  # of a number
-LARGE = 1024  # numbers of a tensor that is a weight and nothing else
+BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}  # bytes per number
+LARGE = 1024  # size from which a tensor is certainly a weight, not a shape
 REPEATS = 10
-CPU_SIDE, GPU_SIDE = 2048, 8192  # of the square matrices
-CPU_BYTES, GPU_BYTES = 1 << 29, 1 << 31  # of the copy: more than the caches hold
+CPU_SIDE, GPU_SIDE = 2048, 8192  # side of the square matrices
+CPU_BYTES, GPU_BYTES = 1 << 29, 1 << 31  # bytes of the copy: more than the caches hold
 
 
 def count(path: Path, size: Size, batch: int) -> dict[str, Any]:
-    """What one pass of a batch takes.
+    """Operations and bytes of one pass of a batch.
 
     Args:
-        path: an FP32 ONNX file of :mod:`mfp.export`.
+        path: FP32 ONNX file written by :mod:`mfp.export`.
         size: network size (H, W).
-        batch: 2 with the mirrored pass.
+        batch: number of items; 2 with the mirrored pass.
 
     Returns:
-        ``size``; ``gflop``: 1e9 floating-point operations, a multiply-add being two; ``weight_bytes``: of all weights,
-        in float32; ``tensor_bytes``: of what the matrix operators read and write besides, in float32, which is the
-        traffic of a pass whose caches hold nothing from one operator to the next.
+        ``size``; ``gflop``: 1e9 floating-point operations, where a multiply-add counts as two; ``weight_bytes``: bytes
+        of all weights in float32; ``tensor_bytes``: bytes of the other tensors that the matrix operators read and write
+        in float32, which is the traffic of a pass if caches hold nothing from one operator to the next.
 
     Raises:
-        NetworkError: a shape stays open at this size.
+        NetworkError: a shape is still unknown at this size.
     """
     import onnx
 
@@ -74,22 +74,22 @@ def count(path: Path, size: Size, batch: int) -> dict[str, Any]:
 
 
 def floor_ms(network: dict[str, Any], ceilings: dict[str, Any], precision: str) -> float | None:
-    """Milliseconds that no pass can be faster than: the longer of its arithmetic and the reading of its weights.
+    """Lower bound of a pass in milliseconds: the longer of its arithmetic and the reading of its weights.
 
-    What goes from operator to operator can stay in caches, so it is not part of a bound.
+    Tensors between operators can stay in caches, so they are not part of the bound.
 
     Args:
-        network: from :func:`count`.
-        ceilings: from :func:`measure_ceilings`.
+        network: result of :func:`count`.
+        ceilings: result of :func:`measure_ceilings`.
         precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``.
 
     Returns:
-        None where the ceiling of this precision has not been measured.
+        Milliseconds; None where the ceiling of this precision has not been measured.
     """
     products = ceilings["matrix_product_gflops"]
     if precision not in products:
         return None
-    # where half precision is the slower one a runtime is free to compute in the other
+    # where half precision is slower, a runtime may compute in full precision
     gflops = max(products[name] for name in (precision, "fp32", "tf32") if name in products)
     arithmetic = network["gflop"] / gflops * 1e3
     weights = network["weight_bytes"] * BYTES[precision] / BYTES["fp32"] / 1e9 / ceilings["copy_gb_per_s"] * 1e3
@@ -97,7 +97,7 @@ def floor_ms(network: dict[str, Any], ceilings: dict[str, Any], precision: str) 
 
 
 def _multiply_adds(node: onnx.NodeProto, first: Shape, second: Shape, output: Shape) -> int:
-    """Of one node, by the shapes of its two operands and its output."""
+    """Number of multiply-adds of a node, from the shapes of its two operands and its output."""
     import onnx
 
     if node.op_type == "Conv":  # weights: outputs × inputs of a group × kernel
@@ -111,7 +111,7 @@ def _multiply_adds(node: onnx.NodeProto, first: Shape, second: Shape, output: Sh
 
 
 def _shapes(model: onnx.ModelProto, size: Size, batch: int) -> dict[str, Shape]:
-    """Shapes of all tensors that are known once batch, height and width are. Takes large weights out of the model."""
+    """Shapes of all tensors that follow from batch, height and width. Removes large weights from the model."""
     import onnx
 
     for value in model.graph.input:
@@ -119,10 +119,10 @@ def _shapes(model: onnx.ModelProto, size: Size, batch: int) -> dict[str, Shape]:
         for dim, side in zip(dims, (batch, INPUT_CHANNELS.get(value.name, 1), *size), strict=False):
             dim.dim_value = side
     for value in model.graph.output:
-        value.type.tensor_type.ClearField("shape")  # open there as well: it would win over what is inferred
+        value.type.tensor_type.ClearField("shape")  # it is unknown there too, and would override the inferred shape
     del model.graph.value_info[:]
-    # Inference copies the model several times. Of large weights the shape is enough; of small ones, which may be shapes
-    # themselves, it needs the values.
+    # Inference copies the model several times. For large weights it needs only the shape; for small ones, which may be
+    # shapes themselves, it needs the values.
     large = [tensor for tensor in model.graph.initializer if prod(tensor.dims) > LARGE]
     model.graph.input.extend(
         onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in large
@@ -140,15 +140,15 @@ def _shapes(model: onnx.ModelProto, size: Size, batch: int) -> dict[str, Shape]:
 
 
 def measure_ceilings(device: str, precisions: tuple[str, ...]) -> dict[str, Any]:
-    """Median speeds on ``"cpu"`` or ``"cuda:N"``, by PyTorch.
+    """Measure median speeds on ``"cpu"`` or ``"cuda:N"`` with PyTorch.
 
     Args:
-        precisions: of the products, ``"fp32"``, ``"fp16"``, ``"bf16"``, and on a GPU ``"tf32"``, to which runtimes
-            round the inputs of FP32 products there; one that the device does not take is left out.
+        precisions: precisions of the products: ``"fp32"``, ``"fp16"``, ``"bf16"``, and on a GPU ``"tf32"``, to which
+            runtimes round the inputs of FP32 products. A precision that the device does not support is left out.
 
     Returns:
-        ``matrix_product_gflops``: by precision, 1e9 floating-point operations a second, a multiply-add being two;
-        ``copy_gb_per_s``: 1e9 bytes read and written a second.
+        ``matrix_product_gflops``: by precision, 1e9 floating-point operations per second, where a multiply-add counts
+        as two; ``copy_gb_per_s``: 1e9 bytes read and written per second.
     """
     import torch
 
@@ -156,7 +156,7 @@ def measure_ceilings(device: str, precisions: tuple[str, ...]) -> dict[str, Any]
     for precision in precisions:
         try:
             products[precision] = _matrix_product(torch, device, precision)
-        except (RuntimeError, TypeError):  # "not implemented for 'Half'" and its kin
+        except (RuntimeError, TypeError):  # such as "not implemented for 'Half'"
             continue
     return {"matrix_product_gflops": products, "copy_gb_per_s": _copy(torch, device)}
 
@@ -179,13 +179,13 @@ def _copy(torch: Any, device: str) -> float:
     try:
         source = torch.ones(nbytes // 4, dtype=torch.float32, device=device)
         target = torch.ones_like(source)
-    except RuntimeError as error:  # PyTorch's own class, derived from it, is not the same in all versions
+    except RuntimeError as error:  # PyTorch's subclass of it differs between versions
         raise RuntimeMissingError(f"no memory on {device} to measure a copy of {nbytes:,} bytes: {error}") from error
     return 2 * nbytes / _seconds(lambda: target.copy_(source), device) / 1e9
 
 
 def _seconds(work: Callable[[], object], device: str) -> float:
-    """Median time of one call after two warm ones; on a GPU by events around several, as one alone is too short."""
+    """Median seconds of one call after two warm-up calls; on a GPU by events around several, as one is too short."""
     import torch
 
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""A latency run: piece by piece, each kept before the next begins, so that it can be interrupted and go on later."""
+"""Latency run: measures piece by piece and saves each before the next, so that an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from .interleave import clicks_in_turn
 from .networks import make_sources
 from .record import find_run, new_run
 
-NOT_HERE = (RuntimeMissingError, OptionError)  # a package, device or precision that this machine or run does not have
+NOT_HERE = (RuntimeMissingError, OptionError)  # a package, device or precision is not available
 STAGED = 4  # objects whose clicks run step by step on a GPU
 
 
 @dataclass
 class LatencyRun:
-    """What is measured, and who is told.
+    """A latency run.
 
     Args:
-        record: grows; see :mod:`mfp.bench.timing.record`.
-        save: writes it.
-        checkpoints: by backbone; the others get seeded weights.
+        record: record that results are added to, see :mod:`mfp.bench.timing.record`.
+        save: function that writes the record.
+        checkpoints: checkpoint files by backbone; other backbones get packaged or seeded weights.
         asked_peers: other models to time.
-        told: called with what is going on, the number of pieces that are done, and their number in all.
+        told: function called with the current activity, the number of pieces begun, and their total number.
     """
 
     record: dict[str, Any]
@@ -42,16 +42,16 @@ class LatencyRun:
     told: Callable[[str, int, int], None]
 
     def run(self) -> None:
-        """Measure what the record lacks.
+        """Measure everything that the record lacks.
 
-        What is not here is left out. A run that fails for another reason does not end the others; it stays in
-        ``record["failed"]``, and the record unfinished.
+        Runs that are not available are left out. A run that fails for another reason does not stop the others; it is
+        listed in ``record["failed"]``, and the record stays unfinished.
 
         Raises:
-            Exception: the authors' way, which everything is held against, fails.
+            Exception: the baseline, which everything is compared with, fails.
         """
         record, settings = self.record, self.record["settings"]
-        record["failed"] = {}  # what failed is tried again
+        record["failed"] = {}  # failed runs are tried again
         self._done = 0
         self._device: str = settings["device"]
         self._image = photograph(settings["photograph"])
@@ -60,7 +60,7 @@ class LatencyRun:
         self._runs, left_out = chosen_runs(self._device, settings["runtimes"], settings["compile"])
         record["left_out"] = {**left_out, **peers.not_asked_for(self.asked_peers), **record["left_out"]}
         self._clicks = settings["warmup"] + sum(map(len, self._objects))
-        self._pieces = len(self._runs) * (2 + len(settings["sessions"])) + self._clicks  # of a backbone
+        self._pieces = len(self._runs) * (2 + len(settings["sessions"])) + self._clicks  # pieces per backbone
         self._all = self._pieces * len(settings["backbones"]) + len(self.asked_peers)
         if not record["ceilings"]:
             self._tell("the machine's ceilings", 0)
@@ -86,7 +86,7 @@ class LatencyRun:
             if backbone not in record["networks"]:
                 network = roofline.count(sources.files["fp32"], sources.size, batch=2)
                 record["networks"][backbone] = {**network, "weights": sources.module.weights}
-            # first, while this process holds little: the others share the machine with it
+            # cold starts come first, while this process uses little memory: their processes share the machine with it
             runs = [run for run in runs if self._started(run, sources)]
             opened = {run: ready for run in runs if (ready := self._opened(run, sources))}
             self._in_turn(backbone, opened)
@@ -95,7 +95,7 @@ class LatencyRun:
                 self._sessions(backbone, run, ready)
 
     def _started(self, run: Run, sources: Sources) -> bool:
-        """Cold; whether it works."""
+        """Measure the cold start of a run; whether the run works."""
         if not find_run(self.record, sources.backbone, run.name):
             self._tell(f"{sources.backbone}, {run.name}: cold start")
             try:
@@ -112,14 +112,14 @@ class LatencyRun:
         source = sources.module if run.runtime.startswith("torch") else sources.of(run)
         try:
             ready = open_run(run, source, sources.size, self._device)
-            ready.start(self._image).click(0, 0)  # compiles, where something does
+            ready.start(self._image).click(0, 0)  # compiles, if the run does
         except Exception as error:
             self._without(sources.backbone, run, error)
             return None
         return ready
 
     def _in_turn(self, backbone: str, opened: Mapping[Run, Opened]) -> None:
-        """The clicks themselves. Those of one run alone are nothing to compare: all are measured, or all again."""
+        """Time the clicks of all runs, interleaved. If any run lacks clicks, all runs are measured again."""
         entries = [find_run(self.record, backbone, run.name) or {} for run in opened]
         if all(entry["later"] for entry in entries):
             self._done += self._clicks
@@ -138,7 +138,7 @@ class LatencyRun:
         self.save()
 
     def _stages(self, backbone: str, run: Run, ready: Opened, sources: Sources) -> None:
-        """On a GPU, where the clock sees a click of the engine as one piece."""
+        """Time the engine's stages on a GPU, where the clock sees a click as one piece."""
         entry = find_run(self.record, backbone, run.name) or {}
         if ready.network is None or ready.network.device == "cpu" or entry["stages"]:
             return
@@ -180,14 +180,14 @@ class LatencyRun:
         self.save()
 
     def _without(self, backbone: str, run: Run, error: Exception) -> None:
-        """Go on without a run: left out where it is not here, failed otherwise."""
+        """Record that a run cannot be measured: left out where it is not available, failed otherwise."""
         if run == REFERENCE:
             raise error
         found = find_run(self.record, backbone, run.name)
         if found:
             self.record["runs"].remove(found)
         name = f"{backbone}, {run.name}"
-        # what torch.compile needs was looked for before: here it failed
+        # torch.compile's requirements were checked before, so an error here is a failure
         if isinstance(error, NOT_HERE) and run.runtime != COMPILED:
             self.record["left_out"][name] = one_line(error)
         else:
@@ -195,17 +195,17 @@ class LatencyRun:
         self.save()
 
     def _is_complete(self, backbone: str) -> bool:
-        """Whether all its runs have all their pieces."""
+        """Whether all runs of a backbone have all their pieces."""
         found = {run["name"]: run for run in self.record["runs"] if run["backbone"] == backbone}
         wanted = [run for run in self._runs if f"{backbone}, {run.name}" not in self.record["left_out"]]
         return all(run.name in found and found[run.name]["throughput"] for run in wanted)
 
     def _tell(self, what: str, pieces: int = 1) -> None:
-        """Say what is going on; so many pieces are begun by it."""
+        """Report the current activity, with which ``pieces`` pieces begin."""
         self._done += pieces
         self.told(what, self._done, self._all)
 
 
 def _report(error: Exception) -> str:
-    """A failure in words; of one that nobody expected all that Python says."""
+    """Text of an error; for an unexpected one the full traceback."""
     return str(error) if isinstance(error, MfpError) else "".join(traceback.format_exception(error)).rstrip()

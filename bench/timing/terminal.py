@@ -1,4 +1,4 @@
-"""A latency record for the terminal."""
+"""Terminal tables of a latency record."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .roofline import floor_ms
 if TYPE_CHECKING:
     from rich.table import Table
 
-NETWORK = ("network", "device")  # stages that hold the network's passes
+NETWORK = ("network", "device")  # stages that contain the network's passes
 
 
 def tables(record: dict[str, Any]) -> Iterator[Table]:
-    """Two tables a backbone, and one of the peers."""
+    """Yield two tables per backbone, and one of the peers."""
     for backbone in record["networks"]:
         runs = [run for run in record["runs"] if run["backbone"] == backbone and run["later"]]
         if runs:
@@ -29,7 +29,7 @@ def tables(record: dict[str, Any]) -> Iterator[Table]:
 
 
 def remarks(record: dict[str, Any]) -> Iterator[str]:
-    """What a reader of the tables must know: drift, what was left out or failed, ceilings, machine. Plain text."""
+    """Yield remarks for the reader of the tables in plain text: drift, runs left out or failed, ceilings, machine."""
     for run in record["runs"]:
         drift = summary(stage(run["later"])) if run["later"] else None
         if drift and drift.drifts:

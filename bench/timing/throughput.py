@@ -1,4 +1,4 @@
-"""Clicks per second that a network sustains for several users at once: one thread and one session each."""
+"""Throughput: clicks per second that a network sustains for several users at once, each with a thread and a session."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ...kernels.clicks import Click
 from ..workload import seeded_clicks
 from .cases import Clicked, Opened
 
-CLICKS = 8  # timed for a number of sessions, at the least
-SECONDS = 2.0  # that they shall take, at the least
-OBJECT = 20  # clicks: the most of the published protocol; then the next object
+CLICKS = 8  # least number of clicks timed for each number of sessions
+SECONDS = 2.0  # least time that they should take
+OBJECT = 20  # clicks per object, the maximum of the published protocol
 
 
 def measure(
@@ -30,19 +30,19 @@ def measure(
     """Clicks per second by the number of sessions (as text, for JSON).
 
     Args:
-        opened: the run.
-        image: that all sessions click on.
-        sessions: numbers of them.
-        click_seconds: what a click takes alone; decides how many are timed.
-        seed: of the clicks.
-        progress: called after each number of sessions.
+        opened: loaded run.
+        image: image that all sessions click on, H×W×3 uint8 RGB.
+        sessions: numbers of sessions to time.
+        click_seconds: seconds of a click in a single session; determines the number of timed clicks.
+        seed: seed of the clicks.
+        progress: function called after each number of sessions.
     """
     found = {}
     height, width = image.shape[:2]
     scripts = [seeded_clicks(f"session {i}", height, width, OBJECT, seed) for i in range(max(sessions))]
     users = [_User(opened.start(image), script) for script in scripts]
     for user in users:
-        user.click()  # of two passes: not what is sustained
+        user.click()  # a first click has two passes and is not part of sustained throughput
     for count in sessions:
         clicks = math.ceil(max(CLICKS, SECONDS / click_seconds) / count)
         found[str(count)] = count * clicks / _together(users[:count], clicks)
@@ -51,7 +51,7 @@ def measure(
 
 
 class _User:
-    """Clicks through one script after the other."""
+    """A user who repeats a script of clicks."""
 
     def __init__(self, clicked: Clicked, script: Sequence[Click]) -> None:
         self._clicked, self._script, self._next = clicked, script, 0
@@ -66,7 +66,7 @@ class _User:
 
 
 def _together(users: Sequence[_User], clicks: int) -> float:
-    """Seconds from the start of all to the end of the last."""
+    """Seconds from the common start to the end of the last user, with ``clicks`` clicks each."""
     barrier = threading.Barrier(len(users) + 1)
     failures: list[BaseException] = []
 
