@@ -125,6 +125,7 @@ setup(
             "schemathesis>=4",
             "tritonclient>=2.40",  # its configuration message
         ],
+        "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=1"],  # the documentation site
     },
     entry_points={"console_scripts": ["mfp = mfp.cli.main:main"]},
     classifiers=[

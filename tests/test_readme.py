@@ -42,6 +42,17 @@ def test_the_lines_about_runtimes_run(exported, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "bf16 openvino cpu\n"
 
 
+def test_the_guide_to_python_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("engine").mkdir()
+    shutil.copy(SAMPLE, "engine/sample.jpg")
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs/guides/python.md").read_text("utf-8"), re.DOTALL):
+        exec(block, names)
+    assert names["masks"].shape == (1, *names["corrected"].shape)
+    assert Path("corrected.png").is_file()
+
+
 def test_the_commands_exist():
     makefile = (ROOT / "Makefile").read_text()
     count = 0
