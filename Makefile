@@ -117,9 +117,10 @@ $(VENV)/gpu.stamp: $(VENV)/dev.stamp
 	$(PIP) --editable '.[dev,rtx]'
 	@touch $@
 
-$(VENV)/docs.stamp: $(VENV)/dev.stamp
-	@echo "installing MkDocs into $(VENV): about 50 MB"
-	$(PIP) --editable '.[dev,docs]'
+$(VENV)/docs.stamp: setup.py constraints.txt | $(VENV)/bin/python
+	@echo "installing mfp-engine and MkDocs into $(VENV): about 300 MB"
+	$(PIP) --editable '.[docs]'
+	@$(MAKE) --no-print-directory dev-path
 	@touch $@
 
 build/triton.stamp: $(VENV)/dev.stamp

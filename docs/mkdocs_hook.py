@@ -21,6 +21,7 @@ DOCS = ROOT / "docs"
 FENCE = re.compile(r"(^ *```.*?^ *```)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!\w+:|#)([^)\s#]+)")
 ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):`(~?)\.*([\w.]+)`")
+NAMES = re.compile(r"^ +\w+(, \w+)+(?=: )", re.MULTILINE)  # an entry for several parameters or attributes
 
 _sources: dict[str, Path] = {}  # address on the site → file of the repository
 
@@ -67,10 +68,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 class Roles(griffe.Extension):
-    """Turns the roles of Sphinx in docstrings into code: ``:meth:`~mfp.Session.click``` into ```click```."""
+    """Sphinx's markup in docstrings as Markdown: a role (``:meth:`~Session.click```) is code, a line ``::`` goes.
+
+    Names that share an entry are kept in one word: griffe takes what follows a space for a type.
+    """
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         if obj.docstring is not None:
-            obj.docstring.value = ROLE.sub(
-                lambda role: f"`{role[2].rpartition('.')[2] if role[1] else role[2]}`", obj.docstring.value
-            )
+            text = ROLE.sub(lambda role: f"`{role[2].rpartition('.')[2] if role[1] else role[2]}`", obj.docstring.value)
+            text = NAMES.sub(lambda names: names[0].replace(", ", ",\N{NO-BREAK SPACE}"), text)
+            obj.docstring.value = re.sub("^::$", "", text, flags=re.MULTILINE)

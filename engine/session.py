@@ -48,6 +48,11 @@ class Session:
         stream: with the array work on a GPU, the CUDA stream that all of it goes to: a raw handle, or a stream of CuPy,
             PyTorch or PyCUDA. None: one of the session's own. Calls return when their work on the stream is done.
 
+    Attributes:
+        network, threshold: as given.
+        height, width: of the image, in pixels.
+        timing: of the last call of :meth:`click`, in milliseconds by stage; None before the first.
+
     Raises:
         ImageError: the image or the initial mask is not accepted.
         OptionError: an option is out of its range, or the size is not one that the network takes.
@@ -95,7 +100,7 @@ class Session:
         self._history = History(self._pipeline, self.height, self.width)
         self._finished: list[Mask] = []
         self._closed = False
-        self.timing: ClickTiming | None = None  #: of the last call of :meth:`click`, in milliseconds
+        self.timing: ClickTiming | None = None
 
     def click(self, x: float, y: float, positive: bool = True) -> Mask:
         """Add a click and return the new mask. What was undone is forgotten.
@@ -236,10 +241,12 @@ class Session:
 
     @property
     def can_undo(self) -> bool:
+        """Whether there is a click for :meth:`undo`."""
         return bool(self._steps)
 
     @property
     def can_redo(self) -> bool:
+        """Whether there is an undone click for :meth:`redo`."""
         return bool(self._history.undone)
 
     def _checked(self, x: float, y: float, positive: bool) -> Click:
