@@ -85,9 +85,9 @@ lint: $(VENV)/dev.stamp ## check style and format with ruff
 types: $(VENV)/dev.stamp ## check types with mypy
 	MYPYPATH=build/dev $(BIN)/mypy -m mfp $(ROOMS:%=-p mfp.%)
 
-# --strict: a link, an anchor or a picture that leads nowhere, and a page outside the navigation, are errors
+# --strict: a link, anchor or picture that leads nowhere, or a page outside the navigation, is an error; not with --quiet
 docs: $(VENV)/docs.stamp ## build the documentation site in build/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "the site is build/site/index.html"
 
 # The folder in which editors, type checkers and Python find `mfp`: none but Python follows an editable install of a
@@ -118,7 +118,7 @@ $(VENV)/gpu.stamp: $(VENV)/dev.stamp
 	@touch $@
 
 $(VENV)/docs.stamp: setup.py constraints.txt | $(VENV)/bin/python
-	@echo "installing mfp-engine and MkDocs into $(VENV): about 300 MB"
+	@echo "installing mfp-engine and MkDocs into $(VENV): about 450 MB"
 	$(PIP) --editable '.[docs]'
 	@$(MAKE) --no-print-directory dev-path
 	@touch $@

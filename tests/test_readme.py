@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import mfp
 from mfp.bench.markdown import NONE, number
 from mfp.bench.timing import record
 from mfp.bench.timing.readme import named_records
@@ -51,6 +52,11 @@ def test_the_guide_to_python_runs(tmp_path, monkeypatch):
         exec(block, names)
     assert names["masks"].shape == (1, *names["corrected"].shape)
     assert Path("corrected.png").is_file()
+
+
+def test_the_reference_has_every_public_name():
+    pages = "".join(path.read_text("utf-8") for path in (ROOT / "docs/reference").glob("*.md"))
+    assert [name for name in mfp.__all__ if f"mfp.{name}" not in pages] == []
 
 
 def test_the_commands_exist():
