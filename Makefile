@@ -13,7 +13,7 @@ CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake
 CTEST := $(BIN)/ctest --output-on-failure --parallel 2 --test-dir
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-processors test-slow test-gpu test-triton test-tools cpp cpp-build cpp-sanitized lint types dev-path clean help
+.PHONY: demo test test-processors test-slow test-gpu test-triton test-tools cpp cpp-build cpp-sanitized lint types docs dev-path clean help
 
 demo: $(VENV)/demo.stamp ## install, then segment the sample with lite0 and an exported network
 	mkdir -p demo
@@ -85,6 +85,11 @@ lint: $(VENV)/dev.stamp ## check style and format with ruff
 types: $(VENV)/dev.stamp ## check types with mypy
 	MYPYPATH=build/dev $(BIN)/mypy -m mfp $(ROOMS:%=-p mfp.%)
 
+# --strict: a link, anchor or picture that leads nowhere, or a page outside the navigation, is an error; not with --quiet
+docs: $(VENV)/docs.stamp ## build the documentation site in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "the site is build/site/index.html"
+
 # The folder in which editors, type checkers and Python find `mfp`: none but Python follows an editable install of a
 # package that is its repository's root.
 dev-path: $(VENV)/bin/python ## let editors and type checkers find `mfp` (part of the development install)
@@ -110,6 +115,12 @@ $(VENV)/dev.stamp: setup.py constraints.txt | $(VENV)/bin/python
 $(VENV)/gpu.stamp: $(VENV)/dev.stamp
 	@echo "installing CuPy into $(VENV): about 200 MB"
 	$(PIP) --editable '.[dev,rtx]'
+	@touch $@
+
+$(VENV)/docs.stamp: setup.py constraints.txt | $(VENV)/bin/python
+	@echo "installing mfp-engine and MkDocs into $(VENV): about 450 MB"
+	$(PIP) --editable '.[docs]'
+	@$(MAKE) --no-print-directory dev-path
 	@touch $@
 
 build/triton.stamp: $(VENV)/dev.stamp

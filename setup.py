@@ -125,6 +125,7 @@ setup(
             "schemathesis>=4",
             "tritonclient>=2.40",  # its configuration message
         ],
+        "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=1", "ruff>=0.8"],  # the site; ruff breaks signatures
     },
     entry_points={"console_scripts": ["mfp = mfp.cli.main:main"]},
     classifiers=[

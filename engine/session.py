@@ -48,6 +48,11 @@ class Session:
         stream: CUDA stream for all array work on a GPU: a raw handle, or a stream of CuPy, PyTorch or PyCUDA. None: a
             stream of the session's own. Calls return when their work on the stream is done.
 
+    Attributes:
+        network, threshold: as given.
+        height, width: of the image, in pixels.
+        timing: of the last call of :meth:`click`, in milliseconds by stage; None before the first.
+
     Raises:
         ImageError: the image or the initial mask is not accepted.
         OptionError: an option is out of its range, or the network does not take the size.
@@ -236,10 +241,12 @@ class Session:
 
     @property
     def can_undo(self) -> bool:
+        """Whether there is a click for :meth:`undo`."""
         return bool(self._steps)
 
     @property
     def can_redo(self) -> bool:
+        """Whether there is an undone click for :meth:`redo`."""
         return bool(self._history.undone)
 
     def _checked(self, x: float, y: float, positive: bool) -> Click:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import mfp
 from mfp.bench.markdown import NONE, number
 from mfp.bench.timing import record
 from mfp.bench.timing.readme import named_records
@@ -40,6 +41,22 @@ def test_the_lines_about_runtimes_run(exported, tmp_path, monkeypatch, capsys):
     page = (ROOT / "docs/engines.md").read_text("utf-8")
     exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0], {})
     assert capsys.readouterr().out == "bf16 openvino cpu\n"
+
+
+def test_the_guide_to_python_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("engine").mkdir()
+    shutil.copy(SAMPLE, "engine/sample.jpg")
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs/guides/python.md").read_text("utf-8"), re.DOTALL):
+        exec(block, names)
+    assert names["masks"].shape == (1, *names["corrected"].shape)
+    assert Path("corrected.png").is_file()
+
+
+def test_the_reference_has_every_public_name():
+    pages = "".join(path.read_text("utf-8") for path in (ROOT / "docs/reference").glob("*.md"))
+    assert [name for name in mfp.__all__ if f"mfp.{name}" not in pages] == []
 
 
 def test_the_commands_exist():
