@@ -87,6 +87,9 @@ types: $(VENV)/dev.stamp ## check types with mypy
 
 # --strict: a link, anchor or picture that leads nowhere, or a page outside the navigation, is an error; not with --quiet
 docs: $(VENV)/docs.stamp ## build the documentation site in build/site
+	rm -rf build/docs
+	mkdir -p build/docs/mfp  # of the rooms only: the reference's reader would follow build/dev/mfp in circles
+	ln -s $(addprefix ../../../,__init__.py $(ROOMS)) build/docs/mfp/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "the site is build/site/index.html"
 
