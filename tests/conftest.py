@@ -20,6 +20,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 from mfp import Click, load_network, read_image
+from mfp.cli.main import main
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -54,6 +55,21 @@ def one_thread():
 def golden():
     """``golden(name)``: path of a file of the ground truth."""
     return GOLDEN.joinpath
+
+
+@pytest.fixture
+def mfp(capsys):
+    """``mfp(*arguments)`` → (exit code, standard output, standard error)."""
+
+    def run(*arguments):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

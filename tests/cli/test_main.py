@@ -12,22 +12,7 @@ import onnx
 import pytest
 
 from mfp import Mask, read_image
-from mfp.cli.main import COMMANDS, main
-
-
-@pytest.fixture
-def mfp(capsys):
-    """``mfp(*arguments)`` → (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+from mfp.cli.main import COMMANDS
 
 
 def test_help_lists_the_commands_and_version_says_it(mfp):

@@ -3,25 +3,8 @@
 import shutil
 
 import onnx
-import pytest
 
-from mfp.cli.main import main
 from mfp.engine.plans.plan_file import write_plan
-
-
-@pytest.fixture
-def mfp(capsys):
-    """``mfp(*arguments)`` → (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def test_long_paths_come_through_a_pipe_in_one_piece(mfp, golden, tmp_path, monkeypatch):

@@ -101,21 +101,6 @@ def test_info_knows_the_name(capsys):
     assert "2.68 M" in capsys.readouterr().out  # BatchNorm is in the convolutions
 
 
-@pytest.fixture
-def mfp(capsys):
-    """``mfp(*arguments)`` → (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
 class TestPackagedName:
     """Every command that takes a network takes ``lite0``; mfp bench is tested with its own."""
 
